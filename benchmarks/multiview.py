@@ -1,0 +1,196 @@
+"""A 3D reference from several calibrated views: calibration, robust triangulation, left and right told apart.
+
+World frame: the calibration's, metres, z up. Camera frames: x right, y down, z forward. C cameras, T frames, J joints
+of which `PAIRS` lists the left and the right one of each limb.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+import xml.etree.ElementTree as ElementTree
+
+import cv2
+import numpy as np
+from scipy.signal import butter, filtfilt
+
+OUTLIER_PX = 30.0  # a view whose reprojection error is larger does not count (about 6 cm here)
+SWAP_PRICE_PX = 4.0  # error that a view's left and right, taken the other way round, must save
+MOTION_PRICE_PX = 0.2  # per mm that a joint moves between two frames beyond what the other choices ask for
+CUTOFF_HZ = 6.0  # of the Butterworth low-pass, the usual one for human movement (Winter, Biomechanics)
+CALIBRATION_ROUNDS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """intrinsics (3, 3), distortion (4,) OpenCV's; world -> camera: rotation (3, 3) and translation (3,) metres."""
+
+    intrinsics: np.ndarray
+    distortion: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+
+    def to_camera(self, points: np.ndarray) -> np.ndarray:
+        """World points (..., 3) in this camera's frame."""
+        return points @ self.rotation.T + self.translation
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """World points (..., 3) to pixels (..., 2), lens distortion included."""
+        pixels, _ = cv2.projectPoints(
+            self.to_camera(points).reshape(-1, 3), np.zeros(3), np.zeros(3), self.intrinsics, self.distortion
+        )
+        return pixels.reshape(*points.shape[:-1], 2)
+
+    def rays(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels (..., 2) to undistorted image coordinates (..., 2) at depth one."""
+        flat = cv2.undistortPoints(pixels.reshape(-1, 1, 2).astype(float), self.intrinsics, self.distortion)
+        return flat.reshape(pixels.shape)
+
+    def shifted(self, offset: np.ndarray) -> "Camera":
+        """The camera with its principal point moved by `offset` (2,) pixels."""
+        intrinsics = self.intrinsics.copy()
+        intrinsics[:2, 2] += offset
+        return dataclasses.replace(self, intrinsics=intrinsics)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """joints (T, J, 3) world metres, smoothed; raw: before smoothing; cameras: with corrected principal points.
+
+    swapped (C, T, J): the view's left and right were exchanged; used (C, T, J): the view counted; residual (C, T, J):
+    px between a view's landmark (exchanged where `swapped`) and the smoothed joint; offsets (C, 2) px: corrections.
+    """
+
+    joints: np.ndarray
+    raw: np.ndarray
+    cameras: list[Camera]
+    swapped: np.ndarray
+    used: np.ndarray
+    residual: np.ndarray
+    offsets: np.ndarray
+
+
+def read_qualisys(path: pathlib.Path) -> list[Camera]:
+    """The cameras of a Qualisys `.qca.txt` file in its order (lengths in mm; intrinsics in 64ths of a pixel)."""
+    cameras = []
+    for node in ElementTree.parse(path).getroot().iter("camera"):
+        pose = {key: float(value) for key, value in node.find("transform").attrib.items()}
+        lens = {key: float(value) for key, value in node.find("intrinsic").attrib.items()}
+        intrinsics = np.array(
+            [
+                [lens["focalLengthU"] / 64, 0, lens["centerPointU"] / 64],
+                [0, lens["focalLengthV"] / 64, lens["centerPointV"] / 64],
+                [0, 0, 1],
+            ]
+        )
+        names = ("radialDistortion1", "radialDistortion2", "tangentalDistortion1", "tangentalDistortion2")
+        # Qualisys looks along -z with y up; the flip makes that z forward and y down.
+        rotation = np.diag([1.0, -1.0, -1.0]) @ [[pose[f"r{i}{j}"] for j in (1, 2, 3)] for i in (1, 2, 3)]
+        position = np.array([pose["x"], pose["y"], pose["z"]]) / 1000
+        distortion = np.array([lens[name] for name in names])
+        cameras.append(Camera(intrinsics, distortion, rotation, -rotation @ position))
+    return cameras
+
+
+def reconstruct(cameras: list[Camera], landmarks: np.ndarray, pairs: np.ndarray, fps: float) -> Reference:
+    """Joints from every camera's landmarks.
+
+    Left and right of each limb are chosen for each view and frame by what the other views and the neighbouring frames
+    say; each joint is triangulated from the subset of views that agrees best; a constant error of each camera's
+    principal point is estimated alongside, as landmarks of all joints and frames show it.
+
+    Args:
+      cameras: C of them.
+      landmarks: (C, T, J, 3) [x px, y px, confidence]; confidence 0 where unseen.
+      pairs: (L, 2) the indices of every limb joint's left and right, covering all J.
+      fps: frames per second.
+    """
+    offsets = np.zeros((len(cameras), 2))
+    for _ in range(CALIBRATION_ROUNDS):
+        current = [camera.shifted(offset) for camera, offset in zip(cameras, offsets)]
+        raw, swapped, used = _resolve(current, landmarks, pairs)
+        chosen = _exchange(landmarks, swapped, pairs)[..., :2]
+        difference = chosen - np.stack([camera.project(raw) for camera in current])
+        sure = landmarks[..., 2] > 0.5
+        offsets += np.stack(
+            [np.median(d[s & (np.hypot(*d.T).T < 3 * OUTLIER_PX)], axis=0) for d, s in zip(difference, sure)]
+        )
+    joints = filtfilt(*butter(2, CUTOFF_HZ / (fps / 2)), raw, axis=0)
+    residual = np.linalg.norm(chosen - np.stack([camera.project(joints) for camera in current]), axis=-1)
+    return Reference(joints, raw, current, swapped, used, residual, offsets)
+
+
+def _resolve(cameras, landmarks, pairs):
+    """Joints (T, J, 3), swapped and used (C, T, J), limb by limb, over all ways to exchange left and right."""
+    count, frames, joints = landmarks.shape[:3]
+    states = np.array(list(itertools.product((0, 1), repeat=count)))  # (S, C), 1 = exchanged in that view
+    points = np.empty((frames, joints, 3))
+    swapped, used = (np.zeros((count, frames, joints), bool) for _ in range(2))
+    for pair in pairs:
+        both = landmarks[:, :, pair]  # (C, T, 2, 3)
+        found = [_triangulate(cameras, _pick(both, state)) for state in states]
+        left, error, views = (np.stack(parts) for parts in zip(*found))
+        # Exchanging a state everywhere gives the right joint what it gave the left one.
+        limb = np.stack([left, left[::-1]], axis=2)  # (S, T, 2, 3)
+        price = error + error[::-1] + SWAP_PRICE_PX * states.sum(1)[:, None]
+        best = _cheapest_path(price, limb)
+        now = np.arange(frames)
+        points[:, pair] = limb[best, now]
+        swapped[:, :, pair] = states[best].T[:, :, None] > 0
+        used[:, :, pair] = np.stack([views[best, now], views[::-1][best, now]], axis=1).transpose(2, 0, 1)
+    return points, swapped, used
+
+
+def _pick(both, state):
+    """The left joint of each view, (C, T, 3), if the views with state 1 have it for the right one."""
+    return np.stack([view[:, side] for view, side in zip(both, state)])
+
+
+def _exchange(landmarks, swapped, pairs):
+    other = landmarks.copy()
+    other[:, :, pairs.ravel()] = landmarks[:, :, pairs[:, ::-1].ravel()]
+    return np.where(swapped[..., None], other, landmarks)
+
+
+def _triangulate(cameras, landmarks):
+    """Points (T, 3), cost (T,) px and views (T, C) that count, by the best subset of at least two views.
+
+    Cost: the sum over views of the reprojection error cut at OUTLIER_PX, weighted by confidence.
+    """
+    weight = np.clip(landmarks[..., 2], 0.0, 1.0)  # (C, T)
+    rays = np.stack([camera.rays(view[:, :2]) for camera, view in zip(cameras, landmarks)])
+    # Two equations a view: (r0 - u r2) X = u t2 - t0, and the same for v.
+    rotation = np.stack([camera.rotation for camera in cameras])[:, None]
+    shift = np.stack([camera.translation for camera in cameras])[:, None]
+    left = rotation[:, :, :2] - rays[..., None] * rotation[:, :, 2:]  # (C, T, 2, 3)
+    right = rays * shift[..., 2:] - shift[..., :2]  # (C, T, 2)
+    normal = np.einsum("ct,ctij,ctik->ctjk", weight, left, left)
+    target = np.einsum("ct,ctij,cti->ctj", weight, left, right)
+    best_cost = np.full(landmarks.shape[1], np.inf)
+    best_point, best_views = np.zeros((landmarks.shape[1], 3)), np.zeros(weight.T.shape, bool)
+    count = len(cameras)
+    for size in range(count, 1, -1):
+        for subset in map(list, itertools.combinations(range(count), size)):
+            a = normal[subset].sum(0) + 1e-9 * np.eye(3)
+            point = np.linalg.solve(a, target[subset].sum(0)[..., None])[..., 0]
+            projected = np.stack([camera.project(point) for camera in cameras])
+            error = np.linalg.norm(projected - landmarks[..., :2], axis=-1)
+            cost = (weight * np.minimum(error, OUTLIER_PX)).sum(0)
+            better = cost < best_cost - 1e-6
+            best_cost = np.where(better, cost, best_cost)
+            best_point[better], best_views[better] = point[better], (error < OUTLIER_PX).T[better]
+    return best_point, best_cost, best_views
+
+
+def _cheapest_path(price, limb):
+    """State per frame (T,) that costs least over the clip (Viterbi): price (S, T), and motion of limb (S, T, 2, 3)."""
+    states, frames = price.shape
+    total, back = price[:, 0], np.zeros((frames, states), int)
+    for t in range(1, frames):
+        step = np.linalg.norm(limb[None, :, t] - limb[:, None, t - 1], axis=-1).sum(-1)  # (from, to)
+        options = total[:, None] + MOTION_PRICE_PX * 1000 * step
+        back[t] = options.argmin(0)
+        total = options.min(0) + price[:, t]
+    path = [int(total.argmin())]
+    for t in range(frames - 1, 0, -1):
+        path.append(int(back[t, path[-1]]))
+    return np.array(path[::-1])

@@ -1,0 +1,60 @@
+"""The default training: synthetic motion and a simulated detector, no data set on disk.
+
+    python -m hpof_jax.train --config configs/hpof.py
+    python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP   # adds your own motion capture
+
+Variants come after a colon, `configs/hpof.py:mlp`: the same training with one part of the model changed.
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = {
+    "": {},
+    "mlp": {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},  # per frame: no context but the shape's
+    "mean_pose": {"model": ConfigDict({"name": "mean_pose", "channels": 256})},  # one pose for all, placed by an MLP
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The config; every key can be set on the command line as `--config.KEY=VALUE`."""
+    config = ConfigDict()
+    config.seed = 0
+    config.batch_size = 64  # clips, over all devices
+    config.clip_length = 81  # frames at 30 fps
+    config.num_steps = 20_000
+
+    config.model = ConfigDict(
+        {"name": "hpof", "channels": 256, "kernel_size": 3, "dilations": (1, 3, 9, 27), "dropout": 0.1, "hidden": 64}
+    )
+    # Motion: the weight of each source in the mixture. An empty path leaves a source out.
+    config.data = ConfigDict(
+        {
+            "synthetic": 1.0,  # weight of procedural motion
+            "bvh": "",  # comma-separated folders or zips of BVH files
+            "amass": "",  # comma-separated folders of AMASS .npz files
+            "tfds": "",  # comma-separated folders written by data_pipelines.records
+            "mocap_weight": 3.0,  # weight of all of these together
+            "drop_3d": 0.3,  # share of the clips whose detector gives no 3D landmarks
+        }
+    )
+    # A loss that is not named is not computed.
+    config.losses = ConfigDict(
+        {"keypoints_2d": 1.0, "keypoints_3d": 10.0, "body_pose": 0.5, "betas": 0.02, "smoothness": 10.0}
+    )
+    config.optimizer = ConfigDict(
+        {"learning_rate": 1e-3, "warmup_steps": 500, "weight_decay": 0.01, "clip_norm": 1.0, "ema_decay": 0.999}
+    )
+    config.log_every = 50
+    config.eval_every = 1_000
+    config.eval_clips = 64  # clips of the validation split that are looked at while training
+    config.checkpoint_every = 500
+    config.keep_checkpoints = 3
+
+    if variant not in VARIANTS:
+        raise ValueError(f"There is no variant '{variant}' of configs/hpof.py: choose one of {sorted(VARIANTS)}.")
+    for key, change in VARIANTS[variant].items():
+        if isinstance(change, ConfigDict):
+            config[key] = change.copy_and_resolve_references()
+        else:
+            config[key].update(change)
+    return config

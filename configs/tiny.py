@@ -1,0 +1,23 @@
+"""A minute of training on any machine: what the tests train.
+
+    python -m hpof_jax.train --config configs/tiny.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import hpof
+
+
+def get_config() -> ConfigDict:
+    """`configs/hpof.py` with everything small."""
+    config = hpof.get_config()
+    config.batch_size = 8
+    config.clip_length = 16
+    config.num_steps = 60
+    config.model.update({"channels": 32, "dilations": (1, 3), "hidden": 16})
+    config.optimizer.warmup_steps = 10
+    config.log_every = 10
+    config.eval_every = 30
+    config.eval_clips = 8
+    config.checkpoint_every = 20
+    return config

@@ -1,0 +1,345 @@
+"""A stand-in for BlazePose: what it would say of 33 true 3D landmarks, errors included.
+
+The errors are those measured on the real detector: a pelvis that sits beside the true one, noise that is correlated
+in time, larger for fast and hidden limbs, left and right exchanged for a second at full confidence, limbs lost,
+frames dropped; in its 3D landmarks a squeezed depth, a leaning trunk and an average person's bones. 2D and 3D come from one wrong picture
+of the body, so they are wrong together. Everything works on a batch of clips, (B, T, ...), float32, from one key.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, BLAZEPOSE_MIRROR
+from hpof_jax.geometry.camera import project
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
+
+AVERAGE_SIZE = 1.28  # metres of trunk + thigh + shank that the detector's 3D landmarks show for everybody
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectorNoise:
+    """Rates and sizes of the errors. Sigmas in metres at the body and angles in degrees; events per frame at 30 fps.
+
+    Each clip's sigmas are multiplied by one number drawn from `severity`, so that a model learns not to trust blindly.
+    """
+
+    severity: tuple[float, float] = (0.5, 1.6)
+    # Errors of the picture: 2D and 3D together.
+    slow: float = 0.020  # wandering of a body part (AR(1), `slow_memory` from frame to frame)
+    slow_memory: float = 0.96
+    fast: float = 0.004  # jitter of a single landmark, new in each frame
+    hip_bias: float = 0.035  # the pelvis's constant offset in a clip
+    hip_drift: float = 0.015  # and its wandering
+    speed_gain: float = 0.25  # errors grow by this share per m/s of the landmark
+    occlusion_gain: float = 1.5  # and by this share for a landmark behind the body
+    truncation_gain: float = 3.0  # and outside the frame
+    swap_rate: float = 0.0016  # left and right exchanged: the whole body, the legs or the arms
+    swap_frames: tuple[int, int] = (5, 40)
+    lost_rate: float = 0.003  # a limb drifts to a wrong place
+    lost_frames: tuple[int, int] = (6, 40)
+    lost_offset: float = 0.20
+    outlier_rate: float = 0.004  # one or two frames are far off
+    outlier_offset: float = 0.08
+    dropout_rate: float = 0.0012  # nobody is seen
+    dropout_frames: tuple[int, int] = (1, 15)
+    min_in_frame: float = 0.3  # nor where fewer landmarks than this share lie in the frame
+    # Errors of the 3D landmarks alone.
+    depth_slope: tuple[float, float] = (0.5, 1.0)  # predicted over true depth, one number a clip
+    limb_depth: float = 0.35  # relative error of each limb's depth, wandering
+    bone_direction: float = 0.16  # wandering of each bone's end, in bone lengths
+    bone_length: float = 0.10  # relative, constant in a clip, the same left and right
+    tilt: float = 11.0  # degrees the trunk leans wrongly (about x and about z), constant in a clip; the legs half
+    tilt_drift: float = 4.0
+    jitter_3d: float = 0.003
+    average_size: float = 1.0  # 1: the skeleton always has AVERAGE_SIZE; 0: the true size
+    crop_view: float = 1.0  # 1: the detector sees a crop and knows nothing of where in the view it lies; 0: it does
+    # Visibility = sigmoid(logit - falls).
+    visibility_logit: float = 5.0
+    visibility_spread: float = 1.2
+    occlusion_fall: float = 4.0
+    error_fall: float = 8.0  # per metre of error
+    truncation_fall: float = 5.0
+
+    @classmethod
+    def none(cls) -> "DetectorNoise":
+        """A perfect detector: true places, visibility 1, everything seen."""
+        off = {}
+        for field in dataclasses.fields(cls):
+            off[field.name] = field.default if isinstance(field.default, tuple) else 0.0
+        return cls(**{**off, "depth_slope": (1.0, 1.0), "slow_memory": 0.9, "visibility_logit": 100.0})
+
+
+def detect(
+    key: jax.Array, points: jax.Array, focal_length: jax.Array, image_size: jax.Array, noise: DetectorNoise
+) -> dict[str, jax.Array]:
+    """The detector's view of true landmarks.
+
+    Args:
+      key: JAX random key.
+      points: (B, T, 33, 3) true BlazePose landmarks, camera frame, metres.
+      focal_length: (B,) the true one, px. image_size: (B, 2) = [height, width].
+      noise: sizes of the errors.
+
+    Returns:
+      landmarks_2d (B, T, 33, 3) [x px, y px, visibility], landmarks_3d (B, T, 33, 3) metres about the mid-hip in
+      camera axes, seen (B, T) bool; all-zero landmarks where not seen.
+    """
+    keys = iter(jax.random.split(key, 8))
+    severity = _uniform(next(keys), noise.severity, (points.shape[0], 1, 1, 1))
+    size = image_size[:, None, None, :]
+    pixels = project(points, focal_length[:, None, None], size)
+    outside = _outside(pixels, size)
+    hidden = _occlusion(points) if noise.occlusion_gain or noise.occlusion_fall else jnp.zeros(points.shape[:-1])
+    error, lowered = _picture_error(next(keys), points, hidden, outside, severity, noise)
+
+    wrong = points + error * jnp.array([1.0, 1.0, 0.0])
+    pixels = project(wrong, focal_length[:, None, None], size)
+    distance = jnp.linalg.norm(error, axis=-1)
+    logit = noise.visibility_logit - noise.occlusion_fall * hidden - noise.truncation_fall * outside - lowered
+    logit = logit - noise.error_fall * distance
+    logit = logit + noise.visibility_spread * _parts(_wander(next(keys), points.shape[:2], 17, 1, 0.9))[..., 0]
+    landmarks_2d = jnp.concatenate([pixels, jax.nn.sigmoid(logit)[..., None]], axis=-1)
+    landmarks_3d = _world_landmarks(next(keys), points, error, severity, noise)
+
+    swapped = _swaps(next(keys), points.shape[:2], noise)[..., None]
+    landmarks_2d = jnp.where(swapped, landmarks_2d[:, :, BLAZEPOSE_MIRROR], landmarks_2d)
+    landmarks_3d = jnp.where(swapped, landmarks_3d[:, :, BLAZEPOSE_MIRROR], landmarks_3d)
+    dropped, _ = _events(next(keys), points.shape[:2], noise.dropout_rate, noise.dropout_frames)
+    seen = ~dropped & (jnp.mean(outside < 0.5, axis=-1) >= noise.min_in_frame)
+    blank = seen[..., None, None]
+    return dict(
+        landmarks_2d=jnp.where(blank, landmarks_2d, 0.0), landmarks_3d=jnp.where(blank, landmarks_3d, 0.0), seen=seen
+    )
+
+
+def _picture_error(key, points, hidden, outside, severity, noise):
+    """Displacement of each landmark in metres (B, T, 33, 3), and how far its visibility logit falls (B, T, 33)."""
+    keys = iter(jax.random.split(key, 12))
+    shape = points.shape[:2]
+    step = jnp.diff(points, axis=1, prepend=points[:, :1])
+    speed = jnp.minimum(30.0 * jnp.linalg.norm(step, axis=-1, keepdims=True), 6.0)
+    gain = 1 + noise.speed_gain * speed + noise.occlusion_gain * hidden[..., None] + noise.truncation_gain * outside[..., None]
+
+    outlier, _ = _events(next(keys), shape, noise.outlier_rate, (1, 2))
+    outlier = outlier[..., None, None]
+    fast = noise.fast + noise.outlier_offset * outlier
+    error = _parts(noise.slow * _wander(next(keys), shape, 17, 3, noise.slow_memory))
+    error = (error + fast * jax.random.normal(next(keys), points.shape)) * _SHARE[:, None] * gain
+    error = error + noise.outlier_offset * outlier * jax.random.normal(next(keys), (*shape, 1, 3))
+    hips = noise.hip_bias * jax.random.normal(next(keys), (shape[0], 1, 1, 3))
+    hips = hips + noise.hip_drift * _wander(next(keys), shape, 1, 3, noise.slow_memory)
+    error = error + hips * _HIPS[:, None]
+
+    lost, since = _events(next(keys), shape, noise.lost_rate, noise.lost_frames)
+    limb = _hold(jax.random.randint(next(keys), shape, 0, 4), since)
+    offset = _hold(noise.lost_offset * jax.random.normal(next(keys), (*shape, 3)), since)
+    reach = jnp.asarray(_LIMB_REACH)[limb] * _soften(lost)[..., None]
+    error = error + reach[..., None] * offset[..., None, :]
+    lowered = 4.0 * reach + 2.0 * outlier[..., 0]
+    return severity * error, lowered
+
+
+def _world_landmarks(key, points, error, severity, noise):
+    """The detector's 3D landmarks about the mid-hip, (B, T, 33, 3)."""
+    keys = iter(jax.random.split(key, 8))
+    shape = points.shape[:2]
+    clips = shape[0]
+    body = points - _middle(points)
+    # A crop shows the body as if the camera looked straight at it.
+    body = jnp.einsum("btij,btkj->btki", _crop_rotation(_middle(points)[:, :, 0], noise.crop_view), body)
+    bones = jnp.einsum("lk,btkc->btlc", _TO_BONES, body)
+    length = jnp.linalg.norm(bones, axis=-1, keepdims=True)
+
+    stretch = jax.random.normal(next(keys), (clips, 33))
+    stretch = (stretch + stretch[:, BLAZEPOSE_MIRROR]) / math.sqrt(2)
+    bones = bones * jnp.exp(noise.bone_length * severity * stretch[:, None, :, None])
+    slope = _uniform(next(keys), noise.depth_slope, (clips, 1, 1))
+    depth = slope * (1 + noise.limb_depth * severity[..., 0] * _wander(next(keys), shape, 6, 1, 0.97)[:, :, _LIMB, 0])
+    bones = bones * jnp.stack([jnp.ones_like(depth), jnp.ones_like(depth), depth], axis=-1)
+    turn = noise.bone_direction * _parts(_wander(next(keys), shape, 17, 3, 0.97))
+    bones = bones + severity * length * turn * jnp.array([0.7, 0.7, 1.4])
+
+    lean = noise.tilt * jax.random.normal(next(keys), (clips, 1, 2, 2))
+    lean = math.pi / 180 * severity * (lean + noise.tilt_drift * _wander(next(keys), shape, 2, 2, 0.97))
+    lean = jnp.stack([lean[..., 0], jnp.zeros_like(lean[..., 0]), lean[..., 1]], axis=-1) * jnp.array([[1.0], [0.5]])
+    trunk, legs = jnp.moveaxis(axis_angle_to_matrix(lean), 2, 0)
+    upper = jnp.einsum("btij,btkj->btki", trunk, bones[:, :, :23])
+    lower = jnp.einsum("btij,btkj->btki", legs, bones[:, :, 23:])
+    body = jnp.einsum("kl,btlc->btkc", _FROM_BONES, jnp.concatenate([upper, lower], axis=2))
+
+    body = body + error + noise.jitter_3d * severity * jax.random.normal(next(keys), points.shape)
+    body = body - _middle(body)
+    size = jnp.mean(length[..., 0] @ _SIZE, axis=1)
+    scale = (AVERAGE_SIZE / jnp.maximum(size, 0.1)) ** noise.average_size
+    return body * scale[:, None, None, None]
+
+
+def _occlusion(points):
+    """How much of each landmark other parts of the body hide, (B, T, 33) in 0..1.
+
+    The trunk, the head and the thighs are balls; a landmark well behind one, within its outline, is hidden.
+    """
+    balls = jnp.einsum("sk,btkc->btsc", _BALLS, points)
+    apart = points[:, :, :, None] - balls[:, :, None]
+    aside = jnp.sqrt(jnp.sum(apart[..., :2] ** 2, axis=-1))
+    inside = jax.nn.sigmoid((_BALL_RADII - aside) / 0.02)
+    behind = jax.nn.sigmoid((apart[..., 2] - 0.07) / 0.02)
+    return 1 - jnp.prod(1 - inside * behind, axis=-1)
+
+
+def _outside(pixels, size):
+    """How far each landmark lies outside the frame, (B, T, 33): 0 inside, 1 from a tenth of the frame on."""
+    limit = size[..., ::-1]
+    beyond = jnp.maximum(-pixels, pixels - limit) / (0.1 * jnp.min(limit, axis=-1, keepdims=True))
+    return jnp.clip(jnp.max(beyond, axis=-1), 0.0, 1.0)
+
+
+def _swaps(key, shape, noise):
+    """Which landmarks carry their partner's place, (B, T, 33) bool."""
+    start, kind = jax.random.split(key)
+    active, since = _events(start, shape, noise.swap_rate, noise.swap_frames)
+    kind = _hold(jax.random.randint(kind, shape, 0, 3), since)
+    return active[..., None] & jnp.asarray(_SWAP_GROUPS)[kind]
+
+
+def _events(key, shape, rate, frames):
+    """Events that start at random frames and last a random number of them.
+
+    Returns:
+      active (B, T) bool, and the frame in which the latest one started (B, T) int32: the index for `_hold`.
+    """
+    start, length = jax.random.split(key)
+    frame = jnp.arange(shape[1])
+    starts = jax.random.bernoulli(start, rate, shape)
+    end = frame + jax.random.randint(length, shape, frames[0], frames[1] + 1)
+    end = jax.lax.cummax(jnp.where(starts, end, 0), axis=1)
+    return frame < end, jax.lax.cummax(jnp.where(starts, frame, 0), axis=1)
+
+
+def _hold(values, since):
+    """Keeps what was drawn for the event's first frame: (B, T, ...), (B, T) -> (B, T, ...)."""
+    return jnp.take_along_axis(values, since.reshape(*since.shape, *[1] * (values.ndim - 2)), axis=1)
+
+
+def _soften(active):
+    """(B, T) bool -> (B, T) in 0..1 with ramps of two frames on both sides."""
+    padded = jnp.pad(active.astype(jnp.float32), ((0, 0), (2, 2)), mode="edge")
+    return sum(padded[:, i : i + active.shape[1]] for i in range(5)) / 5
+
+
+def _wander(key, shape, tracks, axes, memory):
+    """Stationary AR(1) noise of unit variance, (B, T, tracks, axes): x_t = memory x_{t-1} + sqrt(1 - memory^2) white."""
+    white = jax.random.normal(key, (shape[1], shape[0], tracks, axes))
+    frame = np.arange(shape[1])
+    lag = frame[:, None] - frame[None]
+    mix = np.where(lag >= 0, memory ** np.maximum(lag, 0.0), 0.0)
+    mix[:, 1:] *= math.sqrt(1 - memory**2)
+    return jnp.einsum("ts,sbkc->btkc", jnp.asarray(mix, jnp.float32), white)
+
+
+def _parts(noise):
+    """(B, T, 17, C) for the body's parts -> (B, T, 33, C) for the landmarks on them."""
+    return noise[:, :, _PART]
+
+
+def _crop_rotation(middle, share):
+    """Turns the ray to `middle` (B, T, 3) by `share` of the way into the optical axis, (B, T, 3, 3)."""
+    x, y, z = middle[..., 0], middle[..., 1], middle[..., 2]
+    aside = jnp.sqrt(x * x + y * y + 1e-12)
+    angle = share * jnp.arctan2(aside, z) / aside
+    return axis_angle_to_matrix(jnp.stack([y * angle, -x * angle, jnp.zeros_like(x)], axis=-1))
+
+
+def _middle(points):
+    return (points[..., 23:24, :] + points[..., 24:25, :]) / 2
+
+
+def _uniform(key, bounds, shape):
+    return jax.random.uniform(key, shape, minval=bounds[0], maxval=bounds[1])
+
+
+def _rows(table: dict[str, float], default: float = 0.0) -> np.ndarray:
+    """(33,) float32: the number of the first key that the landmark's name contains."""
+    values = [next((v for k, v in table.items() if k in name), default) for name in BLAZEPOSE_LANDMARKS]
+    return np.array(values, np.float32)
+
+
+_HIPS = _rows({"hip": 1.0})
+# The noise of a landmark over that of an elbow or a knee.
+_SHARE = _rows({"shoulder": 0.9, "hip": 0.8, "elbow": 1.0, "wrist": 1.3, "knee": 1.0, "ankle": 1.1, "eye": 0.5, "ear": 0.5,
+                "nose": 0.5, "mouth": 0.5}, default=1.4)  # fmt: skip
+_HANDS = ("wrist", "pinky", "index", "thumb")
+
+
+def _side(name: str) -> int:
+    return 1 if name.startswith("right") else 0
+
+
+def _part_of(name: str) -> int:
+    """The body part, 0 the head, then pairs: shoulder, hip, elbow, wrist, hand, knee, ankle, foot."""
+    if "foot" in name or "heel" in name:
+        return 15 + _side(name)
+    for index, part in enumerate(("shoulder", "hip", "elbow", "wrist", "", "knee", "ankle")):
+        if part and part in name:
+            return 1 + 2 * index + _side(name)
+    return 9 + _side(name) if any(part in name for part in ("pinky", "index", "thumb")) else 0
+
+
+def _limb_of(name: str) -> int:
+    """0 trunk, 1 head, 2 and 3 arms, 4 and 5 legs."""
+    part = _part_of(name)
+    return 0 if 1 <= part <= 4 else 1 if part == 0 else (2 if part <= 10 else 4) + _side(name)
+
+
+_PART = np.array([_part_of(name) for name in BLAZEPOSE_LANDMARKS])
+_LIMB = np.array([_limb_of(name) for name in BLAZEPOSE_LANDMARKS])
+_DISTAL = np.where(np.isin(_PART, (5, 6, 11, 12)), 0.5, 1.0)
+_LIMB_REACH = np.stack([np.where(limb == _LIMB, _DISTAL, 0.0) for limb in (2, 3, 4, 5)]).astype(np.float32)
+_INDEX = np.arange(33)
+_SWAP_GROUPS = np.stack([_INDEX >= 11, _INDEX >= 23, (_INDEX >= 11) & (_INDEX < 23)])
+
+
+def _bone_matrices() -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks about the mid-hip -> bones from the landmark nearer to the trunk, (33, 33), and the way back."""
+    at = BLAZEPOSE_LANDMARKS.index
+    nearer = {"elbow": "shoulder", "wrist": "elbow", "pinky": "wrist", "index": "wrist", "thumb": "wrist",
+              "knee": "hip", "ankle": "knee", "heel": "ankle", "foot_index": "ankle"}  # fmt: skip
+    matrix = np.eye(33, dtype=np.float32)
+    for row, name in enumerate(BLAZEPOSE_LANDMARKS):
+        side, _, part = name.partition("_")
+        if part in nearer:
+            matrix[row, at(f"{side}_{nearer[part]}")] -= 1
+        elif row < 11:
+            matrix[row, [at("left_shoulder"), at("right_shoulder")]] -= 0.5
+    return matrix, np.linalg.inv(matrix).astype(np.float32)
+
+
+def _balls() -> tuple[np.ndarray, np.ndarray]:
+    """Balls that hide what is behind them: weights over the landmarks (7, 33) and radii (7,) in metres."""
+    at = BLAZEPOSE_LANDMARKS.index
+    shoulders, hips = [at("left_shoulder"), at("right_shoulder")], [at("left_hip"), at("right_hip")]
+    rows, radii = [], []
+    for share, radius in ((0.9, 0.15), (0.5, 0.14), (0.1, 0.15)):
+        row = np.zeros(33)
+        row[shoulders], row[hips] = share / 2, (1 - share) / 2
+        rows.append(row)
+        radii.append(radius)
+    row = np.zeros(33)
+    row[[at("left_ear"), at("right_ear")]] = 0.5
+    rows.append(row)
+    radii.append(0.1)
+    for side in ("left", "right"):
+        row = np.zeros(33)
+        row[[at(f"{side}_hip"), at(f"{side}_knee")]] = 0.5
+        rows.append(row)
+        radii.append(0.08)
+    return np.stack(rows).astype(np.float32), np.array(radii, np.float32)
+
+
+_TO_BONES, _FROM_BONES = _bone_matrices()
+_BALLS, _BALL_RADII = _balls()
+_SIZE = _rows({"shoulder": 0.5, "knee": 0.5, "ankle": 0.5})  # trunk + thigh + shank from bone lengths

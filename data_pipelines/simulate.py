@@ -1,0 +1,169 @@
+"""From a motion in the world to a training example: a simulated camera films it, a simulated detector watches.
+
+The result has the keys of real observations (`landmarks_2d, landmarks_3d, seen, image_size, focal_length`) and of the
+truth (`pose, transl, betas, true_focal_length`), so that another source of both, such as rendered clips that the real
+detector has seen, takes its place. Pure functions of a PRNG key.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.detector import DetectorNoise, detect
+from hpof_jax.body.model import BodyModel, keypoints, rest_joints
+from hpof_jax.geometry.camera import default_focal_length, look_at_body
+from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+
+__all__ = ["CameraRange", "DetectorNoise", "film", "simulate"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraRange:
+    """Where cameras stand and what they are. Angles in degrees, lengths in metres."""
+
+    level_share: float = 0.45  # clips filmed from about chest height; the others from anywhere in `elevation`
+    level: tuple[float, float] = (5.0, 8.0)  # mean and sigma of their elevation
+    elevation: tuple[float, float] = (-15.0, 40.0)
+    roll: float = 4.0
+    distance: tuple[float, float] = (2.0, 8.0)
+    far: float = 14.0  # farther only if the person does not fit at `distance`, and never more than this
+    near: float = 0.8  # the person's nearest point comes no nearer
+    close_share: float = 0.2  # clips filmed from nearer than the frame would need: limbs are cut off
+    follow_share: float = 0.3  # clips in which the camera pans after the person
+    handheld_share: float = 0.5
+    handheld: float = 0.7  # slow sway of a hand-held camera
+    focal_sigma: float = 0.25  # sigma of log(true focal length / assumed one)
+    image_sizes: tuple[tuple[int, int], ...] = (
+        (1080, 1920),
+        (720, 1280),
+        (480, 854),
+        (480, 640),
+        (1920, 1080),
+        (1280, 720),
+        (854, 480),
+        (1440, 1080),
+        (1080, 1080),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("noise", "camera"))
+def simulate(
+    key: jax.Array,
+    body: BodyModel,
+    pose: jax.Array,
+    transl: jax.Array,
+    betas: jax.Array,
+    noise: DetectorNoise = DetectorNoise(),  # noqa: B008 (frozen)
+    camera: CameraRange = CameraRange(),  # noqa: B008
+) -> dict[str, jax.Array]:
+    """Films clips and watches them with the simulated detector.
+
+    Args:
+      key: JAX random key.
+      body: the body that moves.
+      pose: (B, T, 24, 3) axis-angle, world with y up. transl: (B, T, 3) place of the pelvis in the world, metres.
+      betas: (B, 10).
+      noise: the detector's errors. camera: where the cameras stand.
+
+    Returns:
+      landmarks_2d (B, T, 33, 3), landmarks_3d (B, T, 33, 3), seen (B, T) bool, image_size (B, 2), focal_length (B,)
+      assumed, true_focal_length (B,), betas (B, 10), pose (B, T, 24, 3) and transl (B, T, 3) in the camera frame
+      with SMPL's meaning of transl (the pelvis ends at its rest place plus transl).
+    """
+    where, how = jax.random.split(key)
+    truth, points = film(where, body, pose, transl, betas, camera)
+    observations = detect(how, points, truth["true_focal_length"], truth["image_size"], noise)
+    return truth | observations
+
+
+def film(
+    key: jax.Array, body: BodyModel, pose: jax.Array, transl: jax.Array, betas: jax.Array, camera: CameraRange
+) -> tuple[dict[str, jax.Array], jax.Array]:
+    """Places a camera before each clip: the truth (see `simulate`), and the landmarks (B, T, 33, 3) in its frame."""
+    keys = iter(jax.random.split(key, 12))
+    clips, frames = pose.shape[:2]
+    sizes = jnp.array(camera.image_sizes, jnp.float32)
+    image_size = sizes[jax.random.randint(next(keys), (clips,), 0, len(sizes))]
+    assumed = default_focal_length(image_size)
+    focal = assumed * jnp.exp(camera.focal_sigma * jax.random.normal(next(keys), (clips,)))
+
+    turn = _viewpoint(next(keys), clips, camera)
+    rotations = axis_angle_to_matrix(pose)
+    rotations = rotations.at[:, :, 0].set(turn[:, None] @ rotations[:, :, 0])
+    points, joints = keypoints(body, body.landmarks, betas[:, None], rotations)
+    points = points - joints[:, :, :1]
+    path = jnp.einsum("bij,btj->bti", turn, transl - jnp.mean(transl, axis=1, keepdims=True))
+
+    follow = jax.random.bernoulli(next(keys), camera.follow_share, (clips,)).astype(jnp.float32)
+    path = path + _stand(next(keys), points + path[:, :, None], path, follow, focal, image_size, camera)
+    sway = _sway(next(keys), clips, frames, camera)
+    bearing = jnp.arctan2(path[..., 0], path[..., 2])
+    pan = -follow[:, None] * (bearing - jnp.mean(bearing, axis=1, keepdims=True))
+    move = axis_angle_to_matrix(sway) @ axis_angle_to_matrix(pan[..., None] * jnp.array([0.0, 1.0, 0.0]))
+
+    pelvis = jnp.einsum("btij,btj->bti", move, path)
+    points = jnp.einsum("btij,btkj->btki", move, points) + pelvis[:, :, None]
+    root = matrix_to_axis_angle(move @ rotations[:, :, 0])
+    truth = dict(
+        image_size=image_size,
+        focal_length=assumed,
+        true_focal_length=focal,
+        betas=betas,
+        pose=pose.at[:, :, 0].set(root),
+        transl=pelvis - rest_joints(body, betas)[:, None, 0],
+    )
+    return truth, points
+
+
+def _viewpoint(key, clips, camera):
+    """Rotations from the world into the camera, (B, 3, 3)."""
+    keys = jax.random.split(key, 5)
+    yaw = jax.random.uniform(keys[0], (clips,), minval=-math.pi, maxval=math.pi)
+    mean, sigma = camera.level
+    low, high = camera.elevation
+    level = mean + sigma * jax.random.normal(keys[1], (clips,))
+    anywhere = jax.random.uniform(keys[2], (clips,), minval=low, maxval=high)
+    elevation = jnp.where(jax.random.bernoulli(keys[3], camera.level_share, (clips,)), level, anywhere)
+    roll = camera.roll * jax.random.normal(keys[4], (clips,))
+    return look_at_body(yaw, jnp.deg2rad(elevation), jnp.deg2rad(roll))
+
+
+def _stand(key, points, path, follow, focal, image_size, camera):
+    """The constant shift (B, 1, 3) that brings a motion about the origin before the camera, within the frame."""
+    keys = jax.random.split(key, 4)
+    clips = points.shape[0]
+    x = points[..., 0] - (follow[:, None] * path[..., 0])[..., None]
+    y, z = points[..., 1], points[..., 2]
+    middle = [(jnp.min(a, axis=(1, 2)) + jnp.max(a, axis=(1, 2))) / 2 for a in (x, y)]
+    aside = [jnp.abs(a - m[:, None, None]) for a, m in zip((x, y), middle, strict=True)]
+    # Tangents of the angles that the frame holds on each side, less a small border.
+    reach = 0.47 * jnp.stack([image_size[:, 1], image_size[:, 0]]) / focal
+    needed = [jnp.max(a / r[:, None, None] - z, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
+    needed = jnp.maximum(*needed)
+    close = jax.random.bernoulli(keys[0], camera.close_share, (clips,))
+    needed = needed * jnp.where(close, jax.random.uniform(keys[1], (clips,), minval=0.55, maxval=1.0), 1.0)
+    low, high = (math.log(d) for d in camera.distance)
+    distance = jnp.exp(jax.random.uniform(keys[2], (clips,), minval=low, maxval=high))
+    distance = jnp.minimum(jnp.maximum(distance, needed), camera.far)
+    distance = jnp.maximum(distance, camera.near - jnp.min(z, axis=(1, 2)))
+    # What is left on both sides is where the person may stand off the centre.
+    depth = distance[:, None, None] + z
+    slack = [jnp.min(r[:, None, None] * depth - a, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
+    shift = jnp.maximum(jnp.stack(slack, axis=1), 0.0) * jax.random.uniform(keys[3], (clips, 2), minval=-0.9, maxval=0.9)
+    centre = shift - jnp.stack(middle, axis=1)
+    return jnp.concatenate([centre, distance[:, None]], axis=1)[:, None]
+
+
+def _sway(key, clips, frames, camera):
+    """Axis-angle of a hand-held camera's sway, (B, T, 3): two slow sines about each axis; zero on a tripod."""
+    keys = jax.random.split(key, 4)
+    period = jax.random.uniform(keys[0], (clips, 1, 3, 2), minval=15.0, maxval=120.0)
+    phase = jax.random.uniform(keys[1], (clips, 1, 3, 2), maxval=2 * math.pi)
+    size = math.radians(camera.handheld) * jax.random.normal(keys[2], (clips, 1, 3, 2))
+    size = size * jax.random.bernoulli(keys[3], camera.handheld_share, (clips, 1, 1, 1))
+    frame = np.arange(frames, dtype=np.float32)[:, None, None]
+    return jnp.sum(size * jnp.sin(2 * math.pi * frame / period + phase), axis=-1)

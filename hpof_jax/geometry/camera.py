@@ -1,0 +1,153 @@
+"""Pinhole projection, and weak perspective in a person's box <-> translation in the full-frame camera.
+
+Camera frame: x right, y down, z forward, metres. Pixels: x right, y down, (0, 0) the frame's upper left corner.
+The principal point is the middle of the frame. A box is a square, (..., 3) = [centre x, centre y, size] in pixels.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+BOX_MARGIN = 1.2  # size of the box over the extent of the landmarks in it
+MIN_DEPTH = 0.1  # metres; points nearer than this, or behind the camera, are projected as if they lay here
+
+
+def default_focal_length(image_size: jax.Array) -> jax.Array:
+    """The frame's diagonal in pixels, (...,): a field of view of 53 degrees across it (CLIFF, Li et al. 2022).
+
+    Args:
+      image_size: (..., 2) = [height, width] in pixels.
+    """
+    return jnp.sqrt(jnp.sum(jnp.square(jnp.asarray(image_size, jnp.float32)), axis=-1))
+
+
+def project(points: jax.Array, focal_length: jax.Array, image_size: jax.Array) -> jax.Array:
+    """Camera-frame points to full-frame pixels.
+
+    Args:
+      points: (..., 3) metres.
+      focal_length: pixels, broadcastable against points[..., 0].
+      image_size: (..., 2) = [height, width], its leading axes broadcastable like `focal_length`.
+
+    Returns:
+      (..., 2) pixels [x, y].
+    """
+    image_size = jnp.asarray(image_size)
+    depth = jnp.maximum(points[..., 2], MIN_DEPTH)
+    x = focal_length * points[..., 0] / depth + image_size[..., 1] / 2
+    y = focal_length * points[..., 1] / depth + image_size[..., 0] / 2
+    return jnp.stack([x, y], axis=-1)
+
+
+def box_from_keypoints(keypoints: jax.Array, min_confidence: float = 0.3) -> jax.Array:
+    """The person's square box from 2D keypoints: the middle and the larger extent of the visible ones.
+
+    Args:
+      keypoints: (..., K, 3) = [x, y, confidence], pixels.
+      min_confidence: keypoints under it are left out, unless fewer than four remain: then all count.
+
+    Returns:
+      (..., 3) = [centre x, centre y, size] in pixels; size is at least 1.
+    """
+    visible = keypoints[..., 2] >= min_confidence
+    visible = visible | (jnp.sum(visible, axis=-1, keepdims=True) < 4)
+    xy, visible = keypoints[..., :2], visible[..., None]
+    low = jnp.min(jnp.where(visible, xy, jnp.inf), axis=-2)
+    high = jnp.max(jnp.where(visible, xy, -jnp.inf), axis=-2)
+    size = jnp.maximum(jnp.max(high - low, axis=-1), 1.0 / BOX_MARGIN) * BOX_MARGIN
+    return jnp.concatenate([(low + high) / 2, size[..., None]], axis=-1)
+
+
+def to_box(points: jax.Array, box: jax.Array) -> jax.Array:
+    """Full-frame pixels (..., K, 2) to box coordinates, where the box (..., 3) spans [-1, 1] on both axes."""
+    return (points - box[..., None, :2]) * (2.0 / box[..., None, 2:])
+
+
+def from_box(points: jax.Array, box: jax.Array) -> jax.Array:
+    """Box coordinates (..., K, 2) back to full-frame pixels; the inverse of `to_box`."""
+    return points * (box[..., None, 2:] / 2.0) + box[..., None, :2]
+
+
+def box_angles(box: jax.Array, focal_length: jax.Array, image_size: jax.Array) -> jax.Array:
+    """Where the box lies in the field of view, (..., 3) = [x, y, size] over the focal length (CLIFF's condition).
+
+    Args:
+      box: (..., 3) pixels. focal_length: (...,) pixels. image_size: (..., 2).
+    """
+    image_size = jnp.asarray(image_size)
+    middle = jnp.stack([image_size[..., 1], image_size[..., 0]], axis=-1) / 2.0
+    focal_length = jnp.asarray(focal_length)[..., None]
+    return jnp.concatenate([(box[..., :2] - middle) / focal_length, box[..., 2:] / focal_length], axis=-1)
+
+
+def cam_to_translation(
+    cam: jax.Array, box: jax.Array, focal_length: jax.Array, image_size: jax.Array
+) -> jax.Array:
+    """Weak perspective in the box -> the place of the body's origin in the full-frame camera (CLIFF, eq. 5).
+
+    In the box, x_box = s (x + tx): the point (-tx, -ty, .) of the body lies in the middle of the box, and
+    s metres^-1 is half-box units for one metre at the body's depth z = 2 f / (s size).
+
+    Args:
+      cam: (..., 3) = [s, tx, ty]; s > 0, tx and ty in metres.
+      box: (..., 3) pixels. focal_length: (...,) pixels. image_size: (..., 2).
+
+    Returns:
+      (..., 3) metres, camera frame.
+    """
+    angles = box_angles(box, focal_length, image_size)
+    depth = 2.0 / (jnp.maximum(cam[..., 0], 1e-3) * angles[..., 2])
+    return jnp.concatenate([cam[..., 1:] + angles[..., :2] * depth[..., None], depth[..., None]], axis=-1)
+
+
+def translation_to_cam(
+    translation: jax.Array, box: jax.Array, focal_length: jax.Array, image_size: jax.Array
+) -> jax.Array:
+    """The inverse of `cam_to_translation`: (..., 3) metres -> (..., 3) = [s, tx, ty]."""
+    angles = box_angles(box, focal_length, image_size)
+    depth = jnp.maximum(translation[..., 2:], MIN_DEPTH)
+    scale = 2.0 / (depth * angles[..., 2:])
+    return jnp.concatenate([scale, translation[..., :2] - angles[..., :2] * depth], axis=-1)
+
+
+def look_at_body(yaw: jax.Array, elevation: jax.Array, roll: jax.Array) -> jax.Array:
+    """Rotation from the world (y up) into a camera that looks at the origin, (..., 3, 3).
+
+    With all angles zero a body that faces +z looks into the camera. Positive elevation puts the camera above the
+    body, positive yaw turns the body to its left, roll turns the picture clockwise. Radians, any leading axes.
+    """
+
+    def about(axis, angle):
+        c, s, o, i = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
+        rows = {
+            "x": [i, o, o, o, c, -s, o, s, c],
+            "y": [c, o, s, o, i, o, -s, o, c],
+            "z": [c, -s, o, s, c, o, o, o, i],
+        }[axis]
+        return jnp.stack(rows, axis=-1).reshape(*angle.shape, 3, 3)
+
+    flip = jnp.asarray(np.diag([1.0, -1.0, -1.0]), jnp.float32)
+    return about("z", roll) @ flip @ about("x", elevation) @ about("y", yaw)
+
+
+def interpolate_gaps(values: jax.Array, seen: jax.Array) -> jax.Array:
+    """Fills the unseen frames of a track: linear between the seen neighbours, constant beyond the ends.
+
+    Args:
+      values: (..., T, D); what stands in unseen frames is ignored.
+      seen: (..., T) bool. Where no frame is seen, the values come back as they are.
+
+    Returns:
+      (..., T, D).
+    """
+    time = jnp.arange(values.shape[-2])
+    before = jax.lax.cummax(jnp.where(seen, time, -1), axis=seen.ndim - 1)
+    after = jax.lax.cummin(jnp.where(seen, time, values.shape[-2]), axis=seen.ndim - 1, reverse=True)
+    left = jnp.where(before < 0, after, before)
+    right = jnp.where(after >= values.shape[-2], before, after)
+    nobody = (left < 0) | (left >= values.shape[-2])
+    left, right = jnp.where(nobody, time, left), jnp.where(nobody | (right < 0), time, right)
+    share = jnp.where(right > left, (time - left) / jnp.maximum(right - left, 1), 0.0)[..., None]
+    left_values = jnp.take_along_axis(values, left[..., None], axis=-2)
+    right_values = jnp.take_along_axis(values, right[..., None], axis=-2)
+    return left_values * (1.0 - share) + right_values * share

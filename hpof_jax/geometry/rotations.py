@@ -1,0 +1,96 @@
+"""Rotations as axis-angle (..., 3), 6D (..., 6) and matrices (..., 3, 3), with finite gradients everywhere.
+
+Matrices act on column vectors, `v' = R v`. Every function takes any leading axes.
+"""
+
+import jax
+import jax.numpy as jnp
+
+_SMALL = 1e-8  # squared angle under which the Taylor series is more exact than the closed form in float32
+
+
+def axis_angle_to_matrix(axis_angle: jax.Array) -> jax.Array:
+    """Rodrigues' formula: (..., 3) radians -> (..., 3, 3). Differentiable to second order at zero and at pi."""
+    angle2 = jnp.sum(axis_angle * axis_angle, axis=-1)
+    small = angle2 < _SMALL
+    # The closed form never sees the small values, so that its gradient is finite where it is not used.
+    safe2 = jnp.where(small, 1.0, angle2)
+    angle = jnp.sqrt(safe2)
+    a = jnp.where(small, 1.0 - angle2 / 6.0, jnp.sin(angle) / angle)
+    b = jnp.where(small, 0.5 - angle2 / 24.0, (1.0 - jnp.cos(angle)) / safe2)
+    outer = axis_angle[..., :, None] * axis_angle[..., None, :]
+    identity = jnp.eye(3, dtype=axis_angle.dtype)
+    diagonal = (1.0 - b * angle2)[..., None, None] * identity
+    return diagonal + a[..., None, None] * skew(axis_angle) + b[..., None, None] * outer
+
+
+def matrix_to_axis_angle(matrix: jax.Array) -> jax.Array:
+    """(..., 3, 3) -> (..., 3) with angle in [0, pi], through the quaternion, whose branches avoid 0/0 everywhere."""
+    return quaternion_to_axis_angle(matrix_to_quaternion(matrix))
+
+
+def matrix_to_quaternion(matrix: jax.Array) -> jax.Array:
+    """(..., 3, 3) -> unit quaternion (..., 4) [w, x, y, z] with w >= 0 (Shepperd 1978: divide by the largest)."""
+    m = matrix
+    m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    s01, s02, s12 = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    d0, d1, d2 = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    squares = jnp.stack(
+        [1 + m00 + m11 + m22, 1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22], axis=-1
+    )
+    # Row k is the quaternion times its own k-th component times 4.
+    rows = jnp.stack(
+        [
+            jnp.stack([squares[..., 0], d0, d1, d2], axis=-1),
+            jnp.stack([d0, squares[..., 1], s01, s02], axis=-1),
+            jnp.stack([d1, s01, squares[..., 2], s12], axis=-1),
+            jnp.stack([d2, s02, s12, squares[..., 3]], axis=-1),
+        ],
+        axis=-2,
+    )
+    largest = jnp.argmax(squares, axis=-1)
+    quaternion = jnp.take_along_axis(rows, largest[..., None, None], axis=-2)[..., 0, :]
+    quaternion = quaternion / jnp.linalg.norm(quaternion, axis=-1, keepdims=True)
+    return jnp.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+
+
+def quaternion_to_axis_angle(quaternion: jax.Array) -> jax.Array:
+    """Unit quaternion (..., 4) [w, x, y, z] -> axis-angle (..., 3)."""
+    w, v = quaternion[..., 0], quaternion[..., 1:]
+    norm2 = jnp.sum(v * v, axis=-1)
+    small = norm2 < _SMALL
+    norm = jnp.sqrt(jnp.where(small, 1.0, norm2))
+    scale = jnp.where(small, 2.0 / jnp.where(w == 0, 1.0, w), 2.0 * jnp.arctan2(norm, w) / norm)
+    return scale[..., None] * v
+
+
+def sixd_to_matrix(sixd: jax.Array) -> jax.Array:
+    """The two first columns, orthonormalised: (..., 6) -> (..., 3, 3) (Zhou et al. 2019).
+
+    `[1, 0, 0, 0, 1, 0]` is the identity. The second column may not be parallel to the first.
+    """
+    x = _normalise(sixd[..., :3])
+    y = sixd[..., 3:]
+    y = _normalise(y - jnp.sum(x * y, axis=-1, keepdims=True) * x)
+    return jnp.stack([x, y, jnp.cross(x, y)], axis=-1)
+
+
+def matrix_to_sixd(matrix: jax.Array) -> jax.Array:
+    """The two first columns: (..., 3, 3) -> (..., 6)."""
+    return jnp.concatenate([matrix[..., :, 0], matrix[..., :, 1]], axis=-1)
+
+
+def skew(v: jax.Array) -> jax.Array:
+    """The matrix of the cross product with v: (..., 3) -> (..., 3, 3)."""
+    x, y, z = v[..., 0], v[..., 1], v[..., 2]
+    zero = jnp.zeros_like(x)
+    return jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*v.shape[:-1], 3, 3)
+
+
+def geodesic_angle(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The angle between two rotation matrices, (...,) in radians, in [0, pi]."""
+    return jnp.linalg.norm(matrix_to_axis_angle(jnp.swapaxes(a, -1, -2) @ b), axis=-1)
+
+
+def _normalise(v: jax.Array) -> jax.Array:
+    return v * jax.lax.rsqrt(jnp.maximum(jnp.sum(v * v, axis=-1, keepdims=True), 1e-12))

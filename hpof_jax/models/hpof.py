@@ -1,0 +1,95 @@
+"""HPOF: encoder, then shape, then pose on that shape's skeleton, and a camera for every frame."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hpof_jax.body.model import BodyModel, rest_joints
+from hpof_jax.models.inputs import Inputs
+from hpof_jax.models.kinematic_head import KinematicHead
+from hpof_jax.models.shape_head import ShapeHead
+from hpof_jax.models.temporal_encoder import TemporalEncoder, masked_mean, receptive_field
+
+
+class Prediction(NamedTuple):
+    """The model's answer for a batch of clips."""
+
+    betas: jax.Array  # (B, 10) one shape a clip
+    rotations: jax.Array  # (B, T, 24, 3, 3) relative to the parents, the root's in the camera frame
+    cam: jax.Array  # (B, T, 3) = [s, tx, ty], weak perspective in the box
+
+
+class HPOF(nn.Module):
+    """The whole model; `__call__` for a batch of clips, `predict_long` for a video of any length."""
+
+    channels: int = 256
+    kernel_size: int = 3
+    dilations: Sequence[int] = (1, 3, 9, 27)
+    dropout: float = 0.1
+    hidden: int = 64
+
+    def setup(self):
+        self.encoder = TemporalEncoder(self.channels, self.kernel_size, self.dilations, self.dropout)
+        self.shape_head = ShapeHead()
+        self.kinematic_head = KinematicHead(self.hidden)
+        self.camera_head = nn.Dense(3, kernel_init=nn.initializers.normal(1e-3))
+
+    def __call__(self, inputs: Inputs, body: BodyModel, *, deterministic: bool = True) -> Prediction:
+        features = self.encode(inputs.features, inputs.mask, deterministic=deterministic)
+        betas = self.shape(masked_mean(features, inputs.seen))
+        return Prediction(betas, *self.pose(features, betas, body))
+
+    def encode(self, features: jax.Array, mask: jax.Array, *, deterministic: bool = True) -> jax.Array:
+        """(B, T, NUM_FEATURES), (B, T) -> (B, T, channels)."""
+        return self.encoder(features, mask, deterministic=deterministic)
+
+    def shape(self, pooled: jax.Array) -> jax.Array:
+        """(B, channels) -> betas (B, 10)."""
+        return self.shape_head(pooled)
+
+    def pose(self, features: jax.Array, betas: jax.Array, body: BodyModel) -> tuple[jax.Array, jax.Array]:
+        """(B, T, channels), (B, 10) -> rotations (B, T, 24, 3, 3) and cam (B, T, 3)."""
+        rotations = self.kinematic_head(features, rest_joints(body, betas))
+        raw = self.camera_head(features)
+        # A standing adult fills the box: two half-boxes are about 2.1 m.
+        scale = 0.95 * jnp.exp(jnp.clip(raw[..., :1], -3.0, 3.0))
+        return rotations, jnp.concatenate([scale, raw[..., 1:]], axis=-1)
+
+
+def predict_long(
+    model: HPOF, params: dict, inputs: Inputs, body: BodyModel, chunk: int = 512
+) -> Prediction:
+    """The prediction for clips of any length, in chunks of constant shape and memory; the same as in one pass.
+
+    The encoder runs on overlapping windows whose borders are thrown away, the shape is pooled over the whole clip,
+    and the pose is then found frame by frame.
+
+    Args:
+      inputs: (B, T, ...) as for the model.
+      chunk: frames whose result is kept from each window.
+    """
+    frames = inputs.mask.shape[1]
+    border = receptive_field(model.kernel_size, model.dilations) // 2
+    chunk = min(chunk, frames)
+    count = -(-frames // chunk)
+    variables = {"params": params}
+    pad = ((0, 0), (border, count * chunk - frames + border))
+    features = jnp.pad(inputs.features, (*pad, (0, 0)))
+    mask = jnp.pad(inputs.mask, pad)
+    encode = jax.jit(lambda x, m: model.apply(variables, x, m, method=HPOF.encode))
+    encoded = [
+        encode(features[:, start : start + chunk + 2 * border], mask[:, start : start + chunk + 2 * border])[
+            :, border : border + chunk
+        ]
+        for start in np.arange(count) * chunk
+    ]
+    pooled = masked_mean(jnp.concatenate(encoded, axis=1)[:, :frames], inputs.seen)
+    betas = model.apply(variables, pooled, method=HPOF.shape)
+    pose = jax.jit(lambda x: model.apply(variables, x, betas, body, method=HPOF.pose))
+    parts = [pose(x) for x in encoded]
+    rotations, cam = (jnp.concatenate(part, axis=1)[:, :frames] for part in zip(*parts, strict=True))
+    return Prediction(betas, rotations, cam)

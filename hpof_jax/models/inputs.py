@@ -1,0 +1,60 @@
+"""What the model sees of a clip: observations in pixels and metres become one feature vector a frame."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hpof_jax.geometry import camera
+
+LANDMARKS = 33
+NUM_FEATURES = LANDMARKS * 6 + 5
+
+
+class Inputs(NamedTuple):
+    """A batch of clips as the model takes it."""
+
+    features: jax.Array  # (B, T, NUM_FEATURES)
+    box: jax.Array  # (B, T, 3) pixels, interpolated where nobody was seen
+    mask: jax.Array  # (B, T) bool, false on padding
+    seen: jax.Array  # (B, T) bool, the detector saw the person; false on padding
+
+
+def make_inputs(
+    landmarks_2d: jax.Array,
+    landmarks_3d: jax.Array,
+    seen: jax.Array,
+    mask: jax.Array,
+    image_size: jax.Array,
+    focal_length: jax.Array,
+    keep_3d: jax.Array | bool = True,
+) -> Inputs:
+    """Landmarks in the person's box and the box's place in the field of view (CLIFF, Li et al. 2022).
+
+    Args:
+      landmarks_2d: (B, T, 33, 3) = [x px, y px, visibility] in the full frame.
+      landmarks_3d: (B, T, 33, 3) metres, the detector's own, about the middle of the hips, camera axes.
+      seen: (B, T) bool. mask: (B, T) bool.
+      image_size: (B, 2) = [height, width]. focal_length: (B,) assumed focal length, pixels.
+      keep_3d: (B,) bool or bool; where false, `landmarks_3d` is hidden from the model.
+    """
+    seen = seen & mask
+    box = camera.interpolate_gaps(camera.box_from_keypoints(landmarks_2d), seen)
+    place = camera.box_angles(box, focal_length[:, None], image_size[:, None])
+    points = jnp.clip(camera.to_box(landmarks_2d[..., :2], box), -3.0, 3.0)
+    confidence = landmarks_2d[..., 2]
+    there = seen.astype(points.dtype)[..., None]
+    has_3d = there * jnp.broadcast_to(jnp.asarray(keep_3d), seen.shape[:1])[:, None, None]
+    flat = (*seen.shape, -1)
+    features = jnp.concatenate(
+        [
+            points.reshape(flat) * there,
+            (confidence - 0.5) * there,
+            landmarks_3d.reshape(flat) * (2.0 * has_3d),
+            place,
+            there,
+            has_3d,
+        ],
+        axis=-1,
+    )
+    return Inputs(features, box, mask, seen)

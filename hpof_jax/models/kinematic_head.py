@@ -1,0 +1,70 @@
+"""The pose, along the kinematic tree on the skeleton that the shape gives.
+
+After the kinematic tree decoder of MAED (Wan et al., ICCV 2021): a joint's rotation is regressed from the frame's
+feature and its ancestors' rotations. Real forward kinematics runs inside, so that a joint also knows its own bone and
+where its ancestors' rotations have put it.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hpof_jax.body.skeletons import SMPL_PARENTS, tree_levels
+from hpof_jax.geometry.rotations import matrix_to_sixd, sixd_to_matrix
+
+_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+# At initialisation the body stands upright in the camera frame (y down, z forward) and faces the camera.
+_FACING = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
+
+
+class KinematicHead(nn.Module):
+    """Joint after joint by depth: each level of the tree is a few batched matrix products."""
+
+    hidden: int = 64
+
+    @nn.compact
+    def __call__(self, features: jax.Array, rest: jax.Array) -> jax.Array:
+        """Rotations of all joints.
+
+        Args:
+          features: (B, T, C) of the frames.
+          rest: (B, 24, 3) rest joints of the clip's shape, metres.
+
+        Returns:
+          (B, T, 24, 3, 3) relative to the parents; the root's is in the camera frame.
+        """
+        parents = np.array(SMPL_PARENTS)
+        frames = features.shape[:-1]
+        seeds = nn.Dense(len(parents) * self.hidden, name="feature")(features)
+        seeds = seeds.reshape(*frames, len(parents), self.hidden)
+        rest = jnp.broadcast_to(rest[:, None], (*frames, *rest.shape[-2:]))
+        local, world, place, chain = {}, {}, {}, {}
+        for depth, level in enumerate(tree_levels(SMPL_PARENTS)):
+            context = []
+            for joint in level:
+                up = parents[joint]
+                bone = rest[..., joint, :] - rest[..., up, :] if depth else jnp.zeros_like(rest[..., 0, :])
+                place[joint] = place[up] + (world[up] @ bone[..., None])[..., 0] if depth else bone
+                chain[joint] = chain[up] if depth else []
+                seen_by_joint = [bone, place[joint], *chain[joint]]
+                context.append(jnp.concatenate(seen_by_joint, axis=-1))
+            rotations = self._level(seeds[..., level, :], jnp.stack(context, axis=-2), depth)
+            for index, joint in enumerate(level):
+                up = parents[joint]
+                local[joint] = rotations[..., index, :, :]
+                world[joint] = world[up] @ local[joint] if depth else _FACING @ local[joint]
+                chain[joint] = [*chain[joint], matrix_to_sixd(local[joint]), place[joint]]
+        local[0] = world[0]
+        return jnp.stack([local[joint] for joint in range(len(parents))], axis=-3)
+
+    def _level(self, seeds: jax.Array, context: jax.Array, depth: int) -> jax.Array:
+        """Rotations of n joints of one depth: seeds (B, T, n, hidden), context (B, T, n, D) -> (B, T, n, 3, 3)."""
+        joints = context.shape[-2]
+        init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", batch_axis=(0,))
+        mix = self.param(f"context_{depth}", init, (joints, context.shape[-1], self.hidden))
+        turn = self.param(f"rotation_{depth}", nn.initializers.normal(0.01), (joints, self.hidden, 6))
+        bias = self.param(f"bias_{depth}", nn.initializers.zeros, (joints, 6))
+        hidden = nn.gelu(seeds + jnp.einsum("btnd,ndh->btnh", context, mix))
+        sixd = jnp.einsum("btnh,nhk->btnk", hidden, turn) + bias + jnp.array(_IDENTITY)
+        return sixd_to_matrix(sixd)

@@ -1,0 +1,200 @@
+"""One person, chosen among those in the picture and followed through the frames without jumping to somebody else.
+
+While the person is in sight, each frame's landmarks say where the next frame is looked at (BlazePose's own way, one
+network run a frame). The detector is run to choose the person, to find them again, and whenever the track looks
+wrong: then everybody near competes by place, size and the torso's colours, and if nobody fits, the frame is a gap.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from hpof_jax.errors import UserError
+from hpof_jax.observe.blazepose import HIPS, MIN_PRESENCE, SHOULDERS, BlazePose, Pose, Region, overlap
+
+# Distances are in region sizes (about 1.3 body heights), times in frames of a video at 30 frames/s.
+MAX_STEP = 0.25  # the furthest a body moves between two frames
+STEP_PER_LOST_FRAME = 0.04  # and what each lost frame adds: about 2.7 m/s
+MAX_SIZE_RATIO = 1.7
+MAX_COLOUR_DISTANCE, MAX_COLOUR_DISTANCE_FAR = 0.6, 0.4  # beyond one size away, the colours must agree better
+SUSPICIOUS_COLOUR_DISTANCE = 0.45
+CHECK_EVERY, SEARCH_WIDE_EVERY = 30, 5
+SAME_PERSON_DISTANCE = 0.1
+MAX_LOOKS, MIN_NEW_PRESENCE = 5, 0.8
+COLOUR_RATE = 0.1
+
+
+@dataclasses.dataclass
+class _Track:
+    """The person as last seen."""
+
+    pose: Pose
+    colours: np.ndarray
+    lost: int = 0
+
+
+class PersonTracker:
+    """Calls on consecutive frames return the followed person's `Pose`, or None where they are not seen.
+
+    `person`: "largest", "leftmost", or the number of the person counted from the left, from 0, in the first frame
+    that shows so many. `landmark_model`: "full" or "heavy". `fps`: frame rate of the frames to come.
+    """
+
+    def __init__(
+        self, landmark_model: str = "full", person: str | int = "largest", fps: float = 30.0, threads: int = 2
+    ):
+        if landmark_model not in ("full", "heavy"):
+            raise UserError(f"landmark model {landmark_model!r} is unknown: choose 'full' or 'heavy'")
+        self._person = _parse_person(person)
+        self._net = BlazePose(landmark_model, threads)
+        self._frame_time = 30.0 / fps  # in frames at 30 frames/s
+        self._track: _Track | None = None
+        self._count = 0
+        self.most_people = 0  # the most people ever seen at once while choosing
+
+    def __call__(self, image: np.ndarray) -> Pose | None:
+        """The person's pose in `image` (H, W, 3) uint8 RGB, the frame after the last one given."""
+        self._count += 1
+        if self._track is None:
+            pose = self._choose(image)
+            if pose is not None:
+                self._track = _Track(pose, torso_colours(pose))
+            return pose
+        pose = self._follow(image)
+        if pose is None:
+            self._track.lost += 1
+            return None
+        colours = torso_colours(pose)
+        self._track = _Track(pose, (1 - COLOUR_RATE) * self._track.colours + COLOUR_RATE * colours)
+        return pose
+
+    def _choose(self, image: np.ndarray) -> Pose | None:
+        people = self._find_people(image, _tiles(image.shape, 1.0))
+        if not people and self._count % SEARCH_WIDE_EVERY == 1:
+            people = self._find_people(image, _tiles(image.shape, 0.5))
+        self.most_people = max(self.most_people, len(people))
+        if not people:
+            return None
+        if self._person == "largest":
+            return max(people, key=lambda pose: pose.region.size)
+        people.sort(key=lambda pose: pose.region.x)
+        number = 0 if self._person == "leftmost" else self._person
+        return people[number] if number < len(people) else None
+
+    def _follow(self, image: np.ndarray) -> Pose | None:
+        track = self._track
+        rivals: list[Pose] = []
+        if track.lost == 0:
+            pose = self._net.landmarks(image, track.pose.region)
+            if self._cost(pose) < np.inf:
+                suspicious = colour_distance(torso_colours(pose), track.colours) > SUSPICIOUS_COLOUR_DISTANCE
+                if not suspicious and self._count % CHECK_EVERY:
+                    return pose
+                rivals.append(pose)
+        last = track.pose.region
+        squares = [(last.x, last.y, 1.5 * last.size)]
+        if not rivals:
+            squares.append((last.x, last.y, 2.5 * last.size))
+            if track.lost % SEARCH_WIDE_EVERY == SEARCH_WIDE_EVERY - 1:
+                squares += _tiles(image.shape, 1.0)
+        rivals = self._find_people(image, squares, rivals)
+        costs = [self._cost(pose) for pose in rivals]
+        best = int(np.argmin(costs)) if costs else -1
+        return rivals[best] if costs and costs[best] < np.inf else None
+
+    def _cost(self, pose: Pose) -> float:
+        """How unlike the followed person `pose` is; infinite where it cannot be them."""
+        lost = self._track.lost
+        moved, grown = _change(self._track.pose.region, pose.region)
+        reach = MAX_STEP + STEP_PER_LOST_FRAME * lost * self._frame_time
+        colours = colour_distance(torso_colours(pose), self._track.colours)
+        worst = MAX_COLOUR_DISTANCE if moved < 1 else MAX_COLOUR_DISTANCE_FAR
+        if pose.score < MIN_PRESENCE or moved > reach or grown > MAX_SIZE_RATIO or (lost and colours > worst):
+            return np.inf
+        return float(moved / reach + np.log(grown) + 2 * colours)
+
+    def _find_people(
+        self, image: np.ndarray, squares: Iterable[tuple[float, float, float]], known: Iterable[Pose] = ()
+    ) -> list[Pose]:
+        """Everybody that the detector sees in the squares, once each, after those `known` already."""
+        regions: list[Region] = [pose.region for pose in known]
+        people = list(known)
+        for square in squares:
+            for region in self._net.detect(image, square):
+                if any(overlap(region, other) > 0.6 for other in regions):
+                    continue
+                regions.append(region)
+                pose = self._settle(image, region)
+                if pose is not None and not any(_is_same(pose, other) for other in people):
+                    people.append(pose)
+        return people
+
+    def _settle(self, image: np.ndarray, region: Region) -> Pose | None:
+        """Looks again where each look says, until that is the same place: a region that drifts holds nobody."""
+        for _ in range(MAX_LOOKS):
+            pose = self._net.landmarks(image, region)
+            if pose.score < MIN_PRESENCE:
+                return None
+            moved, grown = _change(region, pose.region)
+            if moved < 0.03 and grown < 1.07:
+                return pose if pose.score >= MIN_NEW_PRESENCE else None
+            region = pose.region
+        return None
+
+
+def torso_colours(pose: Pose) -> np.ndarray:
+    """(32, 32) histogram of the torso's colours (Lab's a and b, without the lightness), summing to 1."""
+    corners = pose.landmarks_2d[[SHOULDERS[0], SHOULDERS[1], HIPS[1], HIPS[0]], :2] - pose.to_frame[:, 2]
+    corners = np.linalg.solve(pose.to_frame[:, :2], corners.T).T * len(pose.crop)
+    left, top = np.clip(np.floor(corners.min(0)), 0, len(pose.crop) - 2).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(0)), (left + 2, top + 2), len(pose.crop)).astype(int)
+    inside = np.zeros((bottom - top, right - left), np.uint8)
+    cv2.fillConvexPoly(inside, cv2.convexHull(np.round(corners - (left, top)).astype(np.int32)), 1)
+    lab = cv2.cvtColor(pose.crop[top:bottom, left:right], cv2.COLOR_RGB2LAB)
+    counts = cv2.calcHist([lab], [1, 2], inside, [32, 32], [64, 192, 64, 192])
+    counts = cv2.GaussianBlur(counts, (5, 5), 0)
+    return counts / max(float(counts.sum()), 1e-9)
+
+
+def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Hellinger distance of two histograms that sum to 1: 0 the same, 1 nothing in common."""
+    return float(np.sqrt(max(0.0, 1.0 - np.sqrt(a * b).sum())))
+
+
+def _change(old: Region, new: Region) -> tuple[float, float]:
+    """How far `new` is from `old`, in `old`'s sizes, and the ratio of the larger size to the smaller."""
+    moved = np.hypot(new.x - old.x, new.y - old.y) / old.size
+    return float(moved), max(new.size / old.size, old.size / max(new.size, 1e-6))
+
+
+def _is_same(a: Pose, b: Pose) -> bool:
+    distance = np.linalg.norm(a.landmarks_2d[:, :2] - b.landmarks_2d[:, :2], axis=1).mean()
+    return distance < SAME_PERSON_DISTANCE * max(a.region.size, b.region.size)
+
+
+def _tiles(shape: tuple[int, ...], scale: float) -> list[tuple[float, float, float]]:
+    """Squares [x, y, side] that cover an image half overlapping, their side `scale` times its shorter one.
+
+    The detector misses people much smaller than its square, as everybody in a wide image looked at as a whole.
+    """
+    height, width = shape[:2]
+    side = scale * min(height, width)
+
+    def centres(length: int) -> np.ndarray:
+        return np.linspace(side / 2, length - side / 2, int(np.ceil(2 * (length - side) / side)) + 1)
+
+    whole = [(width / 2, height / 2, float(max(height, width)))] if scale == 1.0 and width != height else []
+    return whole + [(float(x), float(y), side) for y in centres(height) for x in centres(width)]
+
+
+def _parse_person(person: str | int) -> str | int:
+    if person in ("largest", "leftmost"):
+        return person
+    text = str(person)
+    if isinstance(person, bool) or not (text.isascii() and text.isdigit()):
+        raise UserError(
+            f"person {person!r} is not understood: give 'largest', 'leftmost' or a number from the left, 0 first"
+        )
+    return int(text)

@@ -1,0 +1,173 @@
+"""Trains HPOF.
+
+    python -m hpof_jax.train --config configs/hpof.py [--workdir DIR] [--config.KEY=VALUE ...]
+
+The same command resumes a run that was stopped. Order of a start: config, devices, data at the step to go on from,
+model, state (the newest checkpoint if there is one), then step by step: train, log, evaluate, save.
+"""
+
+import json
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+import tqdm
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from hpof_jax import cli
+from hpof_jax.body import load_body
+from hpof_jax.errors import UserError
+from hpof_jax.training import checkpoint, evaluation, parallel, state, steps
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, such as configs/hpof.py.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/hpof", "Where checkpoints and logs go; a run found there is resumed.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of several: call jax.distributed.initialize().")
+
+
+def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]:
+    """Trains until `config.num_steps` and returns the last evaluation's metrics.
+
+    Raises:
+      UserError: a config that does not fit the devices, the data or the checkpoint in `workdir`; a loss that is not
+        finite.
+    """
+    from data_pipelines import stream  # TensorFlow takes its time to import; nothing else here needs it
+
+    _check(config)
+    local_batch = parallel.local_batch_size(config.batch_size)
+    body = load_body()
+    model = state.make_model(config.model)
+    optimizer = state.make_optimizer(config.optimizer, config.num_steps)
+    train_state = state.init_state(model, body, optimizer, config.seed)
+    checkpointer = checkpoint.Checkpointer(workdir, config.keep_checkpoints)
+    if checkpointer.latest_step() is not None:
+        train_state = checkpointer.restore(train_state)
+        logging.info("resumed %s at step %d", workdir, int(train_state.step))
+    start = int(train_state.step)
+    sources = data_sources(config.data)
+    batches = stream.make_stream(
+        sources,
+        local_batch,
+        config.clip_length,
+        config.seed,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        start_step=start,
+    ).as_numpy_iterator()
+    step = parallel.pmap_step(
+        steps.make_train_step(
+            model,
+            body,
+            optimizer,
+            config.losses.to_dict(),
+            seed=config.seed,
+            ema_decay=config.optimizer.ema_decay,
+            drop_3d=config.data.drop_3d,
+            axis_name=parallel.AXIS,
+        )
+    )
+    train_state = parallel.replicate(train_state)
+    log = _Log(workdir) if jax.process_index() == 0 else None
+    frames = config.batch_size * config.clip_length
+    metrics: dict[str, float] = {}
+    parameters = sum(x.size for x in jax.tree.leaves(train_state.params))
+    logging.info("%d parameters, %d devices, sources %s", parameters, jax.device_count(), sources)
+
+    def evaluate(params) -> dict[str, float]:
+        windows = stream.validation_windows(sources, config.clip_length, config.seed, max_clips=config.eval_clips)
+        return evaluation.evaluate(model, params, body, windows)["overall"]
+
+    bar = tqdm.tqdm(total=config.num_steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
+    since, counted = time.monotonic(), start
+    for number in range(start + 1, config.num_steps + 1):
+        train_state, logs = step(train_state, parallel.cut(next(batches)))
+        bar.update()
+        last = number == config.num_steps
+        if number % config.log_every == 0 or last:
+            scalars = {f"train/{key}": float(value) for key, value in jax.device_get(logs).items()}
+            if not np.isfinite(scalars["train/total"]):
+                raise UserError(
+                    f"The loss is not finite at step {number}: lower --config.optimizer.learning_rate; "
+                    f"the last checkpoint in {workdir} is from before."
+                )
+            now = time.monotonic()
+            rate = (number - counted) * frames / (now - since)
+            since, counted = now, number
+            scalars["train/frames_per_second"] = rate
+            bar.set_postfix(loss=f"{scalars['train/total']:.3f}", frames_s=f"{rate:.0f}")
+            if log:
+                log.write(number, scalars)
+        if number % config.eval_every == 0 or last:
+            metrics = evaluate(train_state.ema)
+            since, counted = time.monotonic(), number
+            if log:
+                log.write(number, {f"validation/{key}": value for key, value in metrics.items()})
+            logging.info("step %d: %s", number, {key: round(value, 2) for key, value in metrics.items()})
+        if number % config.checkpoint_every == 0 or last:
+            checkpointer.save(train_state, config, metrics)
+    bar.close()
+    checkpointer.wait()
+    if jax.process_index() == 0 and "://" not in str(workdir):
+        checkpoint.save_weights(pathlib.Path(workdir) / "weights.npz", jax.device_get(train_state.ema), config)
+    checkpointer.close()
+    return metrics
+
+
+def data_sources(data: ConfigDict) -> dict[str, float]:
+    """The motion sources and their weights that `config.data` names."""
+    sources = {"synthetic": data.synthetic} if data.synthetic else {}
+    mocap = [f"{kind}:{path}" for kind in ("bvh", "amass", "tfds") for path in data[kind].split(",") if path]
+    sources.update({spec: data.mocap_weight / len(mocap) for spec in mocap})
+    if not sources:
+        raise UserError("The config names no motion: set --config.data.synthetic=1 or --config.data.bvh=FOLDER.")
+    return sources
+
+
+class _Log:
+    """Scalars to TensorBoard's event files and to `metrics.jsonl`, one line an event."""
+
+    def __init__(self, workdir: str | os.PathLike):
+        import tensorflow as tf
+
+        self._tf = tf
+        self._writer = tf.summary.create_file_writer(str(workdir))
+        self._lines = tf.io.gfile.GFile(os.path.join(str(workdir), "metrics.jsonl"), "a")
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        with self._writer.as_default():
+            for key, value in scalars.items():
+                self._tf.summary.scalar(key, value, step=step)
+        self._lines.write(json.dumps({"step": step, **scalars}) + "\n")
+        self._lines.flush()
+        self._writer.flush()
+
+
+def _check(config: ConfigDict) -> None:
+    known = {"keypoints_2d", "keypoints_3d", "body_pose", "betas", "smoothness"}
+    unknown = set(config.losses) - known
+    if unknown:
+        raise UserError(f"There is no loss '{min(unknown)}': config.losses takes {sorted(known)}.")
+    for key in ("batch_size", "clip_length", "num_steps"):
+        if config[key] < 1:
+            raise UserError(f"config.{key} is {config[key]}: it must be at least 1.")
+
+
+def main() -> None:
+    try:
+        flags.FLAGS(sys.argv)
+    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError) as error:
+        raise UserError(f"{' '.join(str(error).split())} (usage: --config FILE [--workdir DIR] [--config.KEY=VALUE])") from error
+    if _CONFIG.value is None:
+        raise UserError("No config was given: add --config configs/hpof.py.")
+    if _DISTRIBUTED.value:
+        jax.distributed.initialize()
+    train(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    cli.run(main)

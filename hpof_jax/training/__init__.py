@@ -1,0 +1,1 @@
+"""Losses, metrics, state, steps and checkpoints of training."""

@@ -1,0 +1,158 @@
+"""Checkpoints by Orbax, and the weights file that is shipped."""
+
+import json
+import os
+import pathlib
+import zipfile
+from typing import Any
+
+import flax.traverse_util
+import jax
+import ml_collections
+import numpy as np
+import orbax.checkpoint as ocp
+
+from hpof_jax.errors import UserError
+from hpof_jax.training.state import TrainState
+
+WEIGHTS = pathlib.Path(__file__).parent.parent / "assets" / "hpof.npz"
+
+
+class Checkpointer:
+    """The checkpoints of one run: the newest few and the best, in `workdir/checkpoints`."""
+
+    def __init__(self, workdir: str | os.PathLike, keep: int = 3, metric: str = "pa_mpjpe"):
+        """
+        Args:
+          keep: how many of the newest are kept; the best by `metric` (least) is kept besides.
+        """
+        folder = os.path.join(
+            os.path.abspath(workdir) if "://" not in str(workdir) else str(workdir), "checkpoints"
+        )
+        policy = ocp.checkpoint_managers.AnyPreservationPolicy(
+            [
+                ocp.checkpoint_managers.LatestN(keep),
+                ocp.checkpoint_managers.BestN(get_metric_fn=lambda m: -m[metric], n=1),
+            ]
+        )
+        self._metric = metric
+        self._manager = ocp.CheckpointManager(
+            folder, options=ocp.CheckpointManagerOptions(preservation_policy=policy, create=True)
+        )
+
+    def latest_step(self) -> int | None:
+        """The newest finished step, or None."""
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState, config: ml_collections.ConfigDict, metrics: dict[str, float]) -> None:
+        """Saves in the background; a step that is there already is left alone."""
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        host_state = jax.tree.map(np.asarray, state)
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(host_state),
+                config=ocp.args.JsonSave(json.loads(config.to_json_best_effort())),
+            ),
+            metrics={self._metric: float(metrics.get(self._metric, np.inf))},
+        )
+
+    def restore(self, template: TrainState) -> TrainState:
+        """The newest state.
+
+        Raises:
+          UserError: it is another model's.
+        """
+        step = self._manager.latest_step()
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+        try:
+            restored = self._manager.restore(
+                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+            )
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"The checkpoint at step {step} in {self._manager.directory} is of another config: "
+                "use another --workdir, or the config it was made with."
+            ) from error
+        state = restored["state"]
+        _check_shapes(state.params, template.params, str(self._manager.directory))
+        return state
+
+    def wait(self) -> None:
+        """Returns when everything is written."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        self._manager.close()
+
+
+def save_weights(path: str | os.PathLike, params: Any, config: ml_collections.ConfigDict) -> None:
+    """Writes parameters and the config's model part into one `.npz` of float32 arrays named by their path."""
+    path = pathlib.Path(path)
+    flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, config=np.array(json.dumps(config.model.to_dict())), **flat)
+    os.replace(partial, path)
+
+
+def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collections.ConfigDict]:
+    """Parameters and the model's config.
+
+    Args:
+      path: a weights `.npz`, a training run's folder (its best checkpoint), or None for the weights that come with
+        the package.
+
+    Raises:
+      UserError: nothing there, or not one of the two.
+    """
+    path = pathlib.Path(WEIGHTS if path is None else path)
+    if path.is_dir():
+        return _load_run(path)
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint at {path}: give a training run's folder or a weights .npz.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        config = ml_collections.ConfigDict(json.loads(str(arrays.pop("config"))))
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is not a weights file of this package: give a training run's folder or a weights .npz."
+        ) from error
+    return flax.traverse_util.unflatten_dict(arrays, sep="/"), config
+
+
+def check_params(params: Any, template: Any, where: str) -> None:
+    """Raises UserError if the parameters are not those of the model that `template` (shapes) belongs to."""
+    _check_shapes(params, template, where)
+
+
+def _load_run(folder: pathlib.Path) -> tuple[Any, ml_collections.ConfigDict]:
+    root = folder if folder.name == "checkpoints" else folder / "checkpoints"
+    if not root.is_dir():
+        raise UserError(f"There is no checkpoint in {folder}: give the --workdir of a training run.")
+    manager = ocp.CheckpointManager(
+        root.absolute(),
+        options=ocp.CheckpointManagerOptions(best_fn=lambda m: -m["pa_mpjpe"], read_only=True),
+    )
+    step = manager.best_step() if manager.best_step() is not None else manager.latest_step()
+    if step is None:
+        raise UserError(f"There is no finished checkpoint in {folder}: train longer, or give another folder.")
+    restored = manager.restore(
+        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(), config=ocp.args.JsonRestore())
+    )
+    return restored["state"]["ema"], ml_collections.ConfigDict(restored["config"]["model"])
+
+
+def _check_shapes(params, template, where):
+    shapes = lambda tree: {  # noqa: E731
+        key: tuple(value.shape) for key, value in flax.traverse_util.flatten_dict(tree, sep="/").items()
+    }
+    have, want = shapes(params), shapes(template)
+    if have != want:
+        odd = sorted(set(have.items()) ^ set(want.items()))[0][0]
+        raise UserError(
+            f"The checkpoint in {where} is of another config ('{odd}' differs): use the config it was made with."
+        )

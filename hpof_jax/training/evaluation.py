@@ -1,0 +1,94 @@
+"""Metrics of a model over a validation set, overall and per motion class."""
+
+import collections
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hpof_jax.body.model import BodyModel, keypoints, skin
+from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, SMPL_LIMBS, SMPL_PARENTS
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.training import metrics, steps
+
+
+def evaluate(
+    model: Any, params: Any, body: BodyModel, windows: Iterable, *, vertices: bool = False
+) -> dict[str, dict]:
+    """Runs the model over validation windows.
+
+    Args:
+      windows: yields (batch, names, classes) as `data_pipelines.stream.validation_windows` does.
+      vertices: also the per-vertex error, which is most of the work.
+
+    Returns:
+      {"overall": {...}, "classes": {class: {...}}}: millimetres (betas: their own unit), each a mean over frames; the
+      detector's own 3D landmarks are scored beside on the 12 limb joints, as `detector_*` against `limb_*`.
+      `frames` and `clips` say how much was counted, `coverage` the share of frames in which the detector saw anyone.
+    """
+    step = jax.jit(_make_step(model, body, vertices))
+    sums: dict[str, dict[str, np.ndarray]] = collections.defaultdict(dict)
+    clips: dict[str, set] = collections.defaultdict(set)
+    for batch, names, classes in windows:
+        totals = {key: np.asarray(value, np.float64) for key, value in step(params, batch).items()}
+        for index, (name, motion_class) in enumerate(zip(names, classes, strict=True)):
+            for group in ("overall", motion_class):
+                clips[group].add(name)
+                for key, value in totals.items():
+                    sums[group][key] = sums[group].get(key, 0.0) + value[index]
+    table = {group: _table(sums[group], len(clips[group])) for group in sums}
+    return {"overall": table.pop("overall", {}), "classes": dict(sorted(table.items()))}
+
+
+def _make_step(model, body, vertices):
+    predict = steps.make_eval_step(model, body)
+
+    def step(params: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Totals of every metric for each clip: name -> (B, 2)."""
+        prediction = predict(params, batch)
+        rotations = axis_angle_to_matrix(batch["pose"])
+        pred_points, pred = keypoints(body, body.landmarks, prediction.betas[:, None], prediction.rotations)
+        true_points, true = keypoints(body, body.landmarks, batch["betas"][:, None], rotations)
+        del pred_points, true_points
+        detector, limbs = batch["landmarks_3d"][..., BLAZEPOSE_LIMBS, :], true[..., SMPL_LIMBS, :]
+
+        def per_clip(pred, true, detector, limbs, mask, seen, betas, true_betas, pred_rotations, true_rotations):
+            totals = metrics.joint_totals(pred, true, mask)
+            totals["bone_spread"] = _once(jnp.mean(metrics.bone_length_spread(pred, SMPL_PARENTS, mask)))
+            totals["betas_spread"] = _once(jnp.mean(metrics.spread(jnp.broadcast_to(betas, (len(mask), len(betas))), mask)))
+            totals["betas_error"] = _once(jnp.mean(jnp.abs(betas - true_betas)))
+            looked = mask & seen
+            totals["limb_pa_mpjpe"] = metrics.total(metrics.pa_mpjpe(pred[:, SMPL_LIMBS], limbs), looked)
+            totals["limb_n_mpjpe"] = metrics.total(metrics.n_mpjpe(pred[:, SMPL_LIMBS], limbs), looked)
+            totals["detector_pa_mpjpe"] = metrics.total(metrics.pa_mpjpe(detector, limbs), looked)
+            totals["detector_n_mpjpe"] = metrics.total(metrics.n_mpjpe(detector, limbs), looked)
+            neighbours = metrics.acceleration_mask(looked)
+            error = metrics.acceleration_error(detector, limbs - jnp.mean(limbs[:, 6:8], axis=1, keepdims=True))
+            totals["detector_acceleration_error"] = metrics.total(error, neighbours)
+            totals["coverage"] = metrics.total(100.0 * looked, mask)
+            if vertices:
+
+                def frame(pair):
+                    (a, ja), (b, jb) = skin(body, betas, pair[0]), skin(body, true_betas, pair[1])
+                    return metrics.pve(a, b, ja[0], jb[0])
+
+                totals["pve"] = metrics.total(jax.lax.map(frame, (pred_rotations, true_rotations)), mask)
+            return totals
+
+        return jax.vmap(per_clip)(
+            pred, true, detector, limbs, batch["mask"], batch["seen"], prediction.betas, batch["betas"],
+            prediction.rotations, rotations,
+        )  # fmt: skip
+
+    return step
+
+
+def _once(value: jax.Array) -> jax.Array:
+    return jnp.stack([value, jnp.ones_like(value)])
+
+
+def _table(sums: dict[str, np.ndarray], clips: int) -> dict[str, float]:
+    table = {key: metrics.mean(value) for key, value in sums.items()}
+    return {**table, "frames": float(sums["mpjpe"][1]), "clips": float(clips)}

@@ -1,0 +1,87 @@
+"""What training carries from step to step, and how it starts."""
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from hpof_jax.body.model import BodyModel
+from hpof_jax.errors import UserError
+from hpof_jax.models.baselines import MeanPose
+from hpof_jax.models.hpof import HPOF
+from hpof_jax.models.inputs import LANDMARKS, make_inputs
+
+
+@flax.struct.dataclass
+class TrainState:
+    """A pytree; randomness is not in it but follows from the seed and `step`."""
+
+    step: jax.Array  # () int32, finished steps
+    params: Any
+    ema: Any  # exponential moving average of params: what is evaluated and shipped
+    opt_state: Any
+
+
+_MODELS = {"hpof": HPOF, "mean_pose": MeanPose}
+
+
+def make_model(config: ml_collections.ConfigDict) -> HPOF | MeanPose:
+    """The model of `config.model`: its `name`, and that class's own fields.
+
+    Raises:
+      UserError: a name or a field that does not exist.
+    """
+    fields = config.to_dict()
+    name = fields.pop("name")
+    if name not in _MODELS:
+        raise UserError(f"There is no model '{name}': set --config.model.name to one of {sorted(_MODELS)}.")
+    known = {field.name for field in dataclasses.fields(_MODELS[name])}
+    if unknown := sorted(set(fields) - known):
+        raise UserError(f"The model '{name}' has no field '{unknown[0]}': it takes {sorted(known - {'parent', 'name'})}.")
+    return _MODELS[name](**fields)
+
+
+def make_optimizer(config: ml_collections.ConfigDict, num_steps: int) -> optax.GradientTransformation:
+    """AdamW with a linear warm-up, a cosine down to zero, and clipping of the global gradient norm."""
+    schedule = make_schedule(config, num_steps)
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(schedule, weight_decay=config.weight_decay),
+    )
+
+
+def make_schedule(config: ml_collections.ConfigDict, num_steps: int) -> optax.Schedule:
+    """The learning rate by step."""
+    warmup = min(config.warmup_steps, max(num_steps - 1, 1))
+    return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup, max(num_steps, warmup + 1))
+
+
+def init_params(model: HPOF, body: BodyModel, seed: int) -> Any:
+    """Fresh parameters."""
+    frames = (1, 2)
+    inputs = make_inputs(
+        jnp.zeros((*frames, LANDMARKS, 3)),
+        jnp.zeros((*frames, LANDMARKS, 3)),
+        jnp.ones(frames, bool),
+        jnp.ones(frames, bool),
+        jnp.full((1, 2), 512.0),
+        jnp.full((1,), 512.0),
+    )
+    return jax.jit(lambda key: model.init(key, inputs, body)["params"])(jax.random.key(seed))
+
+
+def init_state(
+    model: HPOF, body: BodyModel, optimizer: optax.GradientTransformation, seed: int
+) -> TrainState:
+    """The state before the first step."""
+    params = init_params(model, body, seed)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        ema=jax.tree.map(jnp.copy, params),
+        opt_state=optimizer.init(params),
+    )

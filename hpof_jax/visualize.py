@@ -1,0 +1,222 @@
+"""Looking at a result: the body drawn over the video, and seen from the side.
+
+Everything here is NumPy and OpenCV on the CPU, and video goes through mediapy: no display, no OpenGL, no compiler.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import tqdm
+
+from hpof_jax.body import BodyModel
+from hpof_jax.errors import UserError
+from hpof_jax.geometry import zbuffer
+from hpof_jax.motion import Motion
+
+SEEN = dict(color=(150, 185, 235), alpha=0.9)
+FILLED = dict(color=(215, 215, 215), alpha=0.5)
+BACKGROUND = (244, 244, 246)
+SAMPLES = 1400  # a body is drawn with up to this many samples on its longer side, then averaged down: smooth edges
+CHUNK = 64  # frames posed at once
+SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the pelvis
+SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
+
+AMBIENT = 0.3
+TO_LIGHT = np.array([-0.3, -0.5, -0.8]) / np.sqrt(0.98)  # camera frame: from the camera, from a little above and left
+
+
+def render_mesh(
+    image: np.ndarray,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    focal_length: float,
+    color: tuple[int, int, int] = SEEN["color"],
+    alpha: float = SEEN["alpha"],
+) -> np.ndarray:
+    """A copy of the frame with a smoothly shaded, antialiased mesh over it.
+
+    Args:
+      image: (H, W, 3) uint8 RGB; its middle is the principal point.
+      vertices: (V, 3) metres, camera frame. Faces that reach behind the camera are left out.
+      faces: (F, 3) int, counter-clockwise when seen from outside; their backs are not drawn.
+      focal_length: pixels of `image`.
+      color: RGB, 0..255.
+      alpha: opacity, 0..1.
+    """
+    height, width = image.shape[:2]
+    points = zbuffer.project(vertices, focal_length, (height, width))
+    crop = _crop(points, height, width)
+    image = image.copy()
+    if crop is None:
+        return image
+    (left, top), (right, bottom) = crop
+    size = np.array([right - left, bottom - top])
+    samples = np.ceil(size * np.clip(SAMPLES / size.max(), 1.0, 3.0)).astype(int)
+    points = (points - crop[0]) * (samples / size)
+    buffer = zbuffer.rasterize(points, np.asarray(vertices)[:, 2], faces, samples[::-1])
+    light = zbuffer.interpolate(buffer, points, faces, _light(vertices, faces))
+    # The light is zero where there is no body, so both averages are premultiplied and no dark rim appears.
+    light, coverage = (
+        cv2.resize(layer.astype(np.float32), (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)[..., None]
+        for layer in (light, buffer.mask)
+    )
+    window = image[top:bottom, left:right]
+    mixed = window * (1.0 - alpha * coverage) + light * (alpha * np.array(color, np.float32))
+    window[:] = np.minimum(mixed + 0.5, 255.0).astype(np.uint8)
+    return image
+
+
+def write_overlay(
+    video_frames: Iterable[np.ndarray],
+    motion: Motion,
+    body: BodyModel,
+    path: str | os.PathLike,
+    side_by_side: bool = True,
+    side_view: bool = False,
+    max_height: int = 720,
+    progress: bool = True,
+) -> None:
+    """Writes an H.264 video of the body over the frames; frames are read, drawn and written one at a time.
+
+    A frame that the motion only fills in (confidence under 0.5) shows a paler, grey body; a frame that the motion
+    does not cover is shown as it is. The sound of the source is not kept.
+
+    Args:
+      video_frames: (H, W, 3) uint8 RGB, every frame of the source from its first: frame i is `frame_index` i.
+      motion: the result; its `image_size` is that of the frames.
+      body: the body the motion was made with.
+      path: the video to write, `.mp4`; replaced only by a complete one.
+      side_by_side: the untouched frame to the left of the overlay.
+      side_view: one more panel to the right: the body seen with the camera moved by 90 degrees about the
+        vertical through the pelvis: depth, which the overlay hides, runs from left to right.
+      max_height: larger frames are scaled down to this many pixels.
+      progress: a progress bar, on a terminal.
+
+    Raises:
+      UserError: no frame at all, frames of another size than the motion's, or a video that cannot be written.
+    """
+    height, width = (_even(side) for side in motion.image_size * min(1.0, max_height / motion.image_size[0]))
+    focal_length = motion.focal_length * height / motion.image_size[0]
+    side_width = _even(0.7 * height) if side_view else 0
+    faces = np.asarray(body.faces)
+    posed = _posed(motion, body)
+    total = len(video_frames) if hasattr(video_frames, "__len__") else None
+    bar = tqdm.tqdm(video_frames, "overlay", total, unit="frame", disable=None if progress else True)
+    with _video(pathlib.Path(path), (height, width * (1 + side_by_side) + side_width), motion.mocap_framerate) as add:
+        index = -1
+        for index, frame in enumerate(bar):
+            if frame.shape != (*motion.image_size, 3):
+                raise UserError(
+                    f"Frame {index} of the video has shape {frame.shape}, but the motion was made from frames of"
+                    f" {motion.image_size[0]} x {motion.image_size[1]} pixels: give the video it was made from."
+                )
+            frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+            panels = [frame] * side_by_side
+            panels.append(_overlay(frame, posed(index), faces, focal_length))
+            if side_view:
+                panels.append(_from_the_side(posed(index), faces, height, side_width))
+            add(np.concatenate(panels, axis=1))
+        if index < 0:
+            raise UserError("The video has no frame, so there is nothing to draw the body over: check the video.")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Posed:
+    vertices: np.ndarray  # (V, 3) metres, camera frame
+    pelvis: np.ndarray  # (3,)
+    style: dict  # colour and opacity
+
+
+def _posed(motion: Motion, body: BodyModel) -> Callable[[int], _Posed | None]:
+    """A function from a frame of the video to the body in it; frames are asked for in ascending order."""
+    rows = {int(frame): row for row, frame in enumerate(motion.frame_index)}
+
+    @functools.lru_cache(maxsize=1)
+    def chunk(number: int) -> np.ndarray:
+        return motion.vertices(body, slice(number * CHUNK, (number + 1) * CHUNK))
+
+    def at(frame: int) -> _Posed | None:
+        if frame not in rows:
+            return None
+        row = rows[frame]
+        style = SEEN if motion.confidence[row] >= 0.5 else FILLED
+        return _Posed(chunk(row // CHUNK)[row % CHUNK], motion.joints[row, 0], style)
+
+    return at
+
+
+def _overlay(frame: np.ndarray, posed: _Posed | None, faces: np.ndarray, focal_length: float) -> np.ndarray:
+    return frame if posed is None else render_mesh(frame, posed.vertices, faces, focal_length, **posed.style)
+
+
+def _from_the_side(posed: _Posed | None, faces: np.ndarray, height: int, width: int) -> np.ndarray:
+    canvas = np.full((height, width, 3), BACKGROUND, np.uint8)
+    if posed is None:
+        return canvas
+    x, y, z = (posed.vertices - posed.pelvis).T
+    turned = np.stack([z, y, SIDE_DISTANCE - x], axis=-1)
+    return render_mesh(canvas, turned, faces, height * SIDE_DISTANCE / SIDE_EXTENT, **posed.style)
+
+
+def _crop(points: np.ndarray, height: int, width: int) -> np.ndarray | None:
+    """The part of the picture that the mesh can touch, [[left, top], [right, bottom]] in whole pixels."""
+    points = points[np.isfinite(points[:, 0])]
+    if not len(points):
+        return None
+    bounds = np.stack([np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))])
+    bounds = np.clip(bounds, 0, [width, height]).astype(int)
+    return bounds if (bounds[1] > bounds[0]).all() else None
+
+
+def _light(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V,) brightness of a matt surface: a light near the camera, and a soft one from all around."""
+    corners = vertices[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # as long as the face is large
+    flat = faces.T.ravel()
+    normals = np.stack([np.bincount(flat, np.tile(axis, 3), len(vertices)) for axis in normals.T], axis=-1)
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+    return AMBIENT + (1.0 - AMBIENT) * np.maximum(normals @ TO_LIGHT, 0.0)
+
+
+def _even(side: float) -> int:
+    """H.264 in yuv420p, which every player shows, has even sides."""
+    return max(2, 2 * round(side / 2))
+
+
+@contextlib.contextmanager
+def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """A function that adds a frame to the video at `path`, which appears when all are added, or not at all."""
+    import mediapy  # here: it brings IPython and matplotlib, 1.5 seconds that only video needs
+
+    mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    arguments = ["-preset", "veryfast", "-movflags", "+faststart"]
+    writer = mediapy.VideoWriter(partial, shape, fps=fps, codec="h264", crf=20, ffmpeg_args=arguments)
+
+    def checked(act, *arguments):
+        try:
+            return act(*arguments)
+        except (OSError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"The video {path} cannot be written ({reason}): check the folder and its free space.") from error
+
+    try:
+        checked(writer.__enter__)
+        try:
+            yield functools.partial(checked, writer.add_image)
+        except BaseException:
+            with contextlib.suppress(OSError, RuntimeError):
+                writer.close()
+            raise
+        checked(writer.close)
+        checked(os.replace, partial, path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
