@@ -16,7 +16,7 @@ help:
 export VIDEO OUT CONFIG WORKDIR
 
 reconstruct: $(VENV)/.base
-	$(VENV)/bin/python -m hpof_jax.reconstruct $(if $(VIDEO),"$$VIDEO") --out "$$OUT"
+	$(VENV)/bin/python -m hpof_jax.reconstruct --out "$$OUT" $(if $(VIDEO),-- "$$VIDEO")
 
 train: $(VENV)/.train
 	$(VENV)/bin/python -m hpof_jax.train --config "$$CONFIG" --workdir "$$WORKDIR"

@@ -17,7 +17,7 @@ OUTLIER_PX = 30.0  # a view whose reprojection error is larger does not count (a
 SWAP_PRICE_PX = 4.0  # error that a view's left and right, taken the other way round, must save
 MOTION_PRICE_PX = 0.2  # per mm that a joint moves between two frames beyond what the other choices ask for
 CUTOFF_HZ = 6.0  # of the Butterworth low-pass, the usual one for human movement (Winter, Biomechanics)
-CALIBRATION_ROUNDS = 6
+CALIBRATION_ROUNDS = 20
 
 
 @dataclasses.dataclass(frozen=True)

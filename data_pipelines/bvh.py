@@ -7,18 +7,19 @@ carry position channels (whole public data sets do), so reading is done here.
 """
 
 import argparse
+import collections
 import dataclasses
 import math
 import pathlib
 import sys
 import zipfile
-from collections.abc import Iterable
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from data_pipelines import retarget
-from data_pipelines.motion import MotionClip, motion_class
+from data_pipelines.motion import MotionClip, list_files, motion_class
+from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
 
 
@@ -60,16 +61,16 @@ def read_all(
       the clips, in the order of `files`, and one sentence for each file that was left out.
     """
     read, failures = [], []
-    for file, text in _texts(source, files):
+    for file in files:
         try:
-            bvh = parse_bvh(text() if callable(text) else text, str(source / file))
+            bvh = parse_bvh(_text(source, file), str(source / file))
             read.append((file, bvh, retarget.find_slots(bvh.names, bvh.parents, str(source / file))))
         except (UserError, OSError) as error:
             failures.append(str(error) if isinstance(error, UserError) else f"{source / file} cannot be read: {error}.")
     kinds = retarget.group([(bvh, slots) for _, bvh, slots in read])
     clips: dict[int, MotionClip] = {}
     for kind in kinds:
-        calibration = retarget.calibrate([read[index][1] for index in kind.members], kind.slots, forward)
+        calibration = retarget.calibrate([read[index][1:] for index in kind.members], forward)
         errors = []
         for index in kind.members:
             file, bvh, slots = read[index]
@@ -79,8 +80,7 @@ def read_all(
             )
             errors.append(error)
         if report is not None:
-            first = read[kind.members[0]][1]
-            report += retarget.describe(calibration, len(kind.members), first.names, first.fps, errors)
+            report += _describe(kind, calibration, read[kind.members[0]][1], errors)
     return [clips[index] for index in sorted(clips)], failures
 
 
@@ -90,7 +90,7 @@ def parse_bvh(text: str, where: str = "the BVH text") -> Bvh:
     try:
         if not mark:
             raise ValueError("it has no MOTION part")
-        names, parents, offsets, channels = _parse_hierarchy(head.split())
+        names, parents, offsets, channels = _parse_hierarchy(head)
         frames, fps, values = _parse_motion(tail)
     except (ValueError, IndexError) as error:
         raise UserError(f"{where} is not a readable BVH file ({error}): export it again.") from error
@@ -133,34 +133,23 @@ def forward(bvh: Bvh, frames: np.ndarray | slice = slice(None)) -> tuple[np.ndar
     return rotations, positions
 
 
-def _texts(source: pathlib.Path, files: list[str]) -> Iterable[tuple[str, object]]:
-    """(file, its text or a function that reads it), so that one unreadable file is that file's own failure."""
+def _text(source: pathlib.Path, file: str) -> str:
     if source.is_dir():
-        for file in files:
-            yield file, (source / file).open if False else _reader(source / file)
-        return
+        return (source / file).read_text(encoding="utf-8", errors="replace")
     with zipfile.ZipFile(source) as archive:
-        for file in files:
-            yield file, archive.read(file).decode("utf-8", "replace")
+        return archive.read(file).decode("utf-8", "replace")
 
 
-def _reader(path: pathlib.Path):
-    return lambda: path.read_text(encoding="utf-8", errors="replace")
-
-
-def _parse_hierarchy(tokens: list[str]):
+def _parse_hierarchy(text: str):
     names, parents, offsets, channels, open_nodes = [], [], [], [], []
-    words = iter(tokens)
-    for word in words:
-        key = word.upper()
+    for line in text.replace("{", "\n{\n").replace("}", "\n}\n").splitlines():
+        key, *words = line.split() or [""]
+        key = key.upper()
         if key in ("ROOT", "JOINT", "END"):
-            name = next(words, "")
-            if key == "ROOT" and names:
-                raise ValueError("it has more than one root")
-            if key != "ROOT" and not open_nodes:
-                raise ValueError(f"'{name}' stands outside the root")
+            if (key == "ROOT") == bool(names) or (names and not open_nodes):
+                raise ValueError(f"'{' '.join(words)}' stands where no {key} may be")
             parents.append(open_nodes[-1] if open_nodes else -1)
-            names.append("" if key == "END" else name)
+            names.append("" if key == "END" else " ".join(words))
             offsets.append([0.0, 0.0, 0.0])
             channels.append(())
         elif key == "{":
@@ -168,22 +157,20 @@ def _parse_hierarchy(tokens: list[str]):
         elif key == "}":
             open_nodes.pop()
         elif key == "OFFSET":
-            offsets[open_nodes[-1]] = [float(next(words, "")) for _ in range(3)]
+            offsets[open_nodes[-1]] = [float(word) for word in words]
         elif key == "CHANNELS":
-            listed = tuple(next(words, "") for _ in range(int(next(words, ""))))
-            listed = tuple(name[:1].upper() + name[1:].lower() for name in listed)
-            if any(name[:1] not in "XYZ" or name[1:] not in ("position", "rotation") for name in listed):
-                raise ValueError(f"'{names[-1]}' has an unknown channel in {listed}")
+            listed = tuple(word[:1].upper() + word[1:].lower() for word in words[1:])
+            if len(listed) != int(words[0]) or any(channel not in _CHANNELS for channel in listed):
+                raise ValueError(f"the channels of '{names[-1]}' are not understood")
             channels[open_nodes[-1]] = listed
-        elif names and not open_nodes:
-            raise ValueError(f"'{word}' was not expected")
-        elif names and names[open_nodes[-1]] is not None and parents and offsets[open_nodes[-1]] == [0.0] * 3:
-            names[open_nodes[-1]] += " " + word  # names with spaces, as 3ds Max writes them
-        elif key != "HIERARCHY":
-            names[-1] += " " + word
-    if not names or open_nodes:
-        raise ValueError("its HIERARCHY part is not complete")
+        elif key not in ("", "HIERARCHY"):
+            raise ValueError(f"'{line.strip()[:40]}' is no part of a hierarchy")
+    if not names or open_nodes or any(len(offset) != 3 for offset in offsets):
+        raise ValueError("its hierarchy is not complete")
     return names, parents, offsets, channels
+
+
+_CHANNELS = frozenset(f"{axis}{what}" for axis in "XYZ" for what in ("position", "rotation"))
 
 
 def _parse_motion(text: str) -> tuple[int, float, np.ndarray]:
@@ -196,12 +183,34 @@ def _parse_motion(text: str) -> tuple[int, float, np.ndarray]:
     return frames, 1.0 / seconds, np.array(lines[2].split(), np.float64)
 
 
+def _describe(kind: retarget.Kind, calibration: retarget.Calibration, bvh: Bvh, errors: list[dict]) -> list[str]:
+    used = set(kind.names.values())
+    left_out = [name for name in bvh.names if name and name not in used]
+    lines = [
+        f"{len(kind.members)} files, {bvh.fps:.4g} fps, leg {calibration.leg:.4g} units, calibrated from: "
+        f"{calibration.method}",
+        "  " + ", ".join(f"{slot} <- {name}" for slot, name in kind.names.items()),
+        f"  left out: {', '.join(left_out)[:300] or 'none'}",
+    ]
+    for bone in errors[0]:
+        angles = np.concatenate([error[bone] for error in errors])
+        lines.append(f"  {bone:15s} direction differs by {angles.mean():5.2f} deg on average, {angles.max():5.2f} at most")
+    return lines
+
+
+def _describe_angles(clips: list[MotionClip]) -> str:
+    angles = np.degrees(np.linalg.norm(np.concatenate([clip.pose for clip in clips]), axis=-1))
+    middle, high = np.percentile(angles, [50, 99], axis=0)
+    rows = [f"{name:15s} {a:6.1f} {b:6.1f}" for name, a, b in zip(SMPL_JOINTS, middle, high)]
+    classes = collections.Counter(clip.motion_class for clip in clips)
+    counts = ", ".join(f"{name} {count}" for name, count in classes.most_common())
+    return "\n".join([f"{len(clips)} clips, {len(angles)} frames; rotation angle, degrees: p50, p99", *rows, counts])
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Reports how the skeletons of BVH files map to SMPL's 24 joints.")
     parser.add_argument("folder", type=pathlib.Path, help="a folder or zip archive of .bvh files, or one file")
     folder = parser.parse_args(arguments).folder
-    from data_pipelines.motion import list_files
-
     try:
         if folder.suffix.lower() == ".bvh":
             source, files = folder.parent, [folder.name]
@@ -212,7 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
         print("\n".join(report))
         for sentence in failures:
             print(f"left out: {sentence}")
-        print(retarget.describe_angles(clips))
+        print(_describe_angles(clips))
     except UserError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from error

@@ -7,6 +7,7 @@ of the body, so they are wrong together. Everything works on a batch of clips, (
 """
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -29,19 +30,19 @@ class DetectorNoise:
 
     severity: tuple[float, float] = (0.5, 1.6)
     # Errors of the picture: 2D and 3D together.
-    slow: float = 0.020  # wandering of a body part (AR(1), `slow_memory` from frame to frame)
-    slow_memory: float = 0.96
-    fast: float = 0.004  # jitter of a single landmark, new in each frame
+    timescale: float = 20.0  # frames over which everything that wanders keeps its place
+    slow: float = 0.013  # wandering of a body part
+    fast: float = 0.0025  # jitter of a single landmark, new in each frame
     hip_bias: float = 0.035  # the pelvis's constant offset in a clip
     hip_drift: float = 0.015  # and its wandering
-    speed_gain: float = 0.25  # errors grow by this share per m/s of the landmark
-    occlusion_gain: float = 1.5  # and by this share for a landmark behind the body
+    speed_gain: float = 0.15  # errors grow by this share per m/s of the landmark
+    occlusion_gain: float = 1.0  # and by this share for a landmark behind the body
     truncation_gain: float = 3.0  # and outside the frame
     swap_rate: float = 0.0016  # left and right exchanged: the whole body, the legs or the arms
     swap_frames: tuple[int, int] = (5, 40)
-    lost_rate: float = 0.003  # a limb drifts to a wrong place
+    lost_rate: float = 0.002  # a limb drifts to a wrong place
     lost_frames: tuple[int, int] = (6, 40)
-    lost_offset: float = 0.20
+    lost_offset: float = 0.18
     outlier_rate: float = 0.004  # one or two frames are far off
     outlier_offset: float = 0.08
     dropout_rate: float = 0.0012  # nobody is seen
@@ -49,12 +50,12 @@ class DetectorNoise:
     min_in_frame: float = 0.3  # nor where fewer landmarks than this share lie in the frame
     # Errors of the 3D landmarks alone.
     depth_slope: tuple[float, float] = (0.5, 1.0)  # predicted over true depth, one number a clip
-    limb_depth: float = 0.35  # relative error of each limb's depth, wandering
-    bone_direction: float = 0.16  # wandering of each bone's end, in bone lengths
+    limb_depth: float = 0.3  # relative error of each limb's depth, wandering
+    bone_direction: float = 0.105  # wandering of each bone's end, in bone lengths
     bone_length: float = 0.10  # relative, constant in a clip, the same left and right
-    tilt: float = 11.0  # degrees the trunk leans wrongly (about x and about z), constant in a clip; the legs half
+    tilt: float = 10.0  # degrees the trunk leans wrongly (about x and about z), constant in a clip; the legs half
     tilt_drift: float = 4.0
-    jitter_3d: float = 0.003
+    jitter_3d: float = 0.002
     average_size: float = 1.0  # 1: the skeleton always has AVERAGE_SIZE; 0: the true size
     crop_view: float = 1.0  # 1: the detector sees a crop and knows nothing of where in the view it lies; 0: it does
     # Visibility = sigmoid(logit - falls).
@@ -63,6 +64,8 @@ class DetectorNoise:
     occlusion_fall: float = 4.0
     error_fall: float = 8.0  # per metre of error
     truncation_fall: float = 5.0
+    lost_fall: float = 4.0
+    outlier_fall: float = 2.0
 
     @classmethod
     def none(cls) -> "DetectorNoise":
@@ -70,7 +73,7 @@ class DetectorNoise:
         off = {}
         for field in dataclasses.fields(cls):
             off[field.name] = field.default if isinstance(field.default, tuple) else 0.0
-        return cls(**{**off, "depth_slope": (1.0, 1.0), "slow_memory": 0.9, "visibility_logit": 100.0})
+        return cls(**{**off, "depth_slope": (1.0, 1.0), "timescale": 20.0, "visibility_logit": 100.0})
 
 
 def detect(
@@ -88,27 +91,26 @@ def detect(
       landmarks_2d (B, T, 33, 3) [x px, y px, visibility], landmarks_3d (B, T, 33, 3) metres about the mid-hip in
       camera axes, seen (B, T) bool; all-zero landmarks where not seen.
     """
-    keys = iter(jax.random.split(key, 8))
-    severity = _uniform(next(keys), noise.severity, (points.shape[0], 1, 1, 1))
+    dice = _Dice(key, *points.shape[:2], noise.timescale)
+    severity = _between(noise.severity, dice.clip_chance(1, 1))[:, None]
     size = image_size[:, None, None, :]
     pixels = project(points, focal_length[:, None, None], size)
     outside = _outside(pixels, size)
-    hidden = _occlusion(points) if noise.occlusion_gain or noise.occlusion_fall else jnp.zeros(points.shape[:-1])
-    error, lowered = _picture_error(next(keys), points, hidden, outside, severity, noise)
+    hidden = _occlusion(points)
+    error, lowered = _picture_error(dice, points, hidden, outside, severity, noise)
 
     wrong = points + error * jnp.array([1.0, 1.0, 0.0])
     pixels = project(wrong, focal_length[:, None, None], size)
-    distance = jnp.linalg.norm(error, axis=-1)
     logit = noise.visibility_logit - noise.occlusion_fall * hidden - noise.truncation_fall * outside - lowered
-    logit = logit - noise.error_fall * distance
-    logit = logit + noise.visibility_spread * _parts(_wander(next(keys), points.shape[:2], 17, 1, 0.9))[..., 0]
+    logit = logit - noise.error_fall * jnp.linalg.norm(error, axis=-1)
+    logit = logit + noise.visibility_spread * dice.wander(17)[:, :, _PART]
     landmarks_2d = jnp.concatenate([pixels, jax.nn.sigmoid(logit)[..., None]], axis=-1)
-    landmarks_3d = _world_landmarks(next(keys), points, error, severity, noise)
+    landmarks_3d = _world_landmarks(dice, points, error, severity, noise)
 
-    swapped = _swaps(next(keys), points.shape[:2], noise)[..., None]
+    swapped = _swaps(dice, noise)[..., None]
     landmarks_2d = jnp.where(swapped, landmarks_2d[:, :, BLAZEPOSE_MIRROR], landmarks_2d)
     landmarks_3d = jnp.where(swapped, landmarks_3d[:, :, BLAZEPOSE_MIRROR], landmarks_3d)
-    dropped, _ = _events(next(keys), points.shape[:2], noise.dropout_rate, noise.dropout_frames)
+    dropped, _ = _events(dice, noise.dropout_rate, noise.dropout_frames)
     seen = ~dropped & (jnp.mean(outside < 0.5, axis=-1) >= noise.min_in_frame)
     blank = seen[..., None, None]
     return dict(
@@ -116,62 +118,55 @@ def detect(
     )
 
 
-def _picture_error(key, points, hidden, outside, severity, noise):
+def _picture_error(dice, points, hidden, outside, severity, noise):
     """Displacement of each landmark in metres (B, T, 33, 3), and how far its visibility logit falls (B, T, 33)."""
-    keys = iter(jax.random.split(key, 12))
-    shape = points.shape[:2]
     step = jnp.diff(points, axis=1, prepend=points[:, :1])
-    speed = jnp.minimum(30.0 * jnp.linalg.norm(step, axis=-1, keepdims=True), 6.0)
-    gain = 1 + noise.speed_gain * speed + noise.occlusion_gain * hidden[..., None] + noise.truncation_gain * outside[..., None]
+    speed = jnp.minimum(30.0 * jnp.linalg.norm(step, axis=-1), 6.0)
+    gain = 1 + noise.speed_gain * speed + noise.occlusion_gain * hidden + noise.truncation_gain * outside
 
-    outlier, _ = _events(next(keys), shape, noise.outlier_rate, (1, 2))
+    outlier, _ = _events(dice, noise.outlier_rate, (1, 2))
     outlier = outlier[..., None, None]
-    fast = noise.fast + noise.outlier_offset * outlier
-    error = _parts(noise.slow * _wander(next(keys), shape, 17, 3, noise.slow_memory))
-    error = (error + fast * jax.random.normal(next(keys), points.shape)) * _SHARE[:, None] * gain
-    error = error + noise.outlier_offset * outlier * jax.random.normal(next(keys), (*shape, 1, 3))
-    hips = noise.hip_bias * jax.random.normal(next(keys), (shape[0], 1, 1, 3))
-    hips = hips + noise.hip_drift * _wander(next(keys), shape, 1, 3, noise.slow_memory)
+    error = noise.slow * dice.wander(17, 3)[:, :, _PART]
+    error = error + (noise.fast + noise.outlier_offset * outlier) * dice.jitter(33, 3)
+    error = error * _SHARE[:, None] * gain[..., None]
+    error = error + noise.outlier_offset * outlier * dice.jitter(1, 3)
+    hips = noise.hip_bias * dice.clip(1, 1, 3) + noise.hip_drift * dice.wander(1, 3)
     error = error + hips * _HIPS[:, None]
 
-    lost, since = _events(next(keys), shape, noise.lost_rate, noise.lost_frames)
-    limb = _hold(jax.random.randint(next(keys), shape, 0, 4), since)
-    offset = _hold(noise.lost_offset * jax.random.normal(next(keys), (*shape, 3)), since)
+    lost, since = _events(dice, noise.lost_rate, noise.lost_frames)
+    limb = _hold(_choice(dice.chance(), 4), since)
+    offset = _hold(noise.lost_offset * dice.jitter(3), since)
     reach = jnp.asarray(_LIMB_REACH)[limb] * _soften(lost)[..., None]
     error = error + reach[..., None] * offset[..., None, :]
-    lowered = 4.0 * reach + 2.0 * outlier[..., 0]
-    return severity * error, lowered
+    return severity * error, noise.lost_fall * reach + noise.outlier_fall * outlier[..., 0]
 
 
-def _world_landmarks(key, points, error, severity, noise):
+def _world_landmarks(dice, points, error, severity, noise):
     """The detector's 3D landmarks about the mid-hip, (B, T, 33, 3)."""
-    keys = iter(jax.random.split(key, 8))
-    shape = points.shape[:2]
-    clips = shape[0]
     body = points - _middle(points)
     # A crop shows the body as if the camera looked straight at it.
     body = jnp.einsum("btij,btkj->btki", _crop_rotation(_middle(points)[:, :, 0], noise.crop_view), body)
     bones = jnp.einsum("lk,btkc->btlc", _TO_BONES, body)
     length = jnp.linalg.norm(bones, axis=-1, keepdims=True)
 
-    stretch = jax.random.normal(next(keys), (clips, 33))
-    stretch = (stretch + stretch[:, BLAZEPOSE_MIRROR]) / math.sqrt(2)
-    bones = bones * jnp.exp(noise.bone_length * severity * stretch[:, None, :, None])
-    slope = _uniform(next(keys), noise.depth_slope, (clips, 1, 1))
-    depth = slope * (1 + noise.limb_depth * severity[..., 0] * _wander(next(keys), shape, 6, 1, 0.97)[:, :, _LIMB, 0])
+    stretch = dice.clip(1, 33, 1)
+    stretch = (stretch + stretch[:, :, BLAZEPOSE_MIRROR]) / math.sqrt(2)
+    bones = bones * jnp.exp(noise.bone_length * severity * stretch)
+    slope = _between(noise.depth_slope, dice.clip_chance(1, 1))
+    depth = slope * (1 + noise.limb_depth * severity[..., 0] * dice.wander(6)[:, :, _LIMB])
     bones = bones * jnp.stack([jnp.ones_like(depth), jnp.ones_like(depth), depth], axis=-1)
-    turn = noise.bone_direction * _parts(_wander(next(keys), shape, 17, 3, 0.97))
+    turn = noise.bone_direction * dice.wander(17, 3)[:, :, _PART]
     bones = bones + severity * length * turn * jnp.array([0.7, 0.7, 1.4])
 
-    lean = noise.tilt * jax.random.normal(next(keys), (clips, 1, 2, 2))
-    lean = math.pi / 180 * severity * (lean + noise.tilt_drift * _wander(next(keys), shape, 2, 2, 0.97))
-    lean = jnp.stack([lean[..., 0], jnp.zeros_like(lean[..., 0]), lean[..., 1]], axis=-1) * jnp.array([[1.0], [0.5]])
+    lean = noise.tilt * dice.clip(1, 2, 2) + noise.tilt_drift * dice.wander(2, 2)
+    lean = jnp.deg2rad(severity * lean * jnp.array([[1.0], [0.5]]))
+    lean = jnp.stack([lean[..., 0], jnp.zeros_like(lean[..., 0]), lean[..., 1]], axis=-1)
     trunk, legs = jnp.moveaxis(axis_angle_to_matrix(lean), 2, 0)
     upper = jnp.einsum("btij,btkj->btki", trunk, bones[:, :, :23])
     lower = jnp.einsum("btij,btkj->btki", legs, bones[:, :, 23:])
     body = jnp.einsum("kl,btlc->btkc", _FROM_BONES, jnp.concatenate([upper, lower], axis=2))
 
-    body = body + error + noise.jitter_3d * severity * jax.random.normal(next(keys), points.shape)
+    body = body + error + noise.jitter_3d * severity * dice.jitter(33, 3)
     body = body - _middle(body)
     size = jnp.mean(length[..., 0] @ _SIZE, axis=1)
     scale = (AVERAGE_SIZE / jnp.maximum(size, 0.1)) ** noise.average_size
@@ -198,25 +193,22 @@ def _outside(pixels, size):
     return jnp.clip(jnp.max(beyond, axis=-1), 0.0, 1.0)
 
 
-def _swaps(key, shape, noise):
+def _swaps(dice, noise):
     """Which landmarks carry their partner's place, (B, T, 33) bool."""
-    start, kind = jax.random.split(key)
-    active, since = _events(start, shape, noise.swap_rate, noise.swap_frames)
-    kind = _hold(jax.random.randint(kind, shape, 0, 3), since)
+    active, since = _events(dice, noise.swap_rate, noise.swap_frames)
+    kind = _hold(_choice(dice.chance(), 3), since)
     return active[..., None] & jnp.asarray(_SWAP_GROUPS)[kind]
 
 
-def _events(key, shape, rate, frames):
+def _events(dice, rate, frames):
     """Events that start at random frames and last a random number of them.
 
     Returns:
       active (B, T) bool, and the frame in which the latest one started (B, T) int32: the index for `_hold`.
     """
-    start, length = jax.random.split(key)
-    frame = jnp.arange(shape[1])
-    starts = jax.random.bernoulli(start, rate, shape)
-    end = frame + jax.random.randint(length, shape, frames[0], frames[1] + 1)
-    end = jax.lax.cummax(jnp.where(starts, end, 0), axis=1)
+    starts, length = dice.chance() < rate, frames[0] + _choice(dice.chance(), frames[1] - frames[0] + 1)
+    frame = jnp.arange(starts.shape[1])
+    end = jax.lax.cummax(jnp.where(starts, frame + length, 0), axis=1)
     return frame < end, jax.lax.cummax(jnp.where(starts, frame, 0), axis=1)
 
 
@@ -231,19 +223,51 @@ def _soften(active):
     return sum(padded[:, i : i + active.shape[1]] for i in range(5)) / 5
 
 
-def _wander(key, shape, tracks, axes, memory):
-    """Stationary AR(1) noise of unit variance, (B, T, tracks, axes): x_t = memory x_{t-1} + sqrt(1 - memory^2) white."""
-    white = jax.random.normal(key, (shape[1], shape[0], tracks, axes))
-    frame = np.arange(shape[1])
-    lag = frame[:, None] - frame[None]
-    mix = np.where(lag >= 0, memory ** np.maximum(lag, 0.0), 0.0)
-    mix[:, 1:] *= math.sqrt(1 - memory**2)
-    return jnp.einsum("ts,sbkc->btkc", jnp.asarray(mix, jnp.float32), white)
+class _Dice:
+    """All random numbers of a batch of clips, drawn in few calls (each costs seconds to compile) and dealt out.
+
+    Every method takes a shape and returns fresh numbers of shape (B, T, *shape); those named clip, (B, *shape).
+    """
+
+    def __init__(self, key, clips, frames, timescale):
+        keys = jax.random.split(key, 5)
+        white = jax.random.normal(keys[0], (frames, clips, 132))
+        # Slow and smooth, stationary, unit variance.
+        self.wander = _dealer(jnp.einsum("ts,sbk->btk", _smooth_mixing(frames, timescale), white))
+        self.jitter = _dealer(jax.random.normal(keys[1], (clips, frames, 204)))  # white, unit variance
+        self.chance = _dealer(jax.random.uniform(keys[2], (clips, frames, 10)))  # uniform in 0..1
+        self.clip = _dealer(jax.random.normal(keys[3], (clips, 40)))
+        self.clip_chance = _dealer(jax.random.uniform(keys[4], (clips, 2)))
 
 
-def _parts(noise):
-    """(B, T, 17, C) for the body's parts -> (B, T, 33, C) for the landmarks on them."""
-    return noise[:, :, _PART]
+@functools.lru_cache(maxsize=16)
+def _smooth_mixing(frames, timescale):
+    """(T, T) whose product with white noise has the Matern-3/2 covariance (1 + a) exp(-a), a = sqrt(3) |dt| / timescale."""
+    frame = np.arange(frames)
+    lag = math.sqrt(3) / timescale * np.abs(frame[:, None] - frame[None])
+    covariance = (1 + lag) * np.exp(-lag) + 1e-6 * np.eye(frames)
+    return np.linalg.cholesky(covariance).astype(np.float32)
+
+
+def _dealer(numbers):
+    used = 0
+
+    def deal(*shape):
+        nonlocal used
+        start, used = used, used + math.prod(shape)
+        assert used <= numbers.shape[-1], "draw more numbers"
+        return numbers[..., start:used].reshape(*numbers.shape[:-1], *shape)
+
+    return deal
+
+
+def _between(bounds, chance):
+    return bounds[0] + (bounds[1] - bounds[0]) * chance
+
+
+def _choice(chance, count):
+    """Uniform numbers -> one of 0 .. count - 1."""
+    return jnp.minimum((chance * count).astype(jnp.int32), count - 1)
 
 
 def _crop_rotation(middle, share):
@@ -256,10 +280,6 @@ def _crop_rotation(middle, share):
 
 def _middle(points):
     return (points[..., 23:24, :] + points[..., 24:25, :]) / 2
-
-
-def _uniform(key, bounds, shape):
-    return jax.random.uniform(key, shape, minval=bounds[0], maxval=bounds[1])
 
 
 def _rows(table: dict[str, float], default: float = 0.0) -> np.ndarray:

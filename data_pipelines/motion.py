@@ -8,6 +8,7 @@ rotation stands upright and faces +z, as the body does at rest.
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -18,7 +19,10 @@ from collections.abc import Callable
 
 import numpy as np
 from absl import logging
+from scipy.spatial.transform import Rotation
 
+from hpof_jax.body.files import load_body
+from hpof_jax.body.skeletons import SMPL_PARENTS
 from hpof_jax.downloads import cache_dir
 from hpof_jax.errors import UserError
 
@@ -112,6 +116,60 @@ _NOT_A_MOTION = frozenset(
     "elderly exhausted feminine giant happy masculine masculinity musical normal not not-confident old proud sad tired "
     "youthful".split()
 )
+
+
+def resample(pose: np.ndarray, transl: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 24, 3) axis-angle and (T, 3) at `fps` -> the same motion at 30 frames a second.
+
+    A multiple of 30 keeps every n-th frame as it is; other rates are interpolated (slerp, and linearly).
+    """
+    stride = round(fps / FPS)
+    if stride >= 1 and abs(fps / FPS - stride) < 0.02 * stride:
+        return pose[::stride], transl[::stride]
+    old = np.arange(len(pose)) / fps
+    new = np.arange(int(old[-1] * FPS + 1e-6) + 1) / FPS
+    if len(old) < 2:
+        return pose, transl
+    below = np.minimum((new * fps).astype(int), len(old) - 2)
+    part = (new * fps - below)[:, None]
+    start = Rotation.from_rotvec(pose[below].reshape(-1, 3))
+    step = (start.inv() * Rotation.from_rotvec(pose[below + 1].reshape(-1, 3))).as_rotvec().reshape(-1, 24, 3)
+    turned = start * Rotation.from_rotvec((step * part[..., None]).reshape(-1, 3))
+    return turned.as_rotvec().reshape(-1, 24, 3), transl[below] * (1 - part) + transl[below + 1] * part
+
+
+@functools.cache
+def rest_skeleton() -> np.ndarray:
+    """(24, 3) joints of the free body's mean shape at rest, the pelvis near the origin. Metres."""
+    return np.asarray(load_body().J_template, np.float64)
+
+
+@functools.cache
+def _sole() -> float:
+    """The height of the free body's lowest vertex at rest."""
+    return float(np.asarray(load_body().v_template)[:, 1].min())
+
+
+def joint_positions(pose: np.ndarray, transl: np.ndarray) -> np.ndarray:
+    """Joints of the mean shape: axis-angle (..., 24, 3) and pelvis (..., 3) -> (..., 24, 3). Metres, world frame."""
+    local = Rotation.from_rotvec(np.reshape(pose, (-1, 3))).as_matrix().reshape(*pose.shape[:-1], 3, 3)
+    rest, turns, places = rest_skeleton(), [local[..., 0, :, :]], [np.asarray(transl, np.float64)]
+    for joint, parent in enumerate(SMPL_PARENTS[1:], start=1):
+        places.append(places[parent] + turns[parent] @ (rest[joint] - rest[parent]))
+        turns.append(turns[parent] @ local[..., joint, :, :])
+    return np.stack(places, axis=-2)
+
+
+def on_floor(pose: np.ndarray, transl: np.ndarray, percentile: float = 5.0) -> np.ndarray:
+    """Shifts a motion, as a whole, up or down so that its feet stand on y = 0 in its low frames.
+
+    Args:
+      pose: (T, 24, 3). transl: (T, 3) the pelvis.
+      percentile: of the frames' lowest soles; a flight is above the floor, a noisy frame may be below it.
+    """
+    feet = np.array([7, 8, 10, 11])
+    soles = joint_positions(pose, transl)[:, feet, 1] - (rest_skeleton()[feet, 1] - _sole())
+    return transl - np.array([0.0, np.percentile(soles.min(axis=1), percentile), 0.0])
 
 
 def list_files(source: pathlib.Path, suffix: str) -> list[tuple[str, int, float]]:

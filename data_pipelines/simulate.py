@@ -33,6 +33,7 @@ class CameraRange:
     far: float = 14.0  # farther only if the person does not fit at `distance`, and never more than this
     near: float = 0.8  # the person's nearest point comes no nearer
     close_share: float = 0.2  # clips filmed from nearer than the frame would need: limbs are cut off
+    close: tuple[float, float] = (0.55, 1.0)  # by this factor
     follow_share: float = 0.3  # clips in which the camera pans after the person
     handheld_share: float = 0.5
     handheld: float = 0.7  # slow sway of a hand-held camera
@@ -84,23 +85,22 @@ def film(
     key: jax.Array, body: BodyModel, pose: jax.Array, transl: jax.Array, betas: jax.Array, camera: CameraRange
 ) -> tuple[dict[str, jax.Array], jax.Array]:
     """Places a camera before each clip: the truth (see `simulate`), and the landmarks (B, T, 33, 3) in its frame."""
-    keys = iter(jax.random.split(key, 12))
-    clips, frames = pose.shape[:2]
+    uniform, normal = _numbers(key, pose.shape[0])
     sizes = jnp.array(camera.image_sizes, jnp.float32)
-    image_size = sizes[jax.random.randint(next(keys), (clips,), 0, len(sizes))]
+    image_size = sizes[jnp.minimum((uniform[0] * len(sizes)).astype(jnp.int32), len(sizes) - 1)]
     assumed = default_focal_length(image_size)
-    focal = assumed * jnp.exp(camera.focal_sigma * jax.random.normal(next(keys), (clips,)))
+    focal = assumed * jnp.exp(camera.focal_sigma * normal[0])
+    follow = (uniform[1] < camera.follow_share).astype(jnp.float32)
 
-    turn = _viewpoint(next(keys), clips, camera)
+    turn = _viewpoint(uniform[2:5], normal[1:3], camera)
     rotations = axis_angle_to_matrix(pose)
     rotations = rotations.at[:, :, 0].set(turn[:, None] @ rotations[:, :, 0])
     points, joints = keypoints(body, body.landmarks, betas[:, None], rotations)
     points = points - joints[:, :, :1]
     path = jnp.einsum("bij,btj->bti", turn, transl - jnp.mean(transl, axis=1, keepdims=True))
 
-    follow = jax.random.bernoulli(next(keys), camera.follow_share, (clips,)).astype(jnp.float32)
-    path = path + _stand(next(keys), points + path[:, :, None], path, follow, focal, image_size, camera)
-    sway = _sway(next(keys), clips, frames, camera)
+    path = path + _stand(uniform[5:10], points + path[:, :, None], path, follow, focal, image_size, camera)
+    sway = _sway(uniform[10:23], normal[3:9], pose.shape[1], camera)
     bearing = jnp.arctan2(path[..., 0], path[..., 2])
     pan = -follow[:, None] * (bearing - jnp.mean(bearing, axis=1, keepdims=True))
     move = axis_angle_to_matrix(sway) @ axis_angle_to_matrix(pan[..., None] * jnp.array([0.0, 1.0, 0.0]))
@@ -119,23 +119,22 @@ def film(
     return truth, points
 
 
-def _viewpoint(key, clips, camera):
+def _numbers(key, clips):
+    """Uniform and normal random numbers, (23, B) and (9, B): two draws, since each costs seconds to compile."""
+    keys = jax.random.split(key)
+    return jax.random.uniform(keys[0], (23, clips)), jax.random.normal(keys[1], (9, clips))
+
+
+def _viewpoint(uniform, normal, camera):
     """Rotations from the world into the camera, (B, 3, 3)."""
-    keys = jax.random.split(key, 5)
-    yaw = jax.random.uniform(keys[0], (clips,), minval=-math.pi, maxval=math.pi)
-    mean, sigma = camera.level
-    low, high = camera.elevation
-    level = mean + sigma * jax.random.normal(keys[1], (clips,))
-    anywhere = jax.random.uniform(keys[2], (clips,), minval=low, maxval=high)
-    elevation = jnp.where(jax.random.bernoulli(keys[3], camera.level_share, (clips,)), level, anywhere)
-    roll = camera.roll * jax.random.normal(keys[4], (clips,))
-    return look_at_body(yaw, jnp.deg2rad(elevation), jnp.deg2rad(roll))
+    yaw = 2 * math.pi * uniform[0]
+    level = camera.level[0] + camera.level[1] * normal[0]
+    elevation = jnp.where(uniform[1] < camera.level_share, level, _between(camera.elevation, uniform[2]))
+    return look_at_body(yaw, jnp.deg2rad(elevation), jnp.deg2rad(camera.roll * normal[1]))
 
 
-def _stand(key, points, path, follow, focal, image_size, camera):
+def _stand(uniform, points, path, follow, focal, image_size, camera):
     """The constant shift (B, 1, 3) that brings a motion about the origin before the camera, within the frame."""
-    keys = jax.random.split(key, 4)
-    clips = points.shape[0]
     x = points[..., 0] - (follow[:, None] * path[..., 0])[..., None]
     y, z = points[..., 1], points[..., 2]
     middle = [(jnp.min(a, axis=(1, 2)) + jnp.max(a, axis=(1, 2))) / 2 for a in (x, y)]
@@ -143,27 +142,32 @@ def _stand(key, points, path, follow, focal, image_size, camera):
     # Tangents of the angles that the frame holds on each side, less a small border.
     reach = 0.47 * jnp.stack([image_size[:, 1], image_size[:, 0]]) / focal
     needed = [jnp.max(a / r[:, None, None] - z, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
-    needed = jnp.maximum(*needed)
-    close = jax.random.bernoulli(keys[0], camera.close_share, (clips,))
-    needed = needed * jnp.where(close, jax.random.uniform(keys[1], (clips,), minval=0.55, maxval=1.0), 1.0)
+    nearer = jnp.where(uniform[0] < camera.close_share, _between(camera.close, uniform[1]), 1.0)
     low, high = (math.log(d) for d in camera.distance)
-    distance = jnp.exp(jax.random.uniform(keys[2], (clips,), minval=low, maxval=high))
-    distance = jnp.minimum(jnp.maximum(distance, needed), camera.far)
-    distance = jnp.maximum(distance, camera.near - jnp.min(z, axis=(1, 2)))
+    distance = jnp.maximum(jnp.exp(_between((low, high), uniform[2])), jnp.maximum(*needed) * nearer)
+    distance = jnp.maximum(jnp.minimum(distance, camera.far), camera.near - jnp.min(z, axis=(1, 2)))
     # What is left on both sides is where the person may stand off the centre.
     depth = distance[:, None, None] + z
     slack = [jnp.min(r[:, None, None] * depth - a, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
-    shift = jnp.maximum(jnp.stack(slack, axis=1), 0.0) * jax.random.uniform(keys[3], (clips, 2), minval=-0.9, maxval=0.9)
-    centre = shift - jnp.stack(middle, axis=1)
-    return jnp.concatenate([centre, distance[:, None]], axis=1)[:, None]
+    shift = [jnp.maximum(s, 0.0) * _between((-0.9, 0.9), u) for s, u in zip(slack, uniform[3:5], strict=True)]
+    centre = [s - m for s, m in zip(shift, middle, strict=True)]
+    return jnp.stack([*centre, distance], axis=-1)[:, None]
 
 
-def _sway(key, clips, frames, camera):
+def _sway(uniform, normal, frames, camera):
     """Axis-angle of a hand-held camera's sway, (B, T, 3): two slow sines about each axis; zero on a tripod."""
-    keys = jax.random.split(key, 4)
-    period = jax.random.uniform(keys[0], (clips, 1, 3, 2), minval=15.0, maxval=120.0)
-    phase = jax.random.uniform(keys[1], (clips, 1, 3, 2), maxval=2 * math.pi)
-    size = math.radians(camera.handheld) * jax.random.normal(keys[2], (clips, 1, 3, 2))
-    size = size * jax.random.bernoulli(keys[3], camera.handheld_share, (clips, 1, 1, 1))
+    clips = uniform.shape[1]
+
+    def per_axis(numbers):  # (6, B) -> (B, 1, 3, 2)
+        return numbers.T.reshape(clips, 1, 3, 2)
+
+    period = _between((15.0, 120.0), per_axis(uniform[0:6]))
+    phase = 2 * math.pi * per_axis(uniform[6:12])
+    held = uniform[12] < camera.handheld_share
+    size = math.radians(camera.handheld) * per_axis(normal) * held[:, None, None, None]
     frame = np.arange(frames, dtype=np.float32)[:, None, None]
     return jnp.sum(size * jnp.sin(2 * math.pi * frame / period + phase), axis=-1)
+
+
+def _between(bounds, chance):
+    return bounds[0] + (bounds[1] - bounds[0]) * chance

@@ -1,5 +1,6 @@
-"""`python -m hpof_jax COMMAND ...`: the same as `python -m hpof_jax.COMMAND ...`."""
+"""`python -m hpof_jax COMMAND ...` and the installed programs: both are `python -m hpof_jax.COMMAND ...`."""
 
+import functools
 import runpy
 import sys
 
@@ -12,17 +13,26 @@ COMMANDS = {
 
 
 def main() -> int:
-    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        asked_for_help = sys.argv[1:2] in (["-h"], ["--help"])
-        lines = "\n".join(f"  {name:<12} {what}" for name, what in COMMANDS.items())
-        print(
-            f"usage: python -m hpof_jax COMMAND ...\n{lines}", file=sys.stdout if asked_for_help else sys.stderr
-        )
-        return 0 if asked_for_help else 2
-    command = sys.argv.pop(1)
-    runpy.run_module(f"hpof_jax.{command}", run_name="__main__", alter_sys=True)
-    return 0
+    """Runs the command that the first argument names; returns 2 if it names none."""
+    if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
+        _run(sys.argv.pop(1))
+        return 0
+    lines = "\n".join(f"  {name:<12} {what}" for name, what in COMMANDS.items())
+    asked_for_help = sys.argv[1:] in (["-h"], ["--help"])
+    print(
+        f"usage: python -m hpof_jax COMMAND ...\n{lines}", file=sys.stdout if asked_for_help else sys.stderr
+    )
+    return 0 if asked_for_help else 2
 
+
+def _run(command: str) -> None:
+    runpy.run_module(f"hpof_jax.{command}", run_name="__main__", alter_sys=True)
+
+
+reconstruct = functools.partial(_run, "reconstruct")
+train = functools.partial(_run, "train")
+evaluate = functools.partial(_run, "evaluate")
+doctor = functools.partial(_run, "doctor")
 
 if __name__ == "__main__":
     sys.exit(main())

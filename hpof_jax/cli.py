@@ -1,5 +1,7 @@
 """What every entry point does with an error: one sentence on standard error and an exit status that is not 0."""
 
+import functools
+import os
 import sys
 from collections.abc import Callable
 
@@ -8,24 +10,21 @@ from absl import logging
 from hpof_jax.errors import UserError
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs `main`; a `UserError` becomes its sentence and status 2, Ctrl-C status 130."""
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
-    logging.set_stderrthreshold("info")
-    try:
-        main()
-    except UserError as error:
-        sys.exit(_sentence(error))
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        sys.exit(_sentence(f"{error.strerror}: {error.filename or 'while writing'}; free some space or give another path."))
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        sys.exit(130)
+def entry_point(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorates a `main`: a `UserError` becomes its sentence and status 2, Ctrl-C status 130, logs go to stderr."""
 
+    @functools.wraps(main)
+    def run() -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        logging.use_absl_handler()
+        logging.set_verbosity(logging.INFO)
+        try:
+            main()
+        except UserError as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("Stopped.", file=sys.stderr)
+            sys.exit(130)
 
-def _sentence(error) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
+    return run

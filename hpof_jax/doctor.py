@@ -1,6 +1,6 @@
-"""`python -m hpof_jax.doctor`: what is installed, cached and missing, one line each; exit status 1 if something is.
+"""`python -m hpof_jax.doctor`: what is installed, cached and missing; exit status 1 if something is missing.
 
-Every check imports what it checks inside itself, so that a broken package is a line of the table and not its end.
+Every check imports what it checks inside itself: a broken package is a line of the table and not its end.
 """
 
 import importlib
@@ -16,7 +16,7 @@ MINIMUM_FREE_GB = 1.0
 
 
 class Line(NamedTuple):
-    """One line of the table. `state`: "ok", "missing" (reconstruction needs it) or "optional" (not there, not needed)."""
+    """One line of the table. `state`: "ok", "missing" (reconstruction needs it), "-" (not there, nothing fails)."""
 
     state: str
     name: str
@@ -26,7 +26,7 @@ class Line(NamedTuple):
 def check() -> list[Line]:
     """Everything the table shows, in its order. Fetches and changes nothing."""
     lines = [_guarded(name, probe) for name, probe in _PROBES.items()]
-    lines.append(_guarded("TensorFlow", _tensorflow, otherwise="optional"))
+    lines.append(_guarded("TensorFlow", _tensorflow, otherwise="-"))
     return lines + _third_party_files()
 
 
@@ -34,10 +34,11 @@ def main() -> int:
     """Prints the table; returns 1 if anything that reconstruction needs is missing, else 0."""
     lines = check()
     for line in lines:
-        print(f"{line.state:<9} {line.name:<22} {line.detail}")
+        print(f"{line.state:<8} {line.name:<20} {line.detail}")
     missing = [line.name for line in lines if line.state == "missing"]
     if missing:
-        print(f"\nmissing: {', '.join(missing)}; install with: pip install -r requirements.txt", file=sys.stderr)
+        names = ", ".join(missing)
+        print(f"\nmissing: {names} (packages come with: pip install -r requirements.txt)", file=sys.stderr)
     return 1 if missing else 0
 
 
@@ -50,8 +51,6 @@ def _guarded(name: str, probe: Callable[[], str], otherwise: str = "missing") ->
 
 
 def _python() -> str:
-    if sys.version_info < (3, 11):
-        raise RuntimeError(f"{platform.python_version()} is too old: 3.11 or newer is needed")
     return f"{platform.python_version()}, {platform.system()} {platform.machine()}"
 
 
@@ -125,7 +124,7 @@ def _third_party_files() -> list[Line]:
     for name, pinned in downloads.PINNED.items():
         cached = all(downloads._target(pinned.package, member).is_file() for member in pinned.sha256)
         detail = "cached" if cached else f"fetched when first needed: python -m hpof_jax.downloads {name}"
-        lines.append(Line("ok" if cached else "optional", name, f"{detail} ({pinned.package.licence})"))
+        lines.append(Line("ok" if cached else "-", name, f"{detail} ({pinned.package.licence})"))
     return lines
 
 

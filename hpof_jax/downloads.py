@@ -255,7 +255,8 @@ def _copy_member(archive: pathlib.Path, member: str, package: Package, part: pat
                 if source is None:
                     raise KeyError(member)
             else:
-                source = stack.enter_context(zipfile.ZipFile(archive)).open(member)
+                wheel = stack.enter_context(zipfile.ZipFile(archive))
+                source = stack.enter_context(wheel.open(member))
             shutil.copyfileobj(source, stack.enter_context(part.open("wb")))
     except (KeyError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
         raise UserError(

@@ -5,6 +5,7 @@ import errno
 import os
 import pathlib
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,7 @@ class Motion:
 
     The first five names and shapes are AMASS's, so that tools for AMASS read `save`'s file; but the root is in the
     camera's frame here, not in a world with z up. Making one checks it: UserError if an array has the wrong shape, or
-    a number is not finite.
+    a number is not finite or out of range.
     """
 
     poses: np.ndarray  # (T, 72) axis-angle of the 24 joints, root first (in the camera frame), then relative
@@ -66,12 +67,23 @@ class Motion:
             shape = tuple(frames if side == "T" else side for side in shape)
             array = np.asarray(getattr(self, name))
             if array.shape != shape:
-                raise UserError(f"'{name}' of the motion has shape {array.shape} instead of {shape}: make it again.")
+                raise UserError(
+                    f"'{name}' of the motion has shape {array.shape} instead of {shape}: make it again."
+                )
             if array.dtype.kind not in "fiu" or not np.all(np.isfinite(array)):
-                raise UserError(f"'{name}' of the motion holds something else than finite numbers: make it again.")
+                raise UserError(
+                    f"'{name}' of the motion holds something else than finite numbers: make it again."
+                )
             array = array.astype(np.int64 if name in _INTEGERS else np.float32, copy=False)
             # Scalars stay Python floats: 29.97 in float32 is another frame rate.
             object.__setattr__(self, name, float(getattr(self, name)) if name in _SCALARS else array)
+        for name in _SCALARS:
+            if getattr(self, name) <= 0:
+                raise UserError(
+                    f"'{name}' of the motion is {getattr(self, name)}, but must be positive: make it again."
+                )
+        if np.any(np.diff(self.frame_index) <= 0):
+            raise UserError("'frame_index' of the motion does not ascend from frame to frame: make it again.")
         for name in _TEXTS:
             object.__setattr__(self, name, str(getattr(self, name)))
 
@@ -111,7 +123,9 @@ class Motion:
             chunk = rows[start : start + CHUNK]
             # Filled up to one size, so that a clip of any length compiles once.
             filled = np.resize(chunk, CHUNK)
-            vertices, _ = skin(body, self.betas, self.global_orient[filled], self.body_pose[filled], self.trans[filled])
+            vertices, _ = skin(
+                body, self.betas, self.global_orient[filled], self.body_pose[filled], self.trans[filled]
+            )
             chunks.append(np.asarray(vertices)[: len(chunk)])
         return np.concatenate(chunks)
 
@@ -129,7 +143,9 @@ class Motion:
                 np.savez_compressed(file, **arrays)
             os.replace(partial, path)
         except OSError as error:
-            cure = "make room on the disk" if error.errno == errno.ENOSPC else "give a path that can be written"
+            cure = (
+                "make room on the disk" if error.errno == errno.ENOSPC else "give a path that can be written"
+            )
             raise UserError(f"The motion cannot be written to {path} ({error.strerror}): {cure}.") from error
         finally:
             _remove(partial)
@@ -143,13 +159,18 @@ class Motion:
         """
         path = pathlib.Path(path)
         if not path.is_file():
-            raise UserError(f"There is no motion file at {path}: give the path of a .npz that a reconstruction wrote.")
+            raise UserError(
+                f"There is no motion file at {path}: give the path of a .npz that a reconstruction wrote."
+            )
         names = [field.name for field in dataclasses.fields(cls)]
         try:
-            with np.load(path, allow_pickle=False) as file:
-                missing = [name for name in names if name not in file.files]
-                arrays = {name: file[name] for name in names if name not in missing}
-        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+            with path.open("rb") as file:
+                archive = np.load(file, allow_pickle=False)
+                if not isinstance(archive, np.lib.npyio.NpzFile):
+                    raise ValueError("it is a single array")
+                missing = [name for name in names if name not in archive.files]
+                arrays = {name: archive[name] for name in names if name not in missing}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{path} is not a readable motion .npz ({error}): make it again.") from error
         if missing:
             raise UserError(f"{path} has no array '{missing[0]}', so it is no motion file: make it again.")

@@ -157,6 +157,7 @@ def _check(config: ConfigDict) -> None:
             raise UserError(f"config.{key} is {config[key]}: it must be at least 1.")
 
 
+@cli.entry_point
 def main() -> None:
     try:
         flags.FLAGS(sys.argv)
@@ -170,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main()

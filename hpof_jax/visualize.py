@@ -20,16 +20,19 @@ from hpof_jax.errors import UserError
 from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
 
-SEEN = dict(color=(150, 185, 235), alpha=0.9)
+SEEN = dict(color=(165, 200, 245), alpha=0.9)
 FILLED = dict(color=(215, 215, 215), alpha=0.5)
 BACKGROUND = (244, 244, 246)
-SAMPLES = 1400  # a body is drawn with up to this many samples on its longer side, then averaged down: smooth edges
+SAMPLES = 2  # samples per pixel and axis, averaged: smooth edges
+CONTAINERS = (".mp4", ".mov", ".mkv")
 CHUNK = 64  # frames posed at once
 SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the pelvis
 SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
 
 AMBIENT = 0.3
-TO_LIGHT = np.array([-0.3, -0.5, -0.8]) / np.sqrt(0.98)  # camera frame: from the camera, from a little above and left
+TO_LIGHT = np.array([-0.3, -0.5, -0.8]) / np.sqrt(
+    0.98
+)  # camera frame: from the camera, from a little above and left
 
 
 def render_mesh(
@@ -57,15 +60,16 @@ def render_mesh(
     if crop is None:
         return image
     (left, top), (right, bottom) = crop
-    size = np.array([right - left, bottom - top])
-    samples = np.ceil(size * np.clip(SAMPLES / size.max(), 1.0, 3.0)).astype(int)
-    points = (points - crop[0]) * (samples / size)
-    buffer = zbuffer.rasterize(points, np.asarray(vertices)[:, 2], faces, samples[::-1])
+    size = (right - left, bottom - top)
+    points = (points - crop[0]) * SAMPLES
+    buffer = zbuffer.rasterize(
+        points, np.asarray(vertices)[:, 2], faces, (SAMPLES * size[1], SAMPLES * size[0])
+    )
     light = zbuffer.interpolate(buffer, points, faces, _light(vertices, faces))
     # The light is zero where there is no body, so both averages are premultiplied and no dark rim appears.
     light, coverage = (
-        cv2.resize(layer.astype(np.float32), (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)[..., None]
-        for layer in (light, buffer.mask)
+        cv2.resize(layer, size, interpolation=cv2.INTER_AREA)[..., None]
+        for layer in (light, buffer.mask.astype(np.float32))
     )
     window = image[top:bottom, left:right]
     mixed = window * (1.0 - alpha * coverage) + light * (alpha * np.array(color, np.float32))
@@ -109,7 +113,9 @@ def write_overlay(
     posed = _posed(motion, body)
     total = len(video_frames) if hasattr(video_frames, "__len__") else None
     bar = tqdm.tqdm(video_frames, "overlay", total, unit="frame", disable=None if progress else True)
-    with _video(pathlib.Path(path), (height, width * (1 + side_by_side) + side_width), motion.mocap_framerate) as add:
+    with _video(
+        pathlib.Path(path), (height, width * (1 + side_by_side) + side_width), motion.mocap_framerate
+    ) as add:
         index = -1
         for index, frame in enumerate(bar):
             if frame.shape != (*motion.image_size, 3):
@@ -124,7 +130,9 @@ def write_overlay(
                 panels.append(_from_the_side(posed(index), faces, height, side_width))
             add(np.concatenate(panels, axis=1))
         if index < 0:
-            raise UserError("The video has no frame, so there is nothing to draw the body over: check the video.")
+            raise UserError(
+                "The video has no frame, so there is nothing to draw the body over: check the video."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,20 +173,22 @@ def _from_the_side(posed: _Posed | None, faces: np.ndarray, height: int, width: 
     return render_mesh(canvas, turned, faces, height * SIDE_DISTANCE / SIDE_EXTENT, **posed.style)
 
 
-def _crop(points: np.ndarray, height: int, width: int) -> np.ndarray | None:
+def _crop(points: np.ndarray, height: int, width: int) -> list[list[int]] | None:
     """The part of the picture that the mesh can touch, [[left, top], [right, bottom]] in whole pixels."""
     points = points[np.isfinite(points[:, 0])]
     if not len(points):
         return None
     bounds = np.stack([np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))])
     bounds = np.clip(bounds, 0, [width, height]).astype(int)
-    return bounds if (bounds[1] > bounds[0]).all() else None
+    return bounds.tolist() if (bounds[1] > bounds[0]).all() else None
 
 
 def _light(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V,) brightness of a matt surface: a light near the camera, and a soft one from all around."""
     corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # as long as the face is large
+    normals = np.cross(
+        corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    )  # as long as the face is large
     flat = faces.T.ravel()
     normals = np.stack([np.bincount(flat, np.tile(axis, 3), len(vertices)) for axis in normals.T], axis=-1)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
@@ -193,6 +203,12 @@ def _even(side: float) -> int:
 @contextlib.contextmanager
 def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     """A function that adds a frame to the video at `path`, which appears when all are added, or not at all."""
+    if not path.parent.is_dir():
+        raise UserError(f"The video {path} cannot be written: make the folder {path.parent} first.")
+    if path.suffix.lower() not in CONTAINERS:
+        raise UserError(
+            f"The video {path} cannot be written: give a name that ends in {' or '.join(CONTAINERS)}."
+        )
     import mediapy  # here: it brings IPython and matplotlib, 1.5 seconds that only video needs
 
     mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())
@@ -205,7 +221,9 @@ def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[C
             return act(*arguments)
         except (OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"The video {path} cannot be written ({reason}): check the folder and its free space.") from error
+            raise UserError(
+                f"The video {path} cannot be written ({reason}): check the folder and its free space."
+            ) from error
 
     try:
         checked(writer.__enter__)

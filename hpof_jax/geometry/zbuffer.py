@@ -10,6 +10,8 @@ import numpy as np
 
 NEAR = 0.05  # metres; a face with a corner nearer than this, or behind the camera, is not drawn
 
+SLIVER = 1e-2  # twice the pixels that a face must cover to have a slope
+
 
 @dataclasses.dataclass(frozen=True)
 class ZBuffer:
@@ -31,7 +33,9 @@ def project(vertices: np.ndarray, focal_length: float, image_size: tuple[int, in
     return vertices[:, :2] * (float(focal_length) / depth) + np.array([image_size[1], image_size[0]]) / 2
 
 
-def rasterize(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, image_size: tuple[int, int]) -> ZBuffer:
+def rasterize(
+    points: np.ndarray, depth: np.ndarray, faces: np.ndarray, image_size: tuple[int, int]
+) -> ZBuffer:
     """Draws the faces that look at the camera; the nearest one wins each pixel.
 
     A pixel belongs to a face that covers its centre. Neighbouring faces share an edge without gap or overlap.
@@ -45,14 +49,13 @@ def rasterize(points: np.ndarray, depth: np.ndarray, faces: np.ndarray, image_si
     """
     height, width = (int(side) for side in image_size)
     faces = np.asarray(faces)
-    points, inverse = np.asarray(points, np.float64), 1.0 / np.asarray(depth, np.float64)
+    points = np.asarray(points, np.float64)
     drawn = _facing(points, faces, height, width)
-    corners, nearness = points[faces[drawn]], inverse[faces[drawn]]
-    slope = _gradient(corners, nearness)
+    corners = points[faces[drawn]]
+    base, slope = _planes(corners, 1.0 / np.asarray(depth, np.float64)[faces[drawn]])
 
     owner, row, first, length = _runs(corners, height, width)
-    start = nearness[owner, 0] + slope[owner, 0] * (first + 0.5 - corners[owner, 0, 0])
-    start += slope[owner, 1] * (row + 0.5 - corners[owner, 0, 1])
+    start = base[owner] + slope[owner, 0] * (first + 0.5) + slope[owner, 1] * (row + 0.5)
 
     # Every run of pixels, laid out one after another. One integer per pixel holds 1/z in the high half, where larger
     # is nearer (positive floats sort like their bits), and the face in the low half: one maximum settles both.
@@ -83,11 +86,8 @@ def interpolate(buffer: ZBuffer, points: np.ndarray, faces: np.ndarray, values: 
     """
     values = np.asarray(values, np.float64)
     corners, corner_values = points[faces], values[faces]
-    gradient = _gradient(corners, corner_values)
-    # A sliver's gradient is all rounding error: it gets its mean value.
-    gradient[~(np.abs(_area(corners)) > 1e-2)] = 0.0
-    base = corner_values.mean(axis=1) - (gradient * (corners.mean(axis=1) - 0.5)).sum(axis=1)
-    planes = np.concatenate([base[:, None], gradient], axis=1).astype(np.float32)
+    base, slope = _planes(corners, corner_values)
+    planes = np.stack([base + 0.5 * slope.sum(axis=1), *slope.T], axis=1).astype(np.float32)
 
     pixel = np.flatnonzero(buffer.mask).astype(np.int32)
     row, column = np.divmod(pixel, np.int32(buffer.face.shape[1]))
@@ -104,13 +104,16 @@ def _area(corners: np.ndarray) -> np.ndarray:
     return ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
 
 
-def _gradient(corners: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(F, 2): d value / d(x, y) of the linear function with `values` (F, 3) at `corners` (F, 3, 2)."""
+def _planes(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The linear function with `values` (F, 3) at `corners` (F, 3, 2): at pixel (0, 0), (F,), and d / d(x, y), (F, 2)."""
     ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     vb, vc = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
-    gradient = np.stack([vb * ac[:, 1] - vc * ab[:, 1], vc * ab[:, 0] - vb * ac[:, 0]], axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return gradient / _area(corners)[:, None]
+    slope = np.stack([vb * ac[:, 1] - vc * ab[:, 1], vc * ab[:, 0] - vb * ac[:, 0]], axis=-1)
+    area = _area(corners)[:, None]
+    # A sliver's slope is all rounding error: it gets its mean value everywhere.
+    sliver = ~(np.abs(area) > SLIVER)
+    slope = np.where(sliver, 0.0, slope / np.where(sliver, 1.0, area))
+    return values.mean(axis=1) - (slope * np.where(sliver, 0.0, corners.mean(axis=1))).sum(axis=1), slope
 
 
 def _facing(points, faces, height, width) -> np.ndarray:
@@ -133,7 +136,11 @@ def _runs(corners, height, width):
     # An edge always runs from its upper to its lower end, so both faces at it compute the very same crossing.
     upper = y < middle[owner, 1]
     long = _crossing(y, top[owner], bottom[owner])
-    short = _crossing(y, np.where(upper[:, None], top[owner], middle[owner]), np.where(upper[:, None], middle[owner], bottom[owner]))
+    short = _crossing(
+        y,
+        np.where(upper[:, None], top[owner], middle[owner]),
+        np.where(upper[:, None], middle[owner], bottom[owner]),
+    )
     first = np.clip(np.ceil(np.minimum(long, short) - 0.5), 0, width).astype(np.int64)
     length = np.clip(np.ceil(np.maximum(long, short) - 0.5), 0, width).astype(np.int64) - first
     kept = np.flatnonzero(length > 0)

@@ -18,12 +18,17 @@ from hpof_jax.observe.blazepose import HIPS, MIN_PRESENCE, SHOULDERS, BlazePose,
 MAX_STEP = 0.25  # the furthest a body moves between two frames
 STEP_PER_LOST_FRAME = 0.04  # and what each lost frame adds: about 2.7 m/s
 MAX_SIZE_RATIO = 1.7
-MAX_COLOUR_DISTANCE, MAX_COLOUR_DISTANCE_FAR = 0.6, 0.4  # beyond one size away, the colours must agree better
-SUSPICIOUS_COLOUR_DISTANCE = 0.45
+# The colours' distance: of two people 0.4 to 0.7, of one person 0.1 to 0.5 as light, turn and background change.
+SUSPICIOUS_COLOURS, UNKNOWN_COLOURS = 0.45, 0.4
+MAX_COLOURS, MAX_COLOURS_LOST, MAX_COLOURS_FAR = (
+    0.7,
+    0.6,
+    0.4,
+)  # in sight; after a gap; and that more than a size away
 CHECK_EVERY, SEARCH_WIDE_EVERY = 30, 5
 SAME_PERSON_DISTANCE = 0.1
-MAX_LOOKS, MIN_NEW_PRESENCE = 5, 0.8
-COLOUR_RATE = 0.1
+MAX_LOOKS, MIN_NEW_PRESENCE, MIN_CONFIRMING_OVERLAP = 5, 0.8, 0.45
+COLOUR_RATE, COLOUR_RATE_SUSPICIOUS = 0.1, 0.02
 
 
 @dataclasses.dataclass
@@ -66,8 +71,10 @@ class PersonTracker:
         if pose is None:
             self._track.lost += 1
             return None
-        colours = torso_colours(pose)
-        self._track = _Track(pose, (1 - COLOUR_RATE) * self._track.colours + COLOUR_RATE * colours)
+        colours, before = torso_colours(pose), self._track.colours
+        suspicious = colour_distance(colours, before) > SUSPICIOUS_COLOURS
+        rate = COLOUR_RATE_SUSPICIOUS if suspicious else COLOUR_RATE
+        self._track = _Track(pose, (1 - rate) * before + rate * colours)
         return pose
 
     def _choose(self, image: np.ndarray) -> Pose | None:
@@ -89,7 +96,7 @@ class PersonTracker:
         if track.lost == 0:
             pose = self._net.landmarks(image, track.pose.region)
             if self._cost(pose) < np.inf:
-                suspicious = colour_distance(torso_colours(pose), track.colours) > SUSPICIOUS_COLOUR_DISTANCE
+                suspicious = colour_distance(torso_colours(pose), track.colours) > SUSPICIOUS_COLOURS
                 if not suspicious and self._count % CHECK_EVERY:
                     return pose
                 rivals.append(pose)
@@ -110,8 +117,8 @@ class PersonTracker:
         moved, grown = _change(self._track.pose.region, pose.region)
         reach = MAX_STEP + STEP_PER_LOST_FRAME * lost * self._frame_time
         colours = colour_distance(torso_colours(pose), self._track.colours)
-        worst = MAX_COLOUR_DISTANCE if moved < 1 else MAX_COLOUR_DISTANCE_FAR
-        if pose.score < MIN_PRESENCE or moved > reach or grown > MAX_SIZE_RATIO or (lost and colours > worst):
+        worst = MAX_COLOURS if not lost else MAX_COLOURS_LOST if moved < 1 else MAX_COLOURS_FAR
+        if pose.score < MIN_PRESENCE or moved > reach or grown > MAX_SIZE_RATIO or colours > worst:
             return np.inf
         return float(moved / reach + np.log(grown) + 2 * colours)
 
@@ -119,11 +126,11 @@ class PersonTracker:
         self, image: np.ndarray, squares: Iterable[tuple[float, float, float]], known: Iterable[Pose] = ()
     ) -> list[Pose]:
         """Everybody that the detector sees in the squares, once each, after those `known` already."""
-        regions: list[Region] = [pose.region for pose in known]
+        regions: list[Region] = []
         people = list(known)
         for square in squares:
             for region in self._net.detect(image, square):
-                if any(overlap(region, other) > 0.6 for other in regions):
+                if any(overlap(region, other) > 0.8 for other in regions):
                     continue
                 regions.append(region)
                 pose = self._settle(image, region)
@@ -132,16 +139,27 @@ class PersonTracker:
         return people
 
     def _settle(self, image: np.ndarray, region: Region) -> Pose | None:
-        """Looks again where each look says, until that is the same place: a region that drifts holds nobody."""
+        """The pose of who is in `region`, or None if nobody is.
+
+        A rough region is improved by looking again where each look says. Scenery that passes for a person drifts on,
+        or the detector, shown just that place, sees somebody else in it.
+        """
         for _ in range(MAX_LOOKS):
             pose = self._net.landmarks(image, region)
             if pose.score < MIN_PRESENCE:
                 return None
             moved, grown = _change(region, pose.region)
             if moved < 0.03 and grown < 1.07:
-                return pose if pose.score >= MIN_NEW_PRESENCE else None
+                break
             region = pose.region
-        return None
+        else:
+            return None
+        place = pose.region
+        confirmed = all(
+            any(overlap(place, other) > MIN_CONFIRMING_OVERLAP for other in self._net.detect(image, square))
+            for square in ((place.x, place.y, place.size), (place.x, place.y, 1.5 * place.size))
+        )
+        return pose if confirmed and pose.score >= MIN_NEW_PRESENCE else None
 
 
 def torso_colours(pose: Pose) -> np.ndarray:
@@ -159,7 +177,12 @@ def torso_colours(pose: Pose) -> np.ndarray:
 
 
 def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Hellinger distance of two histograms that sum to 1: 0 the same, 1 nothing in common."""
+    """Hellinger distance of two histograms that sum to 1: 0 the same, 1 nothing in common.
+
+    0.4, which decides nothing, where one is empty: the torso lies outside the picture.
+    """
+    if not (a.any() and b.any()):
+        return UNKNOWN_COLOURS
     return float(np.sqrt(max(0.0, 1.0 - np.sqrt(a * b).sum())))
 
 

@@ -20,17 +20,18 @@ import numpy as np
 
 MM = 1000.0  # millimetres in a metre
 PCK_THRESHOLD = 150.0  # mm; half a head, the threshold of MPI-INF-3DHP (Mehta et al. 2017)
+Root = int | Sequence[int] | None  # a joint, the mean of several (both hips, say), or the mean of all
 _TINY = 1e-12  # squared metres under which a point set has no extent
 
 
 # --- errors, one number a frame ---------------------------------------------------------------------
 
 
-def mpjpe(pred: jax.Array, true: jax.Array, root: int | None = 0) -> jax.Array:
+def mpjpe(pred: jax.Array, true: jax.Array, root: Root = 0) -> jax.Array:
     """Mean per-joint position error, (..., T) mm, of joints (..., T, J, 3) in metres.
 
-    Both are moved so that joint `root` lies in the origin (0 is SMPL's pelvis); None centres them at their
-    means. Ionescu et al., "Human3.6M", TPAMI 2014.
+    Both are moved so that `root` lies in the origin: a joint (0 is SMPL's pelvis), the mean of several (the hips
+    of a joint set without pelvis), or for None the mean of all. Ionescu et al., "Human3.6M", TPAMI 2014.
     """
     return _mean_distance(centre(pred, root), centre(true, root))
 
@@ -40,10 +41,10 @@ def pa_mpjpe(pred: jax.Array, true: jax.Array) -> jax.Array:
     return _mean_distance(align(pred, true), true)
 
 
-def n_mpjpe(pred: jax.Array, true: jax.Array, root: int | None = None) -> jax.Array:
+def n_mpjpe(pred: jax.Array, true: jax.Array, root: Root = None) -> jax.Array:
     """MPJPE after the best scale of each frame alone, in the camera frame, (..., T) mm.
 
-    Both are centred at their means (or at joint `root`), then `pred` is scaled by least squares: this
+    Both are centred at their means (or at `root`, as in `mpjpe`), then `pred` is scaled by least squares: this
     forgives an unknown body height, and no tilt (Rhodin et al., CVPR 2018).
     """
     pred, true = centre(pred, root), centre(true, root)
@@ -69,15 +70,13 @@ def pve(
     return _mean_distance(pred, true)
 
 
-def pck(
-    pred: jax.Array, true: jax.Array, threshold: float = PCK_THRESHOLD, root: int | None = 0
-) -> jax.Array:
+def pck(pred: jax.Array, true: jax.Array, threshold: float = PCK_THRESHOLD, root: Root = 0) -> jax.Array:
     """Percentage of joints whose root-aligned error is at most `threshold` mm, (..., T) in 0..100."""
     errors = joint_distances(centre(pred, root), centre(true, root))
     return 100.0 * jnp.mean(errors <= threshold, axis=-1, dtype=jnp.float32)
 
 
-def pck_auc(pred: jax.Array, true: jax.Array, root: int | None = 0) -> jax.Array:
+def pck_auc(pred: jax.Array, true: jax.Array, root: Root = 0) -> jax.Array:
     """Area under the PCK curve, the mean of `pck` at 0, 5, ... 150 mm: (..., T) in 0..100 (Mehta 2017)."""
     errors = joint_distances(centre(pred, root), centre(true, root))
     thresholds = jnp.linspace(0.0, PCK_THRESHOLD, 31)
@@ -152,7 +151,7 @@ def acceleration_mask(mask: jax.Array) -> jax.Array:
 
 
 def joint_totals(
-    pred: jax.Array, true: jax.Array, mask: jax.Array | None = None, root: int | None = 0
+    pred: jax.Array, true: jax.Array, mask: jax.Array | None = None, root: Root = 0
 ) -> dict[str, jax.Array]:
     """The metrics of a batch of motions (..., T, J, 3), each as a total: what an evaluation step sums."""
     if mask is None:
@@ -193,10 +192,10 @@ def align(pred: jax.Array, true: jax.Array) -> jax.Array:
     return jax.lax.stop_gradient(scale)[..., None, None] * rotated + average
 
 
-def centre(points: jax.Array, root: int | None) -> jax.Array:
-    """(..., J, 3) with joint `root`, or for None their mean, in the origin."""
-    origin = jnp.mean(points, axis=-2) if root is None else points[..., root, :]
-    return points - origin[..., None, :]
+def centre(points: jax.Array, root: Root) -> jax.Array:
+    """(..., J, 3) moved so that joint `root`, the mean of several or, for None, of all lies in the origin."""
+    chosen = points if root is None else points[..., np.atleast_1d(root), :]
+    return points - jnp.mean(chosen, axis=-2, keepdims=True)
 
 
 def joint_distances(pred: jax.Array, true: jax.Array) -> jax.Array:

@@ -35,6 +35,14 @@ def test_mpjpe_is_root_aligned_and_in_millimetres(pair):
     pred, true = pair
     expected = 1000 * np.linalg.norm((pred - pred[:, :, 3:4]) - (true - true[:, :, 3:4]), axis=-1).mean(-1)
     np.testing.assert_allclose(metrics.mpjpe(pred + 1.5, true, root=3), expected, rtol=1e-4)
+    hips = metrics.mpjpe(pred, true, root=(1, 2))
+    assert hips[1, 3] == pytest.approx(
+        1000
+        * np.linalg.norm(
+            pred[1, 3] - pred[1, 3, 1:3].mean(0) - true[1, 3] + true[1, 3, 1:3].mean(0), axis=-1
+        ).mean(),
+        rel=1e-4,
+    )
     moved = true.copy()
     moved[..., 5, 1] += 0.024
     np.testing.assert_allclose(metrics.mpjpe(moved, true), 1.0, rtol=1e-3)

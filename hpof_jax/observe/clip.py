@@ -1,0 +1,225 @@
+"""A whole video as observations: the followed person's landmarks, frame by frame."""
+
+import dataclasses
+import os
+import pathlib
+import zipfile
+
+import cv2
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from hpof_jax.errors import UserError
+from hpof_jax.observe.blazepose import NUM_LANDMARKS
+from hpof_jax.observe.person import PersonTracker
+from hpof_jax.observe.video import read_video
+
+MASK_SIDE = 128
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Observations:
+    """What was seen of one person in a clip of T frames; rows of frames where they were not seen are 0.
+
+    landmarks_2d: (T, 33, 3) [x px, y px, visibility 0..1]; landmarks_3d: (T, 33, 3) metres about the mid-hip, camera
+    axes (x right, y down, z forward); seen: (T,) bool; image_size: (2,) [H, W]; focal_length: () assumed, px;
+    fps: () frames/s; masks: (T, 128, 128) uint8 person masks, 255 = person, on squares of the image that
+    mask_to_frame (T, 2, 3) maps from the unit square to pixels, or both None.
+    """
+
+    landmarks_2d: np.ndarray
+    landmarks_3d: np.ndarray
+    seen: np.ndarray
+    image_size: np.ndarray
+    focal_length: np.ndarray
+    fps: np.ndarray
+    masks: np.ndarray | None = None
+    mask_to_frame: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    @property
+    def gaps(self) -> list[tuple[int, int]]:
+        """[start, stop) of each run of frames in which the person was not seen."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.seen, [True]])))
+        return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+    def save(self, path: str | pathlib.Path) -> None:
+        """Writes all of it to `path`, an .npz file; on any failure what was there stays."""
+        path = pathlib.Path(path)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        arrays = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        try:
+            with part.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+            os.replace(part, path)
+        except OSError as error:
+            raise UserError(
+                f"the observations could not be written to {path}: {error.strerror or error}"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> "Observations":
+        """Reads what `save` wrote; `UserError` if `path` is something else."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                known = {field.name for field in dataclasses.fields(cls)}
+                loaded = cls(**{name: file[name] for name in file.files if name in known})
+        except OSError as error:
+            raise UserError(f"the observations {path} cannot be read: {error.strerror or error}") from error
+        except (AttributeError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{path} holds no observations of this program: make it again from the video"
+            ) from error
+        shape = (len(loaded.seen), NUM_LANDMARKS, 3) if loaded.seen.ndim == 1 else None
+        if loaded.landmarks_2d.shape != shape or loaded.landmarks_3d.shape != shape:
+            raise UserError(f"{path} holds no observations of this program: make it again from the video")
+        return loaded
+
+
+def observe(
+    video: str | pathlib.Path | int,
+    person: str | int = "largest",
+    landmark_model: str = "full",
+    max_frames: int | None = None,
+    focal_length: float | None = None,
+    progress: bool = True,
+    keep_masks: bool = False,
+    fps: float | None = None,
+) -> Observations:
+    """Observations of one person in `video`, at its own frame rate.
+
+    video, max_frames, fps: see `hpof_jax.observe.video.read_video`. person, landmark_model: see
+    `hpof_jax.observe.person.PersonTracker`. focal_length: px; None: the image's diagonal, as CLIFF takes it (Li et al.,
+    ECCV 2022). progress: a bar, on a terminal only. keep_masks: the person's masks, too.
+
+    Raises `UserError` if the video cannot be read or the person is seen in no frame.
+    """
+    if focal_length is not None and not (np.isfinite(focal_length) and focal_length > 0):
+        raise UserError(f"the focal length {focal_length} makes no sense: give it in pixels, or leave it out")
+    frames, info = read_video(video, max_frames, fps)
+    tracker = PersonTracker(landmark_model, person, info.fps)
+    landmarks_2d, landmarks_3d, masks, mask_to_frame = [], [], [], []
+    nothing = np.zeros((NUM_LANDMARKS, 3), np.float32)
+    seen = []
+    for frame in tqdm(frames, "watching", info.frame_count, unit="frame", disable=None if progress else True):
+        pose = tracker(frame)
+        seen.append(pose is not None)
+        landmarks_2d.append(pose.landmarks_2d if pose else nothing)
+        landmarks_3d.append(pose.landmarks_3d if pose else nothing)
+        if keep_masks:
+            mask = pose.mask if pose else np.zeros((MASK_SIDE, MASK_SIDE), np.uint8)
+            masks.append(cv2.resize(mask, (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA))
+            mask_to_frame.append(pose.to_frame if pose else np.zeros((2, 3)))
+    if not any(seen):
+        raise UserError(_nobody(info.name, len(seen), person, tracker.most_people))
+    observations = Observations(
+        landmarks_2d=np.stack(landmarks_2d),
+        landmarks_3d=np.stack(landmarks_3d),
+        seen=np.array(seen),
+        image_size=np.array(info.image_size, np.float32),
+        focal_length=np.float32(focal_length or np.hypot(*info.image_size)),
+        fps=np.float32(info.fps),
+        masks=np.stack(masks) if keep_masks else None,
+        mask_to_frame=np.stack(mask_to_frame).astype(np.float32) if keep_masks else None,
+    )
+    for start, stop in observations.gaps:
+        logging.info("%s: the person is not seen in frames %d to %d", info.name, start, stop - 1)
+    return observations
+
+
+def resample(observations: Observations, fps: float) -> Observations:
+    """The same clip at another frame rate, linear in time between frames that both saw the person.
+
+    Within 1 % of the present rate the clip is returned as it is. Masks are the nearest frame's.
+    """
+    if abs(fps / float(observations.fps) - 1) <= 0.01:
+        return observations
+    lower, upper, weight = resampling(len(observations), float(observations.fps), fps)
+    seen = observations.seen[lower] & (observations.seen[upper] | (weight == 0))
+    nearest = np.where(weight > 0.5, upper, lower)
+
+    def between(values: np.ndarray) -> np.ndarray:
+        w = weight.astype(values.dtype)[:, None, None]
+        return np.where(seen[:, None, None], (1 - w) * values[lower] + w * values[upper], 0)
+
+    def closest(values: np.ndarray | None) -> np.ndarray | None:
+        return (
+            None if values is None else np.where(seen[:, None, None], values[nearest], 0).astype(values.dtype)
+        )
+
+    return dataclasses.replace(
+        observations,
+        landmarks_2d=between(observations.landmarks_2d),
+        landmarks_3d=between(observations.landmarks_3d),
+        seen=seen,
+        fps=np.float32(fps),
+        masks=closest(observations.masks),
+        mask_to_frame=closest(observations.mask_to_frame),
+    )
+
+
+def resampling(
+    num_frames: int, fps: float, new_fps: float, num_new: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(lower, upper, weight), each (N,): sample n at `new_fps` is (1 - weight) frame[lower] + weight frame[upper].
+
+    Sample n is at time n / new_fps. N is `num_new`, or as many as reach the last frame's time; samples beyond that
+    repeat the last frame. So `resampling(len(back), 30, video_fps, num_new=num_video_frames)` goes the way back.
+    """
+    if num_new is None:
+        num_new = int(np.ceil((num_frames - 1) * new_fps / fps - 1e-6)) + 1
+    position = np.minimum(np.arange(num_new) * (fps / new_fps), num_frames - 1)
+    near = np.round(position)
+    position = np.where(np.abs(position - near) < 1e-6, near, position)  # 59.999999 is frame 60
+    lower = np.floor(position).astype(int)
+    return lower, np.minimum(lower + 1, num_frames - 1), position - lower
+
+
+def mask_in_square(mask: np.ndarray, mask_to_frame: np.ndarray, square: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) float32 mask in 0..1 of a square [centre x, centre y, size] px of the image, such as a person's box.
+
+    mask, mask_to_frame: one frame's from `Observations`. Outside the mask's own square it is 0.
+    """
+    x, y, size = (float(value) for value in square)
+    return _warp_mask(mask, mask_to_frame, size / side, (x - size / 2, y - size / 2), (side, side))
+
+
+def mask_in_frame(mask: np.ndarray, mask_to_frame: np.ndarray, image_size: np.ndarray) -> np.ndarray:
+    """(H, W) float32 mask in 0..1 of the whole image; see `mask_in_square`."""
+    return _warp_mask(mask, mask_to_frame, 1.0, (0.0, 0.0), (int(image_size[0]), int(image_size[1])))
+
+
+def _warp_mask(
+    mask: np.ndarray,
+    mask_to_frame: np.ndarray,
+    step: float,
+    corner: tuple[float, float],
+    size: tuple[int, int],
+) -> np.ndarray:
+    """The mask on a grid of `size` (rows, columns) pixels, `step` px of the image each, from `corner` [x, y] px on."""
+    if not np.any(mask_to_frame):  # nobody was seen
+        return np.zeros(size, np.float32)
+    to_mask = np.linalg.inv(np.asarray(mask_to_frame, np.float64)[:, :2]) * len(mask)
+    offset = (
+        to_mask @ (np.add(corner, 0.5 * step) - mask_to_frame[:, 2]) - 0.5
+    )  # OpenCV counts from pixel centres
+    index_map = np.column_stack([to_mask * step, offset])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(mask, index_map, size[::-1], flags=flags).astype(np.float32) / 255
+
+
+def _nobody(name: str, frames: int, person: str | int, most_people: int) -> str:
+    if most_people:
+        return (
+            f"person {person} was not found in {name} ({frames} frames): at most {most_people} were seen at once, "
+            "and they are counted from the left, from 0"
+        )
+    return (
+        f"no person was found in {name} ({frames} frames): "
+        "one whole person should be in sight, at least a sixth of the picture high"
+    )

@@ -1,0 +1,253 @@
+"""Recovers the body from a video.
+
+    python -m hpof_jax.reconstruct VIDEO --out DIR      # no VIDEO: the sample
+
+Writes `DIR/motion.npz` (see `hpof_jax.motion.Motion`) and `DIR/overlay.mp4`.
+"""
+
+import argparse
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from scipy.spatial.transform import Rotation, Slerp
+
+from hpof_jax import cli
+from hpof_jax.body import BodyModel, load_body
+from hpof_jax.body.model import posed_joints, rest_joints
+from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR, SMPL_MIRROR
+from hpof_jax.errors import UserError
+from hpof_jax.geometry import camera
+from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
+from hpof_jax.models.hpof import Prediction, predict_long
+from hpof_jax.models.inputs import make_inputs
+from hpof_jax.motion import Motion
+from hpof_jax.observe import clip
+from hpof_jax.training import checkpoint, state
+
+MODEL_FPS = 30.0
+_FLIP = np.diag([-1.0, 1.0, 1.0]).astype(np.float32)
+
+
+def reconstruct(
+    video: str | os.PathLike | int | None = None,
+    out: str | os.PathLike | None = None,
+    *,
+    person: str | int = "largest",
+    landmark_model: str = "full",
+    weights: str | os.PathLike | None = None,
+    body: str | os.PathLike | None = None,
+    focal_length: float | None = None,
+    max_frames: int | None = None,
+    overlay: bool = True,
+    progress: bool = True,
+) -> Motion:
+    """Recovers one person's body from a video.
+
+    Args:
+      video: any file OpenCV reads, a folder of pictures, a webcam's number; None is the sample video.
+      out: a folder for `motion.npz` and `overlay.mp4`; None writes nothing.
+      person: "largest", "leftmost", or the number from the left of who is followed.
+      landmark_model: "full", or the slower and more exact "heavy".
+      weights: a training run's folder or a weights file; None is the package's own.
+      body: an SMPL-format file; None is the free body.
+      focal_length: in pixels, if known.
+      max_frames: stop after this many frames.
+      overlay: also draw the body over the video (needs `out`).
+
+    Raises:
+      UserError: one sentence about what is wrong with the input.
+    """
+    body_model = load_body(body)
+    params_and_config = checkpoint.load_weights(weights)
+    if out is not None:
+        out = _folder(out)
+    if video is None:
+        from hpof_jax import downloads
+
+        video = downloads.fetch("sample_video")
+    observations = clip.observe(
+        video,
+        person=person,
+        landmark_model=landmark_model,
+        max_frames=max_frames,
+        focal_length=focal_length,
+        progress=progress,
+    )
+    motion = lift(observations, params_and_config, body_model)
+    if out is not None:
+        motion.save(out / "motion.npz")
+        logging.info("wrote %s", out / "motion.npz")
+        if overlay:
+            from hpof_jax import visualize
+            from hpof_jax.observe.video import read_video
+
+            frames, _ = read_video(video, max_frames=max_frames)
+            visualize.write_overlay(frames, motion, body_model, out / "overlay.mp4", progress=progress)
+            logging.info("wrote %s", out / "overlay.mp4")
+    return motion
+
+
+def lift(
+    observations: clip.Observations,
+    weights: str | os.PathLike | tuple[Any, Any] | None = None,
+    body: BodyModel | None = None,
+    *,
+    mirror: bool = True,
+) -> Motion:
+    """From observations to the moving body.
+
+    The model runs at 30 frames a second: observations at another rate are resampled in time, and its answer is
+    resampled back to the video's frames.
+
+    Args:
+      observations: of one person in a whole clip.
+      weights: what `checkpoint.load_weights` takes, or what it gives.
+      body: the free body by default.
+      mirror: also run the mirrored clip and take the mean of both answers.
+    """
+    body = load_body() if body is None else body
+    params, config = weights if isinstance(weights, tuple) else checkpoint.load_weights(weights)
+    model = state.make_model(config)
+    template = jax.eval_shape(lambda: state.init_params(model, body, 0))
+    checkpoint.check_params(params, template, "the weights")
+    at_model_rate = clip.resample(observations, MODEL_FPS)
+    views = [_batch(at_model_rate)]
+    if mirror:
+        views.append(_mirrored(views[0]))
+    inputs = make_inputs(**{key: jnp.concatenate([view[key] for view in views]) for key in views[0]})
+    prediction = predict_long(model, params, inputs, body)
+    if mirror:
+        prediction = _mean_of_mirrored(prediction)
+    box, focal, size = inputs.box[0], observations.focal_length, jnp.asarray(observations.image_size)
+    pelvis = camera.cam_to_translation(prediction.cam[0], box, jnp.full(len(box), focal), size)
+    times = np.arange(len(observations.seen)) * (MODEL_FPS / observations.fps)
+    rotations = _resample_rotations(np.asarray(prediction.rotations[0]), times)
+    pelvis, cam, box = (_resample(np.asarray(x), times) for x in (pelvis, prediction.cam[0], box))
+    betas = prediction.betas[0]
+    transl = pelvis - np.asarray(rest_joints(body, betas)[0])
+    return Motion(
+        poses=np.asarray(matrix_to_axis_angle(jnp.asarray(rotations))).reshape(len(rotations), 72),
+        betas=np.asarray(betas),
+        trans=transl,
+        mocap_framerate=float(observations.fps),
+        gender="neutral",
+        joints=np.asarray(posed_joints(body, betas, jnp.asarray(rotations), jnp.asarray(transl))),
+        keypoints_2d=np.asarray(observations.landmarks_2d),
+        cam=cam,
+        box=box,
+        frame_index=np.arange(len(rotations)),
+        confidence=_confidence(np.asarray(observations.landmarks_2d), np.asarray(observations.seen)),
+        image_size=np.asarray(observations.image_size),
+        focal_length=float(focal),
+        body=body.name,
+    )
+
+
+def _batch(observations: clip.Observations) -> dict[str, jax.Array]:
+    """The observations as a batch of one clip."""
+    seen = jnp.asarray(observations.seen)
+    return {
+        "landmarks_2d": jnp.asarray(observations.landmarks_2d)[None],
+        "landmarks_3d": jnp.asarray(observations.landmarks_3d)[None],
+        "seen": seen[None],
+        "mask": jnp.ones_like(seen)[None],
+        "image_size": jnp.asarray(observations.image_size, jnp.float32)[None],
+        "focal_length": jnp.asarray(observations.focal_length, jnp.float32)[None],
+    }
+
+
+def _mirrored(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """What the detector would have said of the mirrored video."""
+    points = batch["landmarks_2d"][:, :, BLAZEPOSE_MIRROR]
+    width = batch["image_size"][:, None, None, 1]
+    points = points.at[..., 0].set(jnp.where(batch["seen"][..., None], width - points[..., 0], 0.0))
+    return {
+        **batch,
+        "landmarks_2d": points,
+        "landmarks_3d": batch["landmarks_3d"][:, :, BLAZEPOSE_MIRROR]
+        * np.array([-1.0, 1.0, 1.0], np.float32),
+    }
+
+
+def _mean_of_mirrored(prediction: Prediction) -> Prediction:
+    """The mean of a clip's prediction and of its mirrored clip's, turned back: a batch of two becomes one."""
+    other = _FLIP @ prediction.rotations[1][:, SMPL_MIRROR] @ _FLIP
+    sixd = (matrix_to_sixd(prediction.rotations[0]) + matrix_to_sixd(other)) / 2
+    cam = (prediction.cam[0] + prediction.cam[1] * np.array([1.0, -1.0, 1.0], np.float32)) / 2
+    return Prediction(jnp.mean(prediction.betas, axis=0)[None], sixd_to_matrix(sixd)[None], cam[None])
+
+
+def _resample(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Linear interpolation over the first axis; the ends stay."""
+    times = np.clip(times, 0, len(values) - 1)
+    before = np.minimum(times.astype(int), len(values) - 1)
+    after = np.minimum(before + 1, len(values) - 1)
+    share = (times - before)[:, None]
+    return (values[before] * (1 - share) + values[after] * share).astype(np.float32)
+
+
+def _resample_rotations(rotations: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Spherical interpolation of (T, 24, 3, 3) at fractional frames."""
+    if len(rotations) == 1 or np.array_equal(times, np.arange(len(rotations))):
+        return rotations[np.zeros(len(times), int)] if len(rotations) == 1 else rotations
+    frames = np.arange(len(rotations))
+    times = np.clip(times, 0, len(rotations) - 1)
+    joints = [Slerp(frames, Rotation.from_matrix(rotations[:, j]))(times).as_matrix() for j in range(24)]
+    return np.stack(joints, axis=1).astype(np.float32)
+
+
+def _confidence(landmarks_2d: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Mean visibility where the person was seen; in gaps at most 0.5, falling with the way to the next seen frame."""
+    frames = np.arange(len(seen))
+    away = np.abs(frames[:, None] - np.flatnonzero(seen)[None]).min(axis=1)
+    return np.where(seen, landmarks_2d[..., 2].mean(axis=1), 0.5 * np.exp(-away / 15.0)).astype(np.float32)
+
+
+def _folder(out: str | os.PathLike) -> pathlib.Path:
+    out = pathlib.Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out} cannot be made a folder ({error.strerror}): give another --out.") from error
+    return out
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m hpof_jax.reconstruct", description="The 3D body from a video."
+    )
+    parser.add_argument(
+        "video", nargs="?", help="video file, folder of pictures or webcam number; none: the sample"
+    )
+    parser.add_argument("--out", default="out", help="folder for motion.npz and overlay.mp4 (default: out)")
+    parser.add_argument("--person", default="largest", help="largest, leftmost, or a number from the left")
+    parser.add_argument("--landmark-model", default="full", choices=("full", "heavy"))
+    parser.add_argument(
+        "--weights", help="a training run's folder or a weights .npz (default: the package's)"
+    )
+    parser.add_argument("--body", help="an SMPL-format body file (default: the free body)")
+    parser.add_argument("--focal-length", type=float, help="in pixels, if known")
+    parser.add_argument("--max-frames", type=int, help="stop after so many frames")
+    parser.add_argument("--no-overlay", action="store_true", help="only motion.npz")
+    args = parser.parse_args()
+    reconstruct(
+        args.video,
+        args.out,
+        person=args.person,
+        landmark_model=args.landmark_model,
+        weights=args.weights,
+        body=args.body,
+        focal_length=args.focal_length,
+        max_frames=args.max_frames,
+        overlay=not args.no_overlay,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hpof_jax.body import load_body
+from hpof_jax.body.model import posed_joints
+from hpof_jax.models.hpof import HPOF, predict_long
+from hpof_jax.models.inputs import Inputs, make_inputs
+from hpof_jax.models.temporal_encoder import receptive_field
+from hpof_jax.training import state
+
+MODEL = HPOF(channels=32, dilations=(1, 3), hidden=8)
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body()
+
+
+@pytest.fixture(scope="module")
+def params(body):
+    fresh = state.init_params(MODEL, body, 0)
+    keys = iter(jax.random.split(jax.random.key(1), 100))
+    return jax.tree.map(lambda x: x + 0.05 * jax.random.normal(next(keys), x.shape), fresh)
+
+
+def observe(frames, clips=2, seed=0) -> Inputs:
+    rng = np.random.default_rng(seed)
+    landmarks_2d = np.concatenate(
+        [rng.uniform(100, 500, (clips, frames, 33, 2)), rng.uniform(0.5, 1, (clips, frames, 33, 1))], axis=-1
+    )
+    return make_inputs(
+        jnp.asarray(landmarks_2d, jnp.float32),
+        jnp.asarray(rng.normal(0, 0.3, (clips, frames, 33, 3)), jnp.float32),
+        jnp.asarray(rng.uniform(size=(clips, frames)) > 0.1),
+        jnp.ones((clips, frames), bool),
+        jnp.full((clips, 2), 720.0),
+        jnp.full((clips,), 1000.0),
+    )
+
+
+def test_a_clip_has_one_shape_and_constant_bones(params, body):
+    prediction = MODEL.apply({"params": params}, observe(20), body)
+    assert prediction.betas.shape == (2, 10)
+    assert prediction.rotations.shape == (2, 20, 24, 3, 3)
+    joints = posed_joints(body, prediction.betas[:, None], prediction.rotations)
+    bones = np.linalg.norm(joints[:, :, 1:] - joints[:, :, np.array(body.parents[1:])], axis=-1)
+    assert bones.std(axis=1).max() < 1e-6
+
+
+def test_it_starts_upright_and_facing_the_camera(body):
+    prediction = MODEL.apply({"params": state.init_params(MODEL, body, 0)}, observe(4), body)
+    joints = posed_joints(body, prediction.betas[:, None], prediction.rotations)
+    up = joints[..., 15, :] - joints[..., 0, :]
+    assert (up[..., 1] < -0.9 * jnp.linalg.norm(up, axis=-1)).all()
+    assert (joints[..., 16, 0] > joints[..., 17, 0]).all(), "the left shoulder is on the right of the picture"
+
+
+@pytest.mark.parametrize("frames", [1, 7, 40, 41, 100])
+def test_chunks_give_what_one_pass_gives(params, body, frames):
+    inputs = observe(frames)
+    whole = MODEL.apply({"params": params}, inputs, body)
+    chunked = predict_long(MODEL, params, inputs, body, chunk=20)
+    for a, b in zip(whole, chunked, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_padding_changes_nothing(params, body):
+    inputs = observe(12)
+    rng = np.random.default_rng(5)
+    padded = Inputs(
+        jnp.concatenate(
+            [inputs.features, jnp.asarray(rng.normal(size=(2, 9, inputs.features.shape[-1])))], axis=1
+        ),
+        jnp.concatenate([inputs.box, jnp.full((2, 9, 3), 7.0)], axis=1),
+        jnp.concatenate([inputs.mask, jnp.zeros((2, 9), bool)], axis=1),
+        jnp.concatenate([inputs.seen, jnp.zeros((2, 9), bool)], axis=1),
+    )
+    short, long = (MODEL.apply({"params": params}, x, body) for x in (inputs, padded))
+    np.testing.assert_allclose(short.betas, long.betas, atol=1e-6)
+    np.testing.assert_allclose(short.rotations, long.rotations[:, :12], atol=1e-6)
+
+
+def test_the_receptive_field_is_what_it_says(params, body):
+    frames, middle = 31, 15
+    inputs = observe(frames, clips=1)
+
+    def feature(x):
+        return MODEL.apply({"params": params}, x, inputs.mask, method=HPOF.encode)[0, middle].sum()
+
+    reached = np.abs(np.asarray(jax.grad(feature)(inputs.features)))[0].sum(axis=-1) > 0
+    reach = receptive_field(3, (1, 3)) // 2
+    assert reached[middle - reach] and reached[middle + reach]
+    assert not reached[: middle - reach].any() and not reached[middle + reach + 1 :].any()
+
+
+def test_hidden_3d_landmarks_do_not_matter(params, body):
+    a, b = observe(8, seed=0), observe(8, seed=0)
+    rng = np.random.default_rng(9)
+    args = (jnp.asarray(rng.uniform(0, 9, (2, 8, 33, 3))),)
+    tail = (jnp.ones((2, 8), bool), jnp.ones((2, 8), bool), jnp.full((2, 2), 9.0), jnp.full((2,), 9.0))
+    a = make_inputs(*args, jnp.zeros((2, 8, 33, 3)), *tail, keep_3d=False)
+    b = make_inputs(*args, jnp.ones((2, 8, 33, 3)), *tail, keep_3d=False)
+    np.testing.assert_array_equal(a.features, b.features)
+
+
+def test_later_joints_see_their_ancestors(params, body):
+    """A change of the shape alone moves the bones and, through them, the rotations: shape comes before pose."""
+    features = jax.random.normal(jax.random.key(0), (1, 3, 32))
+    thin, tall = jnp.zeros((1, 10)), jnp.zeros((1, 10)).at[0, 0].set(2.0)
+    a, b = (MODEL.apply({"params": params}, features, x, body, method=HPOF.pose)[0] for x in (thin, tall))
+    assert float(jnp.abs(a - b).max()) > 1e-4

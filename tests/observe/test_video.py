@@ -1,0 +1,160 @@
+import logging
+import subprocess
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from hpof_jax.errors import UserError
+from hpof_jax.observe import video
+from hpof_jax.observe.video import read_video
+
+HEIGHT, WIDTH, FRAMES = 48, 64, 12
+
+
+def write_clip(path, fourcc="MJPG", fps=25.0, frames=FRAMES):
+    """A clip whose every frame has its own brightness in red, and a blue left third."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*fourcc), fps, (WIDTH, HEIGHT))
+    for number in range(frames):
+        frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        frame[..., 2] = 20 * number % 256
+        frame[:, : WIDTH // 3] = (255, 0, 0)
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def write_folder(folder, numbers=range(FRAMES)):
+    folder.mkdir()
+    for number in numbers:
+        cv2.imwrite(
+            str(folder / f"frame{number}.png"), np.full((HEIGHT, WIDTH, 3), (0, 0, 20 * number), np.uint8)
+        )
+    return folder
+
+
+def fails(source, **options):
+    """The error's message, which must be one sentence on one line."""
+    with pytest.raises(UserError) as error:
+        frames, _ = read_video(source, **options)
+        list(frames)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("fourcc, suffix", [("MJPG", ".avi"), ("mp4v", ".mp4")])
+def test_frames_are_rgb_and_in_order(tmp_path, fourcc, suffix):
+    path = write_clip(tmp_path / f"clip{suffix}", fourcc)
+    frames, info = read_video(path)
+    frames = list(frames)
+    assert info == video.VideoInfo(25.0, (HEIGHT, WIDTH), FRAMES, str(path))
+    assert [frame.shape for frame in frames] == [(HEIGHT, WIDTH, 3)] * FRAMES
+    red = [int(frame[:, 2 * WIDTH // 3 :, 0].mean()) for frame in frames]
+    np.testing.assert_allclose(red, 20 * np.arange(FRAMES), atol=8)
+    assert frames[0][:, : WIDTH // 4, 2].mean() > 200  # blue is last
+
+
+def test_max_frames_and_fps(tmp_path):
+    frames, info = read_video(str(write_clip(tmp_path / "clip.avi")), max_frames=3, fps=50)
+    assert len(list(frames)) == 3
+    assert (info.frame_count, info.fps) == (3, 50)
+
+
+def test_folder_is_read_in_natural_order(tmp_path):
+    folder = write_folder(tmp_path / "frames")
+    (folder / "notes.txt").write_text("not a frame")
+    frames, info = read_video(folder)
+    assert [frame[0, 0, 0] for frame in frames] == [20 * number for number in range(FRAMES)]
+    assert (info.fps, info.frame_count) == (30.0, FRAMES)
+    assert len(list(read_video(folder, max_frames=5)[0])) == 5
+
+
+def test_one_image_is_a_clip_of_one_frame(tmp_path):
+    frames, info = read_video(write_folder(tmp_path / "frames") / "frame7.png")
+    assert [frame[0, 0].tolist() for frame in frames] == [[140, 0, 0]]
+    assert info.frame_count == 1
+
+
+@pytest.mark.parametrize("degrees", [90, 270])
+def test_phone_video_is_turned_upright(tmp_path, degrees):
+    flat, turned = write_clip(tmp_path / "flat.mp4", "mp4v"), tmp_path / "turned.mp4"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-display_rotation", str(degrees)]
+    subprocess.run([*command, "-i", str(flat), "-c", "copy", str(turned)], check=True)
+    frames, info = read_video(turned)
+    blue = next(frames)[..., 2]
+    assert info.image_size == blue.shape == (WIDTH, HEIGHT)
+    # The tag turns anticlockwise: the blue left side comes to lie at the bottom with 90 degrees, at the top with 270.
+    top, bottom = blue[: WIDTH // 4].mean(), blue[-WIDTH // 4 :].mean()
+    assert (bottom > top + 100) if degrees == 90 else (top > bottom + 100)
+
+
+def test_broken_off_video_gives_what_it_has(tmp_path):
+    path = write_clip(tmp_path / "clip.avi", frames=40)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert 5 < len(list(read_video(path)[0])) < 35
+
+
+def test_broken_off_video_is_announced(caplog):
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        frames, _ = video._read_capture(FakeCapture(frames=5, announced=40), "clip", None, None)
+        assert len(list(frames)) == 5
+    assert "clip breaks off after 5 of its 40 frames" in caplog.text
+
+
+@pytest.mark.parametrize("fps", [0.0, float("nan"), float("inf"), -5.0, 90000.0])
+def test_unusable_frame_rate_becomes_30(fps, caplog):
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        _, info = video._read_capture(FakeCapture(fps=fps), "clip", None, None)
+    assert info.fps == 30.0
+    assert "frame rate" in caplog.text
+
+
+def test_wrong_sources_end_in_one_sentence(tmp_path, capfd):
+    text, empty, folder = tmp_path / "notes.mp4", tmp_path / "empty.mp4", tmp_path / "nothing"
+    text.write_text("this is no video\n" * 50)
+    empty.touch()
+    folder.mkdir()
+    assert "there is no video" in fails(tmp_path / "missing.mp4")
+    assert "not a video that can be read" in fails(text)
+    assert "empty file" in fails(empty)
+    assert "holds no images" in fails(folder)
+    assert "max_frames is 0" in fails(text, max_frames=0)
+    assert "frame rate" in fails(text, fps=float("nan"))
+    cut = write_clip(tmp_path / "cut.mp4", "mp4v")
+    cut.write_bytes(cut.read_bytes()[:300])
+    assert "not a video that can be read" in fails(cut)
+    assert "VideoCapture" not in capfd.readouterr().err  # OpenCV's own lines stay away
+
+
+def test_webcam_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCapture(frames=0))
+    assert "webcam 7 cannot be opened" in fails("7")
+    assert "webcam 7 cannot be opened" in fails(7)
+
+
+def test_images_must_be_images_of_one_size(tmp_path):
+    folder = write_folder(tmp_path / "frames")
+    (folder / "frame5.png").write_bytes(b"no image")
+    assert "frame5.png cannot be read" in fails(folder)
+    cv2.imwrite(str(folder / "frame5.png"), np.zeros((HEIGHT, HEIGHT, 3), np.uint8))
+    assert "must be of one size" in fails(folder)
+
+
+class FakeCapture:
+    def __init__(self, frames=3, fps=30.0, announced=None):
+        self._left, self._fps, self._announced = frames, fps, frames if announced is None else announced
+
+    def set(self, key, value):
+        return True
+
+    def get(self, key):
+        return {cv2.CAP_PROP_FPS: self._fps, cv2.CAP_PROP_FRAME_COUNT: float(self._announced)}[key]
+
+    def read(self):
+        self._left -= 1
+        return (True, np.zeros((HEIGHT, WIDTH, 3), np.uint8)) if self._left >= 0 else (False, None)
+
+    def release(self):
+        pass

@@ -1,0 +1,160 @@
+"""The result of a reconstruction, in memory and on disk."""
+
+import dataclasses
+import errno
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from hpof_jax.body import forward, load_body
+from hpof_jax.errors import UserError
+from hpof_jax.motion import Motion
+
+
+def make(frames=4, **changes):
+    rng = np.random.default_rng(0)
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    fields = dict(
+        poses=draw(frames, 72) * 0.2,
+        betas=draw(10),
+        trans=draw(frames, 3),
+        mocap_framerate=30000 / 1001,
+        gender="neutral",
+        joints=draw(frames, 24, 3),
+        keypoints_2d=draw(frames, 33, 3),
+        cam=draw(frames, 3),
+        box=draw(frames, 3),
+        frame_index=np.arange(frames) + 2,
+        confidence=np.linspace(0, 1, frames),
+        image_size=(480, 640),
+        focal_length=800.0,
+        body="free",
+    )
+    return Motion(**{**fields, **changes})
+
+
+def test_a_motion_survives_its_file_bit_for_bit(tmp_path):
+    motion = make()
+    motion.save(tmp_path / "clip.npz")
+    again = Motion.load(tmp_path / "clip.npz")
+    for field in dataclasses.fields(Motion):
+        want, have = getattr(motion, field.name), getattr(again, field.name)
+        assert type(have) is type(want), field.name
+        if isinstance(want, np.ndarray):
+            assert have.dtype == want.dtype, field.name
+        np.testing.assert_array_equal(have, want, err_msg=field.name)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.npz"]
+
+
+def test_the_file_has_the_arrays_of_amass(tmp_path):
+    make().save(tmp_path / "clip.npz")
+    with np.load(tmp_path / "clip.npz", allow_pickle=False) as file:
+        assert file["poses"].shape == (4, 72)
+        assert file["betas"].shape == (10,)
+        assert file["trans"].shape == (4, 3)
+        assert float(file["mocap_framerate"]) == 30000 / 1001
+        assert str(file["gender"]) == "neutral"
+
+
+def test_the_parts_of_the_pose():
+    motion = make()
+    assert len(motion) == 4
+    np.testing.assert_array_equal(motion.global_orient, motion.poses[:, :3])
+    np.testing.assert_array_equal(motion.body_pose.reshape(4, 69), motion.poses[:, 3:])
+
+
+@pytest.mark.parametrize("frames", [3, 70])
+def test_vertices_are_those_of_the_body_frame_by_frame(frames):
+    motion, body = make(frames), load_body()
+    vertices = motion.vertices(body)
+    assert vertices.shape == (frames, len(body.v_template), 3) and vertices.dtype == np.float32
+    last = frames - 1
+    alone, _ = jax.jit(forward)(body, motion.betas, motion.global_orient[last], motion.body_pose[last])
+    np.testing.assert_allclose(vertices[last], alone + motion.trans[last], atol=1e-5)
+    np.testing.assert_array_equal(motion.vertices(body, slice(1, 3)).shape[0], 2)
+    np.testing.assert_allclose(motion.vertices(body, slice(1, 3)), vertices[1:3], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (dict(poses=np.zeros((4, 156))), r"'poses' of the motion has shape \(4, 156\) instead of \(4, 72\)"),
+        (dict(trans=np.zeros((5, 3))), r"'trans' of the motion has shape \(5, 3\) instead of \(4, 3\)"),
+        (dict(betas=np.full(10, np.nan)), "'betas' of the motion holds something else than finite numbers"),
+        (dict(cam=np.full((4, 3), "a")), "'cam' of the motion holds something else than finite numbers"),
+        (dict(mocap_framerate=0.0), "'mocap_framerate' of the motion is 0.0"),
+        (dict(frame_index=[0, 2, 2, 3]), "'frame_index' of the motion does not ascend"),
+    ],
+)
+def test_a_wrong_array_is_named(change, sentence):
+    with pytest.raises(UserError, match=sentence):
+        make(**change)
+
+
+def test_loading_what_is_no_motion_gives_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="no motion file at .*absent.npz"):
+        Motion.load(tmp_path / "absent.npz")
+
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(UserError, match="text.npz is not a readable motion"):
+        Motion.load(tmp_path / "text.npz")
+
+    make().save(tmp_path / "whole.npz")
+    whole = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="half.npz is not a readable motion"):
+        Motion.load(tmp_path / "half.npz")
+
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(UserError, match="array.npy is not a readable motion"):
+        Motion.load(tmp_path / "array.npy")
+
+    np.savez(tmp_path / "pickled.npz", poses=np.array([{}], dtype=object))
+    with pytest.raises(UserError, match="pickled.npz is not a readable motion"):
+        Motion.load(tmp_path / "pickled.npz")
+
+    with np.load(tmp_path / "whole.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "less.npz", **{key: value for key, value in arrays.items() if key != "cam"})
+    with pytest.raises(UserError, match="less.npz has no array 'cam'"):
+        Motion.load(tmp_path / "less.npz")
+
+    np.savez(tmp_path / "nan.npz", **{**arrays, "trans": arrays["trans"] * np.nan})
+    with pytest.raises(UserError, match="nan.npz is damaged: 'trans'"):
+        Motion.load(tmp_path / "nan.npz")
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    make(4).save(tmp_path / "clip.npz")
+
+    def fill_the_disk(file, **arrays):
+        file.write(b"PK half a file")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", fill_the_disk)
+    with pytest.raises(
+        UserError, match=r"cannot be written to .*clip.npz \(No space left.*make room on the disk"
+    ):
+        make(9).save(tmp_path / "clip.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.npz"]
+    assert len(Motion.load(tmp_path / "clip.npz")) == 4
+
+
+def test_a_folder_that_does_not_exist_gives_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="cannot be written to .*No such file or directory"):
+        make().save(tmp_path / "nowhere" / "clip.npz")
+
+
+def test_reading_a_result_needs_no_jax(tmp_path):
+    make().save(tmp_path / "clip.npz")
+    code = "import sys; from hpof_jax.motion import Motion; Motion.load(sys.argv[1]); print('jax' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "clip.npz"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "False"
