@@ -5,7 +5,7 @@
 
 Protocol
 - Video: pose2sim 0.10.49's `Demo_SinglePerson` (BSD-3), a man on one leg who keeps his balance; four synchronised,
-  calibrated cameras at 1.7 to 4 m, 100 frames at 60 frames/s, 1920 x 1080 upright (one camera is rolled by 30 degrees).
+  calibrated cameras 3.2 to 3.8 m away (one rolled by 26 degrees), 100 frames at 60 frames/s, 1080 x 1920 upright.
 - Reference: the twelve `LIMB_JOINTS` (shoulders, elbows, wrists, hips, knees, ankles), triangulated from the 2D
   landmarks of the *heavy* model in all views (`benchmarks/multiview.py`): left and right resolved, outlier views
   dropped, the cameras' principal points corrected, low-pass at 6 Hz. It has no markers: what the detector gets wrong
@@ -34,9 +34,11 @@ from scipy.signal import savgol_filter
 
 from benchmarks import multiview
 from hpof_jax import cli, downloads
+from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.observe import clip
-from hpof_jax.training import metrics
+from hpof_jax.reconstruct import lift
+from hpof_jax.training import checkpoint, metrics
 
 CAMERAS = ("cam01", "cam02", "cam03", "cam04")
 LANDMARK_MODELS = ("full", "heavy")
@@ -67,6 +69,11 @@ def main() -> None:
     parser.add_argument("--dump", type=pathlib.Path, help="write observations and reference here, as .npz")
     args = parser.parse_args()
 
+    contestants = {"BlazePose": blazepose, "BlazePose, smoothed": smoothed_blazepose}
+    for weights in [None] if args.weights is None else args.weights:
+        name = pathlib.Path(weights).name if weights else "its weights"
+        contestants[f"hpof_jax ({name})"] = lifter(weights)
+
     folder = downloads.fetch("pose2sim_demo")
     videos = [folder / "videos" / f"{camera}.mp4" for camera in CAMERAS]
     views = {model: [observe(video, model) for video in videos] for model in {*args.models, "heavy"}}
@@ -79,11 +86,6 @@ def main() -> None:
     if args.dump:
         dump(views, reference, truths, args.dump)
 
-    contestants = {"BlazePose": blazepose, "BlazePose, smoothed": smoothed_blazepose}
-    for weights in [None] if args.weights is None else args.weights:
-        contestants[f"hpof_jax ({pathlib.Path(weights).name if weights else 'its weights'})"] = lifter(
-            weights
-        )
     print_row("", "", "camera", FIGURES)
     for model in args.models:
         for name, contestant in contestants.items():
@@ -137,9 +139,8 @@ def smoothed_blazepose(view: clip.Observations) -> np.ndarray:
 
 
 def lifter(weights: str | None) -> Contestant:
-    from hpof_jax.reconstruct import lift
-
-    return lambda view: lift(view, weights).joints[:, SMPL_LIMBS]
+    params_and_config, body = checkpoint.load_weights(weights), load_body()
+    return lambda view: lift(view, params_and_config, body).joints[:, SMPL_LIMBS]
 
 
 # --- figures --------------------------------------------------------------------------------------------

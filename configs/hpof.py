@@ -46,7 +46,8 @@ def get_config(variant: str = "") -> ConfigDict:
     )
     config.log_every = 50
     config.eval_every = 1_000
-    config.eval_clips = 64  # clips of the validation split that are looked at while training
+    config.eval_frames = 162  # of each validation clip, while training
+    config.eval_synthetic_clips = 32
     config.checkpoint_every = 500
     config.keep_checkpoints = 3
 

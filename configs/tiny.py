@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.optimizer.warmup_steps = 10
     config.log_every = 10
     config.eval_every = 30
-    config.eval_clips = 8
+    config.eval_frames = 32
+    config.eval_synthetic_clips = 8
     config.checkpoint_every = 20
     return config

@@ -32,7 +32,9 @@ def read_amass(path: str | pathlib.Path) -> MotionClip:
     path = pathlib.Path(path)
     try:
         with np.load(path, allow_pickle=False) as file:
-            rate_key = next((key for key in ("mocap_framerate", "mocap_frame_rate") if key in file.files), None)
+            rate_key = next(
+                (key for key in ("mocap_framerate", "mocap_frame_rate") if key in file.files), None
+            )
             missing = [key for key in ("poses", "trans") if key not in file.files]
             if missing or rate_key is None:
                 listed = ", ".join(missing or ["mocap_framerate"])
@@ -50,7 +52,9 @@ def read_amass(path: str | pathlib.Path) -> MotionClip:
             f"{path} has poses {poses.shape} and trans {trans.shape} instead of (T, 72 or more) and (T, 3): leave it out."
         )
     if not (np.isfinite(poses).all() and np.isfinite(trans).all() and 1 <= fps <= 1000):
-        raise UserError(f"{path} holds numbers that are not finite or a frame rate of {fps}: download it again.")
+        raise UserError(
+            f"{path} holds numbers that are not finite or a frame rate of {fps}: download it again."
+        )
     pose = np.zeros((frames, 24, 3))
     joints = _FEWEST_JOINTS if poses.shape[1] == 3 * _FEWEST_JOINTS else _BODY_JOINTS
     pose[:, :joints] = poses[:, : 3 * joints].reshape(frames, joints, 3)

@@ -28,7 +28,10 @@ class Augmentation:
 
 
 def augment(
-    rng: np.random.Generator, pose: np.ndarray, transl: np.ndarray, options: Augmentation = Augmentation()  # noqa: B008
+    rng: np.random.Generator,
+    pose: np.ndarray,
+    transl: np.ndarray,
+    options: Augmentation = Augmentation(),  # noqa: B008
 ) -> tuple[np.ndarray, np.ndarray]:
     """All of it but speed, which belongs to reading the window (`draw_positions`).
 
@@ -185,4 +188,6 @@ ARMS = _joints("collar", "shoulder", "elbow", "wrist", "hand")
 UPPER_BODY = np.sort(np.concatenate([ARMS, _joints("spine", "neck", "head")]))
 _SIGMAS = {"hip": 26, "shoulder": 28, "knee": 18, "elbow": 18, "spine": 6, "neck": 8, "head": 10, "collar": 5,
            "wrist": 10, "ankle": 10, "foot": 4, "hand": 0, "pelvis": 0}  # fmt: skip
-PERTURBATION_SIGMAS = np.array([_SIGMAS[name.split("_")[-1].rstrip("123")] for name in SMPL_JOINTS], np.float32)
+PERTURBATION_SIGMAS = np.array(
+    [_SIGMAS[name.split("_")[-1].rstrip("123")] for name in SMPL_JOINTS], np.float32
+)

@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from data_pipelines import retarget
 from data_pipelines.motion import MotionClip, list_files, motion_class
+from data_pipelines.slots import find_slots
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
 
@@ -64,9 +65,11 @@ def read_all(
     for file in files:
         try:
             bvh = parse_bvh(_text(source, file), str(source / file))
-            read.append((file, bvh, retarget.find_slots(bvh.names, bvh.parents, str(source / file))))
+            read.append((file, bvh, find_slots(bvh.names, bvh.parents, str(source / file))))
         except (UserError, OSError) as error:
-            failures.append(str(error) if isinstance(error, UserError) else f"{source / file} cannot be read: {error}.")
+            failures.append(
+                str(error) if isinstance(error, UserError) else f"{source / file} cannot be read: {error}."
+            )
     kinds = retarget.group([(bvh, slots) for _, bvh, slots in read])
     clips: dict[int, MotionClip] = {}
     for kind in kinds:
@@ -123,7 +126,9 @@ def forward(bvh: Bvh, frames: np.ndarray | slice = slice(None)) -> tuple[np.ndar
         for index, name in enumerate(names):
             if name.endswith("position"):
                 offset[:, "XYZ".index(name[0])] = values[:, index]
-        order = "".join(names[index][0] for index in turns)  # upper case: SciPy's intrinsic order, which is BVH's
+        order = "".join(
+            names[index][0] for index in turns
+        )  # upper case: SciPy's intrinsic order, which is BVH's
         local = Rotation.from_euler(order, values[:, turns], degrees=True).as_matrix() if turns else np.eye(3)
         if parent < 0:
             rotations[:, joint], positions[:, joint] = local, offset
@@ -175,7 +180,11 @@ _CHANNELS = frozenset(f"{axis}{what}" for axis in "XYZ" for what in ("position",
 
 def _parse_motion(text: str) -> tuple[int, float, np.ndarray]:
     lines = text.strip().split("\n", 2)
-    if len(lines) < 3 or not lines[0].lower().startswith("frames") or not lines[1].lower().startswith("frame time"):
+    if (
+        len(lines) < 3
+        or not lines[0].lower().startswith("frames")
+        or not lines[1].lower().startswith("frame time")
+    ):
         raise ValueError("its MOTION part has no 'Frames:' and 'Frame Time:' or no frame")
     frames, seconds = int(lines[0].split(":")[1]), float(lines[1].split(":")[1])
     if frames < 1 or not 1e-4 < seconds < 10 or not math.isfinite(seconds):
@@ -183,7 +192,9 @@ def _parse_motion(text: str) -> tuple[int, float, np.ndarray]:
     return frames, 1.0 / seconds, np.array(lines[2].split(), np.float64)
 
 
-def _describe(kind: retarget.Kind, calibration: retarget.Calibration, bvh: Bvh, errors: list[dict]) -> list[str]:
+def _describe(
+    kind: retarget.Kind, calibration: retarget.Calibration, bvh: Bvh, errors: list[dict]
+) -> list[str]:
     used = set(kind.names.values())
     left_out = [name for name in bvh.names if name and name not in used]
     lines = [
@@ -194,7 +205,9 @@ def _describe(kind: retarget.Kind, calibration: retarget.Calibration, bvh: Bvh, 
     ]
     for bone in errors[0]:
         angles = np.concatenate([error[bone] for error in errors])
-        lines.append(f"  {bone:15s} direction differs by {angles.mean():5.2f} deg on average, {angles.max():5.2f} at most")
+        lines.append(
+            f"  {bone:15s} direction differs by {angles.mean():5.2f} deg on average, {angles.max():5.2f} at most"
+        )
     return lines
 
 
@@ -204,12 +217,18 @@ def _describe_angles(clips: list[MotionClip]) -> str:
     rows = [f"{name:15s} {a:6.1f} {b:6.1f}" for name, a, b in zip(SMPL_JOINTS, middle, high)]
     classes = collections.Counter(clip.motion_class for clip in clips)
     counts = ", ".join(f"{name} {count}" for name, count in classes.most_common())
-    return "\n".join([f"{len(clips)} clips, {len(angles)} frames; rotation angle, degrees: p50, p99", *rows, counts])
+    return "\n".join(
+        [f"{len(clips)} clips, {len(angles)} frames; rotation angle, degrees: p50, p99", *rows, counts]
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Reports how the skeletons of BVH files map to SMPL's 24 joints.")
-    parser.add_argument("folder", type=pathlib.Path, help="a folder or zip archive of .bvh files, or one file")
+    parser = argparse.ArgumentParser(
+        description="Reports how the skeletons of BVH files map to SMPL's 24 joints."
+    )
+    parser.add_argument(
+        "folder", type=pathlib.Path, help="a folder or zip archive of .bvh files, or one file"
+    )
     folder = parser.parse_args(arguments).folder
     try:
         if folder.suffix.lower() == ".bvh":

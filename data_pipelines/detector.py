@@ -21,16 +21,19 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 AVERAGE_SIZE = 1.28  # metres of trunk + thigh + shank that the detector's 3D landmarks show for everybody
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DetectorNoise:
     """Rates and sizes of the errors. Sigmas in metres at the body and angles in degrees; events per frame at 30 fps.
 
     Each clip's sigmas are multiplied by one number drawn from `severity`, so that a model learns not to trust blindly.
+    A pytree: other numbers need no new compilation, but for `timescale`.
     """
 
     severity: tuple[float, float] = (0.5, 1.6)
     # Errors of the picture: 2D and 3D together.
-    timescale: float = 20.0  # frames over which everything that wanders keeps its place
+    # Frames over which everything that wanders keeps its place.
+    timescale: float = dataclasses.field(default=20.0, metadata={"static": True})
     slow: float = 0.013  # wandering of a body part
     fast: float = 0.0025  # jitter of a single landmark, new in each frame
     hip_bias: float = 0.035  # the pelvis's constant offset in a clip
@@ -53,11 +56,15 @@ class DetectorNoise:
     limb_depth: float = 0.3  # relative error of each limb's depth, wandering
     bone_direction: float = 0.105  # wandering of each bone's end, in bone lengths
     bone_length: float = 0.10  # relative, constant in a clip, the same left and right
-    tilt: float = 10.0  # degrees the trunk leans wrongly (about x and about z), constant in a clip; the legs half
+    tilt: float = (
+        10.0  # degrees the trunk leans wrongly (about x and about z), constant in a clip; the legs half
+    )
     tilt_drift: float = 4.0
     jitter_3d: float = 0.002
     average_size: float = 1.0  # 1: the skeleton always has AVERAGE_SIZE; 0: the true size
-    crop_view: float = 1.0  # 1: the detector sees a crop and knows nothing of where in the view it lies; 0: it does
+    crop_view: float = (
+        1.0  # 1: the detector sees a crop and knows nothing of where in the view it lies; 0: it does
+    )
     # Visibility = sigmoid(logit - falls).
     visibility_logit: float = 5.0
     visibility_spread: float = 1.2
@@ -72,8 +79,9 @@ class DetectorNoise:
         """A perfect detector: true places, visibility 1, everything seen."""
         off = {}
         for field in dataclasses.fields(cls):
-            off[field.name] = field.default if isinstance(field.default, tuple) else 0.0
-        return cls(**{**off, "depth_slope": (1.0, 1.0), "timescale": 20.0, "visibility_logit": 100.0})
+            keep = isinstance(field.default, tuple) or field.name == "timescale"
+            off[field.name] = field.default if keep else 0.0
+        return cls(**{**off, "depth_slope": (1.0, 1.0), "visibility_logit": 100.0})
 
 
 def detect(
@@ -114,7 +122,9 @@ def detect(
     seen = ~dropped & (jnp.mean(outside < 0.5, axis=-1) >= noise.min_in_frame)
     blank = seen[..., None, None]
     return dict(
-        landmarks_2d=jnp.where(blank, landmarks_2d, 0.0), landmarks_3d=jnp.where(blank, landmarks_3d, 0.0), seen=seen
+        landmarks_2d=jnp.where(blank, landmarks_2d, 0.0),
+        landmarks_3d=jnp.where(blank, landmarks_3d, 0.0),
+        seen=seen,
     )
 
 

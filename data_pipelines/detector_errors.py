@@ -1,6 +1,6 @@
 """How far observations lie from the truth: the figures by which the simulated detector is held against the real one.
 
-    python -m data_pipelines.detector_errors      # of the default noise on synthetic motion
+python -m data_pipelines.detector_errors      # of the default noise on synthetic motion
 """
 
 import jax.numpy as jnp
@@ -24,7 +24,9 @@ def detector_errors(batch: dict[str, np.ndarray], body: BodyModel) -> dict[str, 
       picture), `depth_slope` (of predicted on true depth), `visibility` (0..1).
     """
     rotations = axis_angle_to_matrix(jnp.asarray(batch["pose"]))
-    truth, joints = keypoints(body, body.landmarks, batch["betas"][:, None], rotations, jnp.asarray(batch["transl"]))
+    truth, joints = keypoints(
+        body, body.landmarks, batch["betas"][:, None], rotations, jnp.asarray(batch["transl"])
+    )
     size, focal = batch["image_size"][:, None, None], batch["true_focal_length"][:, None, None]
     pixels = np.asarray(project(truth, focal, size))
     truth, depth = np.asarray(truth), np.asarray(joints[:, :, 0, 2])
@@ -39,7 +41,9 @@ def detector_errors(batch: dict[str, np.ndarray], body: BodyModel) -> dict[str, 
     aligned = np.linalg.norm(_procrustes(found, true) - true, axis=-1).mean(-1)
     jerk = np.linalg.norm(np.diff(found - true, n=2, axis=1), axis=-1).mean(-1)
     steady = seen[:, 2:] & seen[:, 1:-1] & seen[:, :-2]
-    slope = np.sum(found[..., 2] * true[..., 2], axis=-1) / np.maximum(np.sum(true[..., 2] ** 2, axis=-1), 1e-9)
+    slope = np.sum(found[..., 2] * true[..., 2], axis=-1) / np.maximum(
+        np.sum(true[..., 2] ** 2, axis=-1), 1e-9
+    )
     return dict(
         pa_mpjpe=1e3 * _mean(aligned, seen),
         n_mpjpe=1e3 * _mean(normalised, seen),

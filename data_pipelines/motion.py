@@ -27,7 +27,7 @@ from hpof_jax.downloads import cache_dir
 from hpof_jax.errors import UserError
 
 FPS = 30
-CONVERTER_VERSION = 1  # part of the cache's key: raise it whenever a converter gives other numbers
+CONVERTER_VERSION = 3  # part of the cache's key: raise it whenever a converter gives other numbers
 SPLITS = ("train", "validation", "all")
 
 
@@ -49,7 +49,9 @@ class MotionClip:
             if array is None and field == "betas":
                 continue
             if array.shape != shape or array.dtype != np.float32:
-                raise ValueError(f"{field} of {self.name} is {array.dtype}{array.shape} instead of float32{shape}.")
+                raise ValueError(
+                    f"{field} of {self.name} is {array.dtype}{array.shape} instead of float32{shape}."
+                )
             if not np.isfinite(array).all():
                 raise ValueError(f"{field} of {self.name} holds NaN or infinity.")
         if frames == 0:
@@ -145,7 +147,7 @@ def rest_skeleton() -> np.ndarray:
 
 
 @functools.cache
-def _sole() -> float:
+def sole_height() -> float:
     """The height of the free body's lowest vertex at rest."""
     return float(np.asarray(load_body().v_template)[:, 1].min())
 
@@ -153,7 +155,11 @@ def _sole() -> float:
 def joint_positions(pose: np.ndarray, transl: np.ndarray) -> np.ndarray:
     """Joints of the mean shape: axis-angle (..., 24, 3) and pelvis (..., 3) -> (..., 24, 3). Metres, world frame."""
     local = Rotation.from_rotvec(np.reshape(pose, (-1, 3))).as_matrix().reshape(*pose.shape[:-1], 3, 3)
-    rest, turns, places = rest_skeleton(), [local[..., 0, :, :]], [np.asarray(transl, np.float64)]
+    rest, turns, places = (
+        rest_skeleton(),
+        [local[..., 0, :, :]],
+        [np.broadcast_to(transl, (*pose.shape[:-2], 3))],
+    )
     for joint, parent in enumerate(SMPL_PARENTS[1:], start=1):
         places.append(places[parent] + turns[parent] @ (rest[joint] - rest[parent]))
         turns.append(turns[parent] @ local[..., joint, :, :])
@@ -168,7 +174,7 @@ def on_floor(pose: np.ndarray, transl: np.ndarray, percentile: float = 5.0) -> n
       percentile: of the frames' lowest soles; a flight is above the floor, a noisy frame may be below it.
     """
     feet = np.array([7, 8, 10, 11])
-    soles = joint_positions(pose, transl)[:, feet, 1] - (rest_skeleton()[feet, 1] - _sole())
+    soles = joint_positions(pose, transl)[:, feet, 1] - (rest_skeleton()[feet, 1] - sole_height())
     return transl - np.array([0.0, np.percentile(soles.min(axis=1), percentile), 0.0])
 
 
@@ -176,16 +182,22 @@ def list_files(source: pathlib.Path, suffix: str) -> list[tuple[str, int, float]
     """(path inside the source, size, time of change) of each motion file, sorted by path."""
     if source.is_dir():
         found = (path for path in source.rglob("*") if path.suffix.lower() == suffix and path.is_file())
-        files = [(path.relative_to(source).as_posix(), path.stat().st_size, path.stat().st_mtime) for path in found]
+        files = [
+            (path.relative_to(source).as_posix(), path.stat().st_size, path.stat().st_mtime) for path in found
+        ]
     elif source.is_file() and source.suffix.lower() == ".zip" and suffix == ".bvh":
         try:
             with zipfile.ZipFile(source) as archive:
                 members = [info for info in archive.infolist() if info.filename.lower().endswith(suffix)]
         except (zipfile.BadZipFile, OSError) as error:
-            raise UserError(f"{source} is not a readable zip archive ({error}): download it again.") from error
+            raise UserError(
+                f"{source} is not a readable zip archive ({error}): download it again."
+            ) from error
         files = [(info.filename, info.file_size, float(info.CRC)) for info in members]
     else:
-        raise UserError(f"There is no motion folder{' or zip' * (suffix == '.bvh')} at {source}: give an existing one.")
+        raise UserError(
+            f"There is no motion folder{' or zip' * (suffix == '.bvh')} at {source}: give an existing one."
+        )
     if not files:
         raise UserError(f"{source} holds no {suffix} file: give the folder of the recordings.")
     return sorted(files)

@@ -5,50 +5,37 @@ the file's vertical to +y. C is found from frames in which the body is known to 
 
 - an upright body with straight limbs: the zero pose of the offsets where they form one, else a T-pose that stands
   before a motion. Torso, head and feet are neutral there; the limbs are swung from SMPL's rest directions.
-- else the motion itself: the lines of hips and shoulders and the spine for the trunk, the hinges of elbows and knees
-  for upper arms and thighs, the floor for the feet; every other joint is neutral on average, about its own bone.
+- else the motion itself: the lines of hips and shoulders and the spine for the trunk, the floor for the feet; every
+  other joint is neutral on average, about its own bone.
 
-In both, the limbs point exactly where the file's do, whatever the axes of its joints.
+In both, the limbs point exactly where the file's do, and the axes about which elbows and knees are seen to flex settle
+the twist of upper arms and thighs, whatever the axes of the file's joints.
 """
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from data_pipelines.motion import on_floor, resample, rest_skeleton
+from data_pipelines.slots import BONES, Slots, chain, limb_bones
+from data_pipelines.synthetic import clamp_to_limits
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
-from hpof_jax.errors import UserError
 
-Slots = dict[str, int]  # slot -> joint of the file; a slot is an SMPL joint's name, or spine/1.., neck/1.. upwards
 Forward = Callable[..., tuple[np.ndarray, np.ndarray]]  # (file, frames) -> global rotations and positions
 
-# What the parts of a limb are called, the surest name first; sides, numbers and prefixes are taken off before.
-_LIMB_NAMES = {
-    "hip": ("upleg", "upperleg", "thigh", "femur", "hip"),
-    "knee": ("lowerleg", "lowleg", "shin", "calf", "leg", "tibia", "knee"),
-    "ankle": ("ankle", "foot"),
-    "foot": ("toe", "toes", "toebase", "ball", "forefoot", "foot"),
-    "shoulder": ("upperarm", "uparm", "arm", "humerus", "shldr", "bicep", "shoulder"),
-    "collar": ("collar", "clavicle", "clav", "scapula", "shoulder"),
-    "elbow": ("forearm", "lowerarm", "lowarm", "elbow", "radius"),
-    "wrist": ("wrist", "hand"),
-}
-_REQUIRED = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
 _LEG = (("left_hip", "left_knee"), ("left_knee", "left_ankle"))
-BONES = {  # limb's joint -> the joint at the bone's far end
-    f"{side}_{near}": f"{side}_{far}"
-    for near, far in (("hip", "knee"), ("knee", "ankle"), ("ankle", "foot"), ("shoulder", "elbow"), ("elbow", "wrist"))
-    for side in ("left", "right")
-}
 _HINGES = {  # limb's joint -> the axis about which the next one flexes, in SMPL's rest pose
     "left_hip": (1.0, 0.0, 0.0),
     "right_hip": (1.0, 0.0, 0.0),
     "left_shoulder": (0.0, -1.0, 0.0),
     "right_shoulder": (0.0, 1.0, 0.0),
 }
+# Ends of the body, where markers are few: what no joint can do there is a fault of the recording.
+_ENDS = [
+    SMPL_JOINTS.index(f"{side}_{part}") for part in ("ankle", "foot", "wrist") for side in ("left", "right")
+]
 _UP = np.array([0.0, 1.0, 0.0])
 _CALIBRATION_FRAMES = 6000
 
@@ -72,47 +59,13 @@ class Calibration:
     method: str
 
 
-def find_slots(names: Sequence[str], parents: Sequence[int], where: str) -> Slots:
-    """Recognises joints by their names and their place in the tree; raises UserError where a limb is missing."""
-    words = _words(names)
-    slots: Slots = {}
-    for side in ("left", "right"):
-        for part, candidates in _LIMB_NAMES.items():
-            keys = [(side, word) for word in candidates]
-            found = [words.index(key) for key in keys if key in words and words.index(key) not in slots.values()]
-            if found:
-                slots[f"{side}_{part}"] = found[0]
-    missing = [f"{side} {part}" for part in _REQUIRED for side in ("left", "right") if f"{side}_{part}" not in slots]
-    if missing:
-        listed = ", ".join(filter(None, names))[:200]
-        raise UserError(f"{where} has no joint that looks like a {', '.join(missing)}: rename its joints ({listed}).")
-    pelvis = _common_ancestor(parents, slots["left_hip"], slots["right_hip"])
-    if words[pelvis][1].startswith("spine") and parents[pelvis] >= 0:
-        pelvis = parents[pelvis]  # 3ds Max hangs the thighs on the spine
-    tops = [slots.get(f"{side}_collar", slots[f"{side}_shoulder"]) for side in ("left", "right")]
-    chest = _common_ancestor(parents, *tops)
-    while words[chest][1].startswith("neck") and parents[chest] >= 0:
-        chest = parents[chest]
-    slots["pelvis"] = pelvis
-    spine = [joint for joint in _path(parents, _common_ancestor(parents, pelvis, chest), chest) if joint != pelvis]
-    above = [joint for joint, name in enumerate(names) if name and chest in _ancestors(parents, joint)[1:]]
-    necks = [joint for joint in above if words[joint][0] == "" and words[joint][1].startswith("neck")]
-    heads = [joint for joint in above if words[joint] == ("", "head")]
-    if heads:
-        slots["head"] = heads[0]
-        necks = _path(parents, chest, heads[0])[:-1]
-    for chain, joints in (("spine", spine), ("neck", necks)):
-        slots |= {f"{chain}/{place + 1}": joint for place, joint in enumerate(joints)}
-    return slots
-
-
 def group(files: Sequence[tuple]) -> list[Kind]:
     """Sorts (file, slots) into kinds; a file has `names`, `parents` and `offsets`."""
     kinds: list[Kind] = []
     for index, (bvh, slots) in enumerate(files):
         names = {slot: bvh.names[joint] for slot, joint in slots.items()}
         _, places = _take(slots, *_zero_pose(bvh))
-        bones = np.concatenate([_unit(places[far] - places[near]) for near, far in _bones(slots)])
+        bones = np.concatenate([_unit(places[far] - places[near]) for near, far in limb_bones(slots)])
         for kind in kinds:
             if names == kind.names and np.all(np.sum(bones * kind.bones, axis=-1) > 0.99):
                 kind.members.append(index)
@@ -133,19 +86,21 @@ def calibrate(files: Sequence[tuple], forward: Forward) -> Calibration:
     places = {slot: np.concatenate([place[slot] for _, place in picked]) for slot in files[0][1]}
     leg = float(np.median(sum(np.linalg.norm(places[near] - places[far], axis=-1) for near, far in _LEG)))
     world = _level(places)
+    hinges = {slot: _hinge(slot, turns, places) for slot in _HINGES}
     bvh, slots = files[0]
     zero = _take(slots, *_zero_pose(bvh))
     body = standing_body(zero[1])
     if body is not None:
-        return Calibration(_constants(*zero, body), world, leg, "zero pose")
+        return Calibration(_constants(*zero, hinges, body), world, leg, "zero pose")
     for bvh, slots in files:
         if has_calibration_frame(bvh, slots, forward):
             first = _take(slots, *forward(bvh, slice(0, 1)))
-            return Calibration(_constants(*first, standing_body(first[1])), world, leg, "T-pose before a motion")
+            return Calibration(
+                _constants(*first, hinges, standing_body(first[1])), world, leg, "T-pose before a motion"
+            )
     turns = {slot: world @ turn for slot, turn in turns.items()}
     places = {slot: place @ world.T for slot, place in places.items()}
-    constants = _constants(turns, places, None, leg)
-    return Calibration({slot: constant for slot, constant in constants.items()}, world, leg, "motion")
+    return Calibration(_constants(turns, places, hinges, None, leg), world, leg, "motion")
 
 
 def convert(bvh, slots: Slots, calibration: Calibration, forward: Forward):
@@ -164,12 +119,13 @@ def convert(bvh, slots: Slots, calibration: Calibration, forward: Forward):
     hips = (places["left_hip"] + places["right_hip"]) / 2 * (leg / calibration.leg)
     pelvis = hips - rotations[:, 0] @ ((rest[1] + rest[2]) / 2 - rest[0])
     errors = {}
-    for near, far in _bones(slots):
+    for near, far in limb_bones(slots):
         ours = rotations[:, SMPL_JOINTS.index(near)] @ _unit(_rest_bone(near, far))
         errors[near] = _degrees_between(ours, places[far] - places[near])
     local = np.swapaxes(rotations[:, SMPL_PARENTS[1:]], -1, -2) @ rotations[:, 1:]
     local = np.concatenate([rotations[:, :1], local], axis=1)
     pose = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec().reshape(-1, 24, 3)
+    pose[:, _ENDS] = clamp_to_limits(pose)[:, _ENDS]
     pose, pelvis = resample(pose, pelvis, bvh.fps)
     return pose.astype(np.float32), on_floor(pose, pelvis).astype(np.float32), errors
 
@@ -196,15 +152,21 @@ def standing_body(places: dict[str, np.ndarray]) -> np.ndarray | None:
     up = np.zeros(3)
     up[np.argmax(np.abs(trunk))] = np.sign(trunk[np.argmax(np.abs(trunk))])
     left = at["left_hip"] - at["right_hip"]
-    if np.linalg.norm(left) == 0 or _degrees_between(trunk, up) > 25 or abs(_degrees_between(left, up) - 90) > 25:
+    if (
+        np.linalg.norm(left) == 0
+        or _degrees_between(trunk, up) > 25
+        or abs(_degrees_between(left, up) - 90) > 25
+    ):
         return None
     body = _frame(_unit(left - up * (left @ up)), up)
     allowed = {"hip": (-up, 35), "knee": (-up, 35), "ankle": (body[:, 2], 75)}
-    for near, far in _bones(places):
+    for near, far in limb_bones(places):
         side, part = near.split("_")
         bone = at[far] - at[near]
         outwards = body[:, 0] if side == "left" else -body[:, 0]
-        if part == "shoulder" and (bone @ outwards < -0.2 * np.linalg.norm(bone) or _degrees_between(bone, up) < 60):
+        if part == "shoulder" and (
+            bone @ outwards < -0.2 * np.linalg.norm(bone) or _degrees_between(bone, up) < 60
+        ):
             return None
         if part == "elbow" and _degrees_between(bone, at[near] - at[f"{side}_shoulder"]) > 35:
             return None
@@ -215,16 +177,18 @@ def standing_body(places: dict[str, np.ndarray]) -> np.ndarray | None:
     return body
 
 
-def _constants(turns, places, body, leg=1.0) -> dict[str, np.ndarray]:
+def _constants(turns, places, hinges, body, leg=1.0) -> dict[str, np.ndarray]:
     """C of every slot, in the order of the tree. `body`: the frame of a neutral body, or None for frames of motion."""
     constants: dict[str, np.ndarray] = {}
-    trunk, neck = _chain(turns, "spine"), _chain(turns, "neck")
+    trunk, neck = chain(turns, "spine"), chain(turns, "neck")
     chest = trunk[-1] if trunk else "pelvis"
 
     def inside(slot, vectors):  # the direction of world vectors (T, 3) in a joint's own frame
         return _unit(np.median(np.einsum("tij,ti->tj", turns[slot], _unit(vectors)), axis=0))
 
-    def neutral(slot, reference):  # the mean of G^T R over the frames: where `slot` stands as `reference` does
+    def neutral(
+        slot, reference
+    ):  # the mean of G^T R over the frames: where `slot` stands as `reference` does
         return _nearest_rotation(np.mean(np.swapaxes(turns[slot], -1, -2) @ reference, axis=0))
 
     if body is not None:
@@ -265,10 +229,8 @@ def _constants(turns, places, body, leg=1.0) -> dict[str, np.ndarray]:
                     constant = _foot(constant, bone, ours, turns[slot], places[slot], body, leg)
                 else:
                     constant = _swing(constant @ ours, bone) @ constant
-                if body is None and slot in _HINGES:
-                    hinge = _hinge(turns[slot], places[far] - places[slot], places[BONES[far]] - places[far])
-                    if hinge is not None:
-                        constant = _frame(bone, hinge) @ _frame(ours, np.array(_HINGES[slot])).T
+                if hinges.get(slot) is not None:
+                    constant = _frame(bone, hinges[slot]) @ _frame(ours, np.array(_HINGES[slot])).T
             constants[slot] = constant
             parent = turns[slot] @ constant
     return constants
@@ -287,13 +249,20 @@ def _foot(constant, bone, ours, turn, place, body, leg):
     return _frame(up, bone) @ _frame(_UP, ours).T
 
 
-def _hinge(turn, near_bone, far_bone):
-    """The axis about which the next joint flexes, in this joint's frame; None where it hardly moves or wanders."""
-    axis = np.einsum("tij,ti->tj", turn, np.cross(_unit(near_bone), _unit(far_bone)))  # length: sine of the flexion
-    total, lengths = np.sum(axis, axis=0), np.linalg.norm(axis, axis=-1)
-    if np.mean(lengths) < 0.15 or np.linalg.norm(total) < 0.8 * np.sum(lengths):
+def _hinge(slot: str, turns, places) -> np.ndarray | None:
+    """The axis about which the next joint flexes, in this joint's frame; None where too little is seen of it.
+
+    The next bone's direction moves on a circle: the axis is normal to the plane through it, whatever the angle at which
+    the bones meet. Its sign is that of a flexion.
+    """
+    middle, far = BONES[slot], BONES[BONES[slot]]
+    near_bone = np.einsum("tij,ti->tj", turns[slot], _unit(places[middle] - places[slot]))
+    far_bone = np.einsum("tij,ti->tj", turns[slot], _unit(places[far] - places[middle]))
+    spread, axes = np.linalg.eigh(np.cov(far_bone.T))
+    flexion = np.mean(np.cross(near_bone, far_bone), axis=0)
+    if len(far_bone) < 3 or spread[2] < 0.02 or spread[1] < 5 * spread[0] or abs(axes[:, 0] @ flexion) < 0.1:
         return None
-    return _unit(total)
+    return axes[:, 0] * np.sign(axes[:, 0] @ flexion)
 
 
 def _all_joints(turns: dict[str, np.ndarray]) -> np.ndarray:
@@ -301,10 +270,10 @@ def _all_joints(turns: dict[str, np.ndarray]) -> np.ndarray:
     rotations = np.empty((len(turns["pelvis"]), 24, 3, 3))
     rotations[:, 0] = turns["pelvis"]
     spread = {}
-    spine = [turns["pelvis"], *(turns[slot] for slot in _chain(turns, "spine"))]
+    spine = [turns["pelvis"], *(turns[slot] for slot in chain(turns, "spine"))]
     for place, name in enumerate(("spine1", "spine2", "spine3")):
         spread[name] = _along(spine, (place + 1) / 3)
-    neck = [spread["spine3"], *(turns[slot] for slot in (*_chain(turns, "neck"), "head") if slot in turns)]
+    neck = [spread["spine3"], *(turns[slot] for slot in (*chain(turns, "neck"), "head") if slot in turns)]
     spread["neck"] = _along(neck, 0.5 if "head" in turns else 1.0)
     for joint, name in enumerate(SMPL_JOINTS[1:], start=1):
         given = spread.get(name, turns.get(name))
@@ -346,56 +315,9 @@ def _take(slots: Slots, turns: np.ndarray, places: np.ndarray):
     return {slot: turns[:, j] for slot, j in slots.items()}, {slot: places[:, j] for slot, j in slots.items()}
 
 
-def _bones(slots) -> list[tuple[str, str]]:
-    return [(near, far) for near, far in BONES.items() if near in slots and far in slots]
-
-
-def _chain(slots, name: str) -> list[str]:
-    return sorted((slot for slot in slots if slot.startswith(name + "/")), key=lambda slot: int(slot.split("/")[1]))
-
-
 def _rest_bone(near: str, far: str) -> np.ndarray:
     rest = rest_skeleton()
     return rest[SMPL_JOINTS.index(far)] - rest[SMPL_JOINTS.index(near)]
-
-
-def _words(names: Sequence[str]) -> list[tuple[str, str]]:
-    """(side, word) of each name: 'mixamorig:LeftUpLeg' -> ('left', 'upleg'), 'CC_Base_L_Thigh' -> ('left', 'thigh')."""
-    sides = {"left": "left", "l": "left", "lft": "left", "right": "right", "r": "right", "rgt": "right"}
-    split = []
-    for name in names:
-        tokens = [token.lower() for token in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name.split(":")[-1])]
-        if tokens and (run := re.fullmatch(r"(left|right)([a-z]+)", tokens[0])):
-            tokens[:1] = run.groups()
-        split.append(tokens)
-    named = [tokens for tokens in split if tokens]
-    common = {token for tokens in named for token in tokens if sum(token in other for other in named) > 0.6 * len(named)}
-    common |= {"mixamorig", "bip", "def", "org", "joint", "jnt", "bone"}
-    result = []
-    for tokens in split:
-        side = next((sides[token] for token in tokens if token in sides), "")
-        result.append((side, "".join(token for token in tokens if token not in sides and token not in common)))
-    return result
-
-
-def _ancestors(parents: Sequence[int], joint: int) -> list[int]:
-    """The joint itself, its parent, and so on to the root."""
-    line = [joint]
-    while parents[line[-1]] >= 0:
-        line.append(parents[line[-1]])
-    return line
-
-
-def _common_ancestor(parents: Sequence[int], a: int, b: int) -> int:
-    """The lowest joint above both that is neither of them."""
-    line = _ancestors(parents, b)[1:]
-    return next((joint for joint in _ancestors(parents, a)[1:] if joint in line), a)
-
-
-def _path(parents: Sequence[int], top: int, bottom: int) -> list[int]:
-    """The joints from below `top` down to `bottom`."""
-    line = _ancestors(parents, bottom)
-    return line[: line.index(top)][::-1] if top in line else []
 
 
 def _frame(x: np.ndarray, y: np.ndarray) -> np.ndarray:

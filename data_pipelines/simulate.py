@@ -6,7 +6,6 @@ detector has seen, takes its place. Pure functions of a PRNG key.
 """
 
 import dataclasses
-import functools
 import math
 
 import jax
@@ -21,9 +20,23 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_ang
 __all__ = ["CameraRange", "DetectorNoise", "film", "simulate"]
 
 
+_IMAGE_SIZES = (
+    (1080, 1920),
+    (720, 1280),
+    (480, 854),
+    (480, 640),
+    (1920, 1080),
+    (1280, 720),
+    (854, 480),
+    (1440, 1080),
+    (1080, 1080),
+)
+
+
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CameraRange:
-    """Where cameras stand and what they are. Angles in degrees, lengths in metres."""
+    """Where cameras stand and what they are. Angles in degrees, lengths in metres. A pytree."""
 
     level_share: float = 0.45  # clips filmed from about chest height; the others from anywhere in `elevation`
     level: tuple[float, float] = (5.0, 8.0)  # mean and sigma of their elevation
@@ -38,20 +51,10 @@ class CameraRange:
     handheld_share: float = 0.5
     handheld: float = 0.7  # slow sway of a hand-held camera
     focal_sigma: float = 0.25  # sigma of log(true focal length / assumed one)
-    image_sizes: tuple[tuple[int, int], ...] = (
-        (1080, 1920),
-        (720, 1280),
-        (480, 854),
-        (480, 640),
-        (1920, 1080),
-        (1280, 720),
-        (854, 480),
-        (1440, 1080),
-        (1080, 1080),
-    )
+    image_sizes: tuple[tuple[int, int], ...] = dataclasses.field(default=_IMAGE_SIZES, metadata={"static": True})
 
 
-@functools.partial(jax.jit, static_argnames=("noise", "camera"))
+@jax.jit
 def simulate(
     key: jax.Array,
     body: BodyModel,
@@ -143,8 +146,8 @@ def _stand(uniform, points, path, follow, focal, image_size, camera):
     reach = 0.47 * jnp.stack([image_size[:, 1], image_size[:, 0]]) / focal
     needed = [jnp.max(a / r[:, None, None] - z, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
     nearer = jnp.where(uniform[0] < camera.close_share, _between(camera.close, uniform[1]), 1.0)
-    low, high = (math.log(d) for d in camera.distance)
-    distance = jnp.maximum(jnp.exp(_between((low, high), uniform[2])), jnp.maximum(*needed) * nearer)
+    low, high = camera.distance
+    distance = jnp.maximum(low * (high / low) ** uniform[2], jnp.maximum(*needed) * nearer)
     distance = jnp.maximum(jnp.minimum(distance, camera.far), camera.near - jnp.min(z, axis=(1, 2)))
     # What is left on both sides is where the person may stand off the centre.
     depth = distance[:, None, None] + z
@@ -164,7 +167,7 @@ def _sway(uniform, normal, frames, camera):
     period = _between((15.0, 120.0), per_axis(uniform[0:6]))
     phase = 2 * math.pi * per_axis(uniform[6:12])
     held = uniform[12] < camera.handheld_share
-    size = math.radians(camera.handheld) * per_axis(normal) * held[:, None, None, None]
+    size = jnp.deg2rad(camera.handheld) * per_axis(normal) * held[:, None, None, None]
     frame = np.arange(frames, dtype=np.float32)[:, None, None]
     return jnp.sum(size * jnp.sin(2 * math.pi * frame / period + phase), axis=-1)
 

@@ -64,7 +64,9 @@ def make_stream(
       UserError: an unknown source, shares that are not positive, or a source without a clip in this split.
     """
     if not 0 <= process_index < process_count:
-        raise UserError(f"process_index {process_index} is not below process_count {process_count}: correct them.")
+        raise UserError(
+            f"process_index {process_index} is not below process_count {process_count}: correct them."
+        )
     make = batch_maker(sources, batch_size, clip_length, seed, split, process_index, augment, noise, body)
     return _dataset(make, start_step)
 
@@ -97,7 +99,7 @@ def batch_maker(
             pose, transl = vary(rng, pose, transl, options)
         betas = np.clip(rng.normal(size=(batch_size, 10)), -BETAS_LIMIT, BETAS_LIMIT)
         betas = np.where(np.isnan(windows.betas), betas, windows.betas)
-        batch = film(rng.integers(2**32), pose, transl, betas)
+        batch = film(rng.integers(2**31), pose, transl, betas)
         batch["mask"] = np.ones((batch_size, clip_length), bool)
         batch["motion_class"] = np.array([names.index(c) for c in windows.motion_class], np.int32)
         return batch
@@ -140,7 +142,10 @@ def validation_windows(
     clips = itertools.chain.from_iterable(d.clips(seed, 2 * clip_length, synthetic_clips) for d in drawers)
     rows: list[tuple[Batch, str, str]] = []
     for number, clip in enumerate(clips):
-        rows += [(row, clip.name, clip.motion_class) for row in _film_whole(film, clip, clip_length, seed, number, max_frames)]
+        rows += [
+            (row, clip.name, clip.motion_class)
+            for row in _film_whole(film, clip, clip_length, seed, number, max_frames)
+        ]
         for row, _, name in rows:
             row.setdefault("motion_class", np.int32(names.index(name)))
         while len(rows) >= batch_size:
@@ -161,7 +166,7 @@ def _film_whole(film, clip, clip_length, seed, number, max_frames):
     take = np.minimum(np.arange(padded), frames - 1)
     rng = np.random.default_rng((seed, number))
     betas = np.clip(rng.normal(size=10), -BETAS_LIMIT, BETAS_LIMIT) if clip.betas is None else clip.betas
-    whole = film(rng.integers(2**32), clip.pose[None, take], clip.transl[None, take], betas[None])
+    whole = film(rng.integers(2**31), clip.pose[None, take], clip.transl[None, take], betas[None])
     whole["mask"] = np.arange(padded)[None] < frames
     for window in range(windows):
         span = slice(window * clip_length, (window + 1) * clip_length)
@@ -208,7 +213,9 @@ class _Recordings:
 
     def draw(self, rng, count, frames, options) -> _Windows:
         chosen = rng.choice(len(self._clips), size=count, p=self._odds)
-        position = draw_positions(rng, self._lengths[chosen], frames, options.speed if options else (1.0, 1.0))
+        position = draw_positions(
+            rng, self._lengths[chosen], frames, options.speed if options else (1.0, 1.0)
+        )
         pose, transl = read_at(self._pose, self._transl, self._first[chosen], position)
         return _Windows(pose, transl, self._betas[chosen], self._classes[chosen])
 
@@ -219,21 +226,25 @@ class _Recordings:
 class _Synthetic:
     """Windows from the procedural source. Training and validation draw from different seeds."""
 
-    classes = {SYNTHETIC}
+    _kinds = {"gait": synthetic.sample_gait, "poses": synthetic.sample_poses}
+    _gaits = 0.4
+    classes = set(_kinds)
 
     def draw(self, rng, count, frames, options) -> _Windows:
-        if count == 0:
-            pose, transl = np.zeros((0, frames, 24, 3), np.float32), np.zeros((0, frames, 3), np.float32)
-        else:
-            pose, transl = synthetic.sample(rng, frames, count)
-        return _Windows(pose, transl, np.full((count, 10), np.nan), np.full(count, SYNTHETIC))
+        gaits = rng.binomial(count, self._gaits)
+        counts = dict(zip(self._kinds, (gaits, count - gaits)))
+        parts = [self._kinds[kind](rng, frames, count) for kind, count in counts.items() if count]
+        parts.append((np.zeros((0, frames, 24, 3), np.float32), np.zeros((0, frames, 3), np.float32)))
+        pose, transl = (np.concatenate(arrays) for arrays in zip(*parts))
+        return _Windows(pose, transl, np.full((count, 10), np.nan), np.repeat(list(counts), list(counts.values())))
 
     def clips(self, seed, frames, count) -> Iterator[MotionClip]:
         for number in range(count):
-            # Three numbers and a step that no training run reaches.
+            kind = list(self._kinds)[number % len(self._kinds)]
+            # A step that no training run reaches.
             rng = np.random.default_rng((seed, 2**31, number))
-            pose, transl = synthetic.sample(rng, frames, 1)
-            yield MotionClip(f"{SYNTHETIC}_{number:03d}", SYNTHETIC, pose[0], transl[0])
+            pose, transl = self._kinds[kind](rng, frames, 1)
+            yield MotionClip(f"{kind}_{number:03d}", kind, pose[0], transl[0])
 
 
 def clip_odds(lengths: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -251,7 +262,9 @@ def clip_odds(lengths: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def _open(sources: Mapping[str, float], split: str) -> tuple[list, np.ndarray]:
     """The sources, read, and their shares."""
     if not sources or min(sources.values()) <= 0:
-        raise UserError(f"The shares of the motion sources are {dict(sources)}: give at least one source, each above zero.")
+        raise UserError(
+            f"The shares of the motion sources are {dict(sources)}: give at least one source, each above zero."
+        )
     shares = np.array(list(sources.values()), np.float64)
     return [_open_one(spec, split) for spec in sources], shares / shares.sum()
 
@@ -282,7 +295,9 @@ class _Filming:
         try:
             self._cpu = jax.devices("cpu")[0]
         except RuntimeError as error:
-            raise UserError(f"JAX has no CPU backend ({error}): add cpu to JAX_PLATFORMS, as in 'tpu,cpu'.") from error
+            raise UserError(
+                f"JAX has no CPU backend ({error}): add cpu to JAX_PLATFORMS, as in 'tpu,cpu'."
+            ) from error
         with jax.default_device(self._cpu):
             self._body = jax.device_put(load_body() if body is None else body, self._cpu)
         self._simulate = functools.partial(simulate, noise=noise, camera=CameraRange())

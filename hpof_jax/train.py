@@ -79,7 +79,14 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     logging.info("%d parameters, %d devices, sources %s", parameters, jax.device_count(), sources)
 
     def evaluate(params) -> dict[str, float]:
-        windows = stream.validation_windows(sources, config.clip_length, config.seed, max_clips=config.eval_clips)
+        windows = stream.validation_windows(
+            sources,
+            config.clip_length,
+            config.seed,
+            batch_size=config.batch_size,
+            max_frames=config.eval_frames,
+            synthetic_clips=config.eval_synthetic_clips,
+        )
         return evaluation.evaluate(model, params, body, windows)["overall"]
 
     bar = tqdm.tqdm(total=config.num_steps, initial=start, unit="step", disable=None, dynamic_ncols=True)

@@ -30,9 +30,8 @@ SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the 
 SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
 
 AMBIENT = 0.3
-TO_LIGHT = np.array([-0.3, -0.5, -0.8]) / np.sqrt(
-    0.98
-)  # camera frame: from the camera, from a little above and left
+# Camera frame: from the camera, a little from above and from the left.
+TO_LIGHT = np.array([-0.3, -0.5, -0.8]) / np.linalg.norm([-0.3, -0.5, -0.8])
 
 
 def render_mesh(
@@ -68,12 +67,13 @@ def render_mesh(
     light = zbuffer.interpolate(buffer, points, faces, _light(vertices, faces))
     # The light is zero where there is no body, so both averages are premultiplied and no dark rim appears.
     light, coverage = (
-        cv2.resize(layer, size, interpolation=cv2.INTER_AREA)[..., None]
+        cv2.resize(layer, size, interpolation=cv2.INTER_AREA)
         for layer in (light, buffer.mask.astype(np.float32))
     )
-    window = image[top:bottom, left:right]
-    mixed = window * (1.0 - alpha * coverage) + light * (alpha * np.array(color, np.float32))
-    window[:] = np.minimum(mixed + 0.5, 255.0).astype(np.uint8)
+    window, touched = image[top:bottom, left:right], coverage > 0
+    mixed = window[touched] * (1.0 - alpha * coverage[touched, None])
+    mixed += light[touched, None] * (alpha * np.array(color, np.float32))
+    window[touched] = np.minimum(mixed + 0.5, 255.0)
     return image
 
 

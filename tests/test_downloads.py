@@ -41,7 +41,9 @@ def tarball_bytes():
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
-    """A cache in `tmp_path`, and a pip and an npm that hand out `shop.archive` and count how often they are called."""
+    """A cache in `tmp_path`, and a pip and an npm that hand out `shop.archive` and count how often they are
+    called.
+    """
     shop = types.SimpleNamespace(archive=wheel_bytes(), calls=[], error=None)
 
     def run(command, **_):

@@ -4,6 +4,7 @@ import errno
 import pathlib
 
 import cv2
+import jax
 import numpy as np
 import pytest
 
@@ -26,7 +27,9 @@ def body():
 def motion(body):
     """Frames 1 to 4 of a video of 6: a body in its rest pose that was lost in frame 3."""
     frames, transl = 4, np.array([0, 0.2, 3.5], np.float32)
-    _, joints = forward(body, np.zeros(10, np.float32), UPRIGHT, np.zeros((23, 3), np.float32), transl)
+    _, joints = jax.jit(forward)(
+        body, np.zeros(10, np.float32), UPRIGHT, np.zeros((23, 3), np.float32), transl
+    )
     poses = np.zeros((frames, 72), np.float32)
     poses[:, :3] = UPRIGHT
     return Motion(
@@ -64,7 +67,6 @@ def test_the_mesh_covers_its_exact_area_and_leaves_the_rest_untouched(body, moti
     vertices, faces = motion.vertices(body)[0], np.asarray(body.faces)
     frame = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     before = frame.copy()
-    # Twice drawn in opposite colours, the difference is the coverage itself times what the light gives.
     drawn = render_mesh(frame, vertices, faces, FOCAL, alpha=1.0)
     np.testing.assert_array_equal(frame, before)
 
@@ -73,6 +75,7 @@ def test_the_mesh_covers_its_exact_area_and_leaves_the_rest_untouched(body, moti
     mask = zbuffer.rasterize(points, vertices[:, 2], faces, (fine * HEIGHT, fine * WIDTH)).mask
     covered = mask.reshape(HEIGHT, fine, WIDTH, fine).mean(axis=(1, 3))
     np.testing.assert_array_equal(drawn[covered == 0], frame[covered == 0])
+    # Over white and over black: what differs is what the body leaves uncovered.
     white, black = (render_mesh(np.full_like(frame, c), vertices, faces, FOCAL, alpha=1.0) for c in (255, 0))
     coverage = 1.0 - (white.astype(float) - black).mean(axis=-1) / 255.0
     assert coverage.sum() == pytest.approx(covered.sum(), rel=0.02)

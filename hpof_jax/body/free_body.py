@@ -42,9 +42,10 @@ def build(wheel: pathlib.Path) -> dict[str, np.ndarray]:
     people, stature = makehuman.population(wheel, mesh, SAMPLES)
     landmarks = anatomy.landmark_blends(mesh)
     joints = skin_joints(people, skin, anatomy.joint_blends(mesh), weights)
-    points = np.stack(  # the skin, then the landmarks, then the joints of each person
-        [np.concatenate(free_body_pose.to_t_pose(skin @ p, landmarks @ p, joints @ skin @ p, weights)) for p in people]
-    )
+    tposed = [free_body_pose.to_t_pose(skin @ p, landmarks @ p, joints @ skin @ p, weights) for p in people]
+    points = np.stack(
+        [np.concatenate(parts) for parts in tposed]
+    )  # (N, skin, landmarks, joints of a person; 3)
     num_skin = len(weights)
     points *= (stature / np.ptp(points[:, :num_skin, 1], axis=1))[:, None, None]
     basis = shape_basis(points, stature, faces)
@@ -79,7 +80,9 @@ def skin_joints(people: np.ndarray, skin, joint_blends: np.ndarray, weights: np.
     around = _around(weights)
     rows = np.stack([regress(basis, targets[:, j], around[:, j] > 0.05) for j in range(len(SMPL_JOINTS))])
     error = 1e3 * np.linalg.norm(np.einsum("jv,kvc->kjc", rows, basis) - targets, axis=-1)
-    logging.info("Joints follow MakeHuman's: mean difference %.2f mm, largest %.2f mm.", error.mean(), error.max())
+    logging.info(
+        "Joints differ from MakeHuman's cubes by %.2f mm, at most %.2f mm.", error.mean(), error.max()
+    )
     return rows
 
 
@@ -108,7 +111,7 @@ def shape_basis(points: np.ndarray, stature: np.ndarray, faces: np.ndarray) -> n
     normals = np.cross(b - a, c - a) / 2
     area = np.bincount(faces.ravel(), np.repeat(np.linalg.norm(normals, axis=1) / 3, 3), num_skin)
     scaled = (rest[:, :num_skin] * np.sqrt(area)[:, None]).reshape(len(z), -1)
-    scores = np.linalg.eigh(scaled @ scaled.T)[1][:, : -COMPONENTS:-1] * np.sqrt(len(z))
+    scores = np.linalg.eigh(scaled @ scaled.T)[1][:, :-COMPONENTS:-1] * np.sqrt(len(z))
     others = np.einsum("nk,npc->kpc", scores, rest) / len(z)
     # Of the two signs of each, the one that makes the volume grow.
     growth = np.einsum("fc,kfc->k", normals, others[:, faces].mean(axis=2))
@@ -127,11 +130,15 @@ def decimate(vertices: np.ndarray, faces: np.ndarray):
     from scipy.spatial import cKDTree
 
     vertices = np.round(vertices, 6)  # differences in the last digit must not change the result
+    # agg: careful passes, or the first side in the file (the right one) would lose more than the other.
     points, new_faces = fast_simplification.simplify(
-        vertices.astype(np.float32), faces.astype(np.int32), target_reduction=1 - NUM_FACES / len(faces)
+        vertices.astype(np.float32),
+        faces.astype(np.int32),
+        target_reduction=1 - NUM_FACES / len(faces),
+        agg=3,
     )
     points, corners = points.astype(np.float64), vertices[faces]
-    near = cKDTree(corners.mean(axis=1)).query(points, k=24)[1]  # (U, 24) triangles that may hold the nearest point
+    near = cKDTree(corners.mean(axis=1)).query(points, k=24)[1]  # triangles that may hold the nearest point
     repeated = np.repeat(points, near.shape[1], axis=0)
     feet = trimesh.triangles.closest_point(corners[near.ravel()], repeated)
     best = np.linalg.norm(feet - repeated, axis=1).reshape(near.shape).argmin(axis=1)
@@ -140,7 +147,9 @@ def decimate(vertices: np.ndarray, faces: np.ndarray):
     shares = trimesh.triangles.points_to_barycentric(corners[triangle], foot).clip(0, 1)
     shares /= shares.sum(axis=1, keepdims=True)
     rows = np.repeat(np.arange(len(points)), 3)
-    return new_faces, csr_matrix((shares.ravel(), (rows, faces[triangle].ravel())), shape=(len(points), len(vertices)))
+    return new_faces, csr_matrix(
+        (shares.ravel(), (rows, faces[triangle].ravel())), shape=(len(points), len(vertices))
+    )
 
 
 def at_most_four(weights: np.ndarray) -> np.ndarray:
@@ -151,7 +160,9 @@ def at_most_four(weights: np.ndarray) -> np.ndarray:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def regressors(vertices: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def regressors(
+    vertices: np.ndarray, weights: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Joint (24, V) and landmark (33, V) regressors.
 
     Args:
@@ -159,18 +170,21 @@ def regressors(vertices: np.ndarray, weights: np.ndarray, targets: np.ndarray) -
     """
     around = _around(weights)
     split = len(BLAZEPOSE_LANDMARKS)
-    joints = [regress(vertices, target, near > 0.05) for target, near in zip(targets[:, split:].swapaxes(0, 1), around.T)]
+    joints = [regress(vertices, targets[:, split + j], around[:, j] > 0.05) for j in range(len(SMPL_JOINTS))]
     landmarks = []
-    for name, target in zip(BLAZEPOSE_LANDMARKS, targets[:, :split].swapaxes(0, 1), strict=True):
+    for k, name in enumerate(BLAZEPOSE_LANDMARKS):
         if name in SMPL_JOINTS:
             landmarks.append(joints[SMPL_JOINTS.index(name)])
-        else:
-            landmarks.append(regress(vertices, target, np.linalg.norm(vertices[0] - target[0], axis=1) < 0.06))
-    betas = np.concatenate([np.ones((1000, 1)), np.random.default_rng(0).standard_normal((1000, COMPONENTS))], axis=1)
-    for what, rows, wanted in (("Joint", joints, targets[:, split:]), ("Landmark", landmarks, targets[:, :split])):
-        error = np.einsum("jv,kvc->kjc", np.stack(rows), vertices) - wanted
-        error = 1e3 * np.linalg.norm(np.einsum("nk,kjc->njc", betas, error), axis=-1)
-        logging.info("%s regressors: mean error %.2f mm, largest %.2f mm.", what, error.mean(), error.max())
+            continue
+        near = np.linalg.norm(vertices[0] - targets[0, k], axis=1) < 0.06
+        landmarks.append(regress(vertices, targets[:, k], near))
+    betas = np.random.default_rng(0).standard_normal((1000, 1 + COMPONENTS))
+    betas[:, 0] = 1  # of the mean
+    found = np.einsum("jv,kvc->kjc", np.stack(landmarks + joints), vertices)
+    error = 1e3 * np.linalg.norm(np.einsum("nk,kjc->njc", betas, found - targets), axis=-1).mean(axis=0)
+    for k, name in enumerate(BLAZEPOSE_LANDMARKS + SMPL_JOINTS):
+        if k >= split or name not in SMPL_JOINTS:
+            logging.info("Regressor of %s: mean error %.2f mm.", name, error[k])
     return np.stack(joints), np.stack(landmarks)
 
 
@@ -182,7 +196,8 @@ def regress(basis: np.ndarray, target: np.ndarray, candidate: np.ndarray) -> np.
     from scipy.optimize import nnls
 
     distance = np.linalg.norm(basis[0] - target[0], axis=1)
-    ids = np.argsort(np.where(candidate, distance, np.inf), kind="stable")[: min(800, np.count_nonzero(candidate))]
+    order = np.argsort(np.where(candidate, distance, np.inf), kind="stable")
+    ids = order[: min(800, np.count_nonzero(candidate))]
     equations = basis[:, ids].transpose(0, 2, 1).reshape(-1, len(ids))
     equations = np.concatenate([equations, np.full((1, len(ids)), 100.0), 0.1 * distance[None, ids] ** 2])
     solution, _ = nnls(equations, np.concatenate([target.ravel(), [100.0, 0.0]]))

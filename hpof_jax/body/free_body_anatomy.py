@@ -15,7 +15,12 @@ from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS
 # MakeHuman's joint cubes, blended so that the proportions come near SMPL's. `{s}` is the own side, `{o}` the other.
 _CLAVICLES = ("joint-l-clavicle", "joint-r-clavicle")
 _JOINTS = {
-    "pelvis": {"joint-spine-4": 0.7, "joint-pelvis": 0.9, "joint-l-upper-leg": -0.3, "joint-r-upper-leg": -0.3},
+    "pelvis": {
+        "joint-spine-4": 0.7,
+        "joint-pelvis": 0.9,
+        "joint-l-upper-leg": -0.3,
+        "joint-r-upper-leg": -0.3,
+    },
     "spine1": {"joint-spine-3": 0.62, "joint-spine-2": 0.38},
     "spine2": {"joint-spine-2": 0.68} | dict.fromkeys(_CLAVICLES, 0.16),
     "spine3": {"joint-spine-2": 0.48} | dict.fromkeys(_CLAVICLES, 0.26),

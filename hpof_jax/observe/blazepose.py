@@ -1,8 +1,8 @@
 """BlazePose's two networks: where people are in an image, and the 33 landmarks and the mask of one of them.
 
-Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", CVPR workshop 2020. The models are MediaPipe's
-(fetched by `hpof_jax.downloads`); the steps around them follow its published graphs. Everything is in pixels with
-the convention of this package: the centre of pixel (row i, column j) is (j + 0.5, i + 0.5).
+Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", CVPR workshop 2020. The models are
+MediaPipe's (fetched by `hpof_jax.downloads`); the steps around them follow its published graphs. Everything
+is in pixels with the convention of this package: the centre of pixel (row i, column j) is (j + 0.5, i + 0.5).
 """
 
 import dataclasses
@@ -40,10 +40,10 @@ class Region(NamedTuple):
 class Pose:
     """What the landmark network says of one region of one image.
 
-    landmarks_2d: (33, 3) [x px, y px, visibility 0..1]; landmarks_3d: (33, 3) metres about the mid-hip, in the image's
-    axes (x right, y down, z away); score: probability that the region holds a person; region: where the same person
-    is to be looked for in the next frame; crop: (256, 256, 3) uint8 the region's pixels; to_frame: (2, 3) from the
-    unit square of the crop to the image.
+    landmarks_2d: (33, 3) [x px, y px, visibility 0..1]; landmarks_3d: (33, 3) metres about the mid-hip, in
+    the image's axes (x right, y down, z away); score: probability that the region holds a person; region:
+    where the same person is to be looked for in the next frame; crop: (256, 256, 3) uint8 the region's
+    pixels; to_frame: (2, 3) from the unit square of the crop to the image.
     """
 
     landmarks_2d: np.ndarray
@@ -74,9 +74,11 @@ class BlazePose:
         self._landmarks = _Network(f"pose_landmark_{landmark_model}", threads)
 
     def detect(self, image: np.ndarray, square: Sequence[float] | None = None) -> list[Region]:
-        """Regions of the people in `image` (H, W, 3) RGB, best first; `square` [x, y, side] px looks only there.
+        """Regions of the people in `image` (H, W, 3) RGB, best first; `square` [x, y, side] px looks only
+        there.
 
-        Without `square`, the whole image is looked at; a person should fill about a fifth of the square's side.
+        Without `square`, the whole image is looked at; a person should fill about a fifth of the square's
+        side.
         """
         height, width = image.shape[:2]
         x, y, side = square if square is not None else (width / 2, height / 2, max(height, width))
@@ -149,13 +151,16 @@ def _anchors() -> np.ndarray:
 
 
 def _body_region(hip: np.ndarray, rim: np.ndarray) -> Region:
-    """The region around the mid-hip whose circle goes through `rim`, a point straight above it on the body, 1.25 wide."""
+    """The region around the mid-hip whose circle goes through `rim`, a point straight above it on the body,
+    1.25 wide.
+    """
     dx, dy = rim - hip
     return Region(float(hip[0]), float(hip[1]), float(2.5 * np.hypot(dx, dy)), float(np.arctan2(dx, -dy)))
 
 
 def _refine(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """(N, 2) points of the unit square, each moved to the centre of its heat-map's (64, 64, N) mass 3 cells around.
+    """(N, 2) points of the unit square, each moved to the centre of its heat-map's (64, 64, N) mass 3 cells
+    around.
 
     Points outside the square, and those whose heat-map is nowhere above one half there, stay.
     """

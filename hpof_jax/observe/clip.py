@@ -22,10 +22,10 @@ MASK_SIDE = 128
 class Observations:
     """What was seen of one person in a clip of T frames; rows of frames where they were not seen are 0.
 
-    landmarks_2d: (T, 33, 3) [x px, y px, visibility 0..1]; landmarks_3d: (T, 33, 3) metres about the mid-hip, camera
-    axes (x right, y down, z forward); seen: (T,) bool; image_size: (2,) [H, W]; focal_length: () assumed, px;
-    fps: () frames/s; masks: (T, 128, 128) uint8 person masks, 255 = person, on squares of the image that
-    mask_to_frame (T, 2, 3) maps from the unit square to pixels, or both None.
+    landmarks_2d: (T, 33, 3) [x px, y px, visibility 0..1]; landmarks_3d: (T, 33, 3) metres about the mid-hip,
+    camera axes (x right, y down, z forward); seen: (T,) bool; image_size: (2,) [H, W]; focal_length: ()
+    assumed, px; fps: () frames/s; masks: (T, 128, 128) uint8 person masks, 255 = person, on squares of the
+    image that mask_to_frame (T, 2, 3) maps from the unit square to pixels, or both None.
     """
 
     landmarks_2d: np.ndarray
@@ -94,8 +94,8 @@ def observe(
     """Observations of one person in `video`, at its own frame rate.
 
     video, max_frames, fps: see `hpof_jax.observe.video.read_video`. person, landmark_model: see
-    `hpof_jax.observe.person.PersonTracker`. focal_length: px; None: the image's diagonal, as CLIFF takes it (Li et al.,
-    ECCV 2022). progress: a bar, on a terminal only. keep_masks: the person's masks, too.
+    `hpof_jax.observe.person.PersonTracker`. focal_length: px; None: the image's diagonal, as CLIFF takes it
+    (Li et al., ECCV 2022). progress: a bar, on a terminal only. keep_masks: the person's masks, too.
 
     Raises `UserError` if the video cannot be read or the person is seen in no frame.
     """
@@ -166,10 +166,12 @@ def resample(observations: Observations, fps: float) -> Observations:
 def resampling(
     num_frames: int, fps: float, new_fps: float, num_new: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(lower, upper, weight), each (N,): sample n at `new_fps` is (1 - weight) frame[lower] + weight frame[upper].
+    """(lower, upper, weight), each (N,): sample n at `new_fps` is (1 - weight) frame[lower] + weight
+    frame[upper].
 
-    Sample n is at time n / new_fps. N is `num_new`, or as many as reach the last frame's time; samples beyond that
-    repeat the last frame. So `resampling(len(back), 30, video_fps, num_new=num_video_frames)` goes the way back.
+    Sample n is at time n / new_fps. N is `num_new`, or as many as reach the last frame's time; samples beyond
+    that repeat the last frame. So `resampling(len(back), 30, video_fps, num_new=num_video_frames)` goes the
+    way back.
     """
     if num_new is None:
         num_new = int(np.ceil((num_frames - 1) * new_fps / fps - 1e-6)) + 1
@@ -181,7 +183,8 @@ def resampling(
 
 
 def mask_in_square(mask: np.ndarray, mask_to_frame: np.ndarray, square: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) float32 mask in 0..1 of a square [centre x, centre y, size] px of the image, such as a person's box.
+    """(side, side) float32 mask in 0..1 of a square [centre x, centre y, size] px of the image, such as a
+    person's box.
 
     mask, mask_to_frame: one frame's from `Observations`. Outside the mask's own square it is 0.
     """
@@ -201,7 +204,9 @@ def _warp_mask(
     corner: tuple[float, float],
     size: tuple[int, int],
 ) -> np.ndarray:
-    """The mask on a grid of `size` (rows, columns) pixels, `step` px of the image each, from `corner` [x, y] px on."""
+    """The mask on a grid of `size` (rows, columns) pixels, `step` px of the image each, from `corner` [x, y]
+    px on.
+    """
     if not np.any(mask_to_frame):  # nobody was seen
         return np.zeros(size, np.float32)
     to_mask = np.linalg.inv(np.asarray(mask_to_frame, np.float64)[:, :2]) * len(mask)

@@ -1,8 +1,10 @@
-"""One person, chosen among those in the picture and followed through the frames without jumping to somebody else.
+"""One person, chosen among those in the picture and followed through the frames without jumping to somebody
+else.
 
-While the person is in sight, each frame's landmarks say where the next frame is looked at (BlazePose's own way, one
-network run a frame). The detector is run to choose the person, to find them again, and whenever the track looks
-wrong: then everybody near competes by place, size and the torso's colours, and if nobody fits, the frame is a gap.
+While the person is in sight, each frame's landmarks say where the next frame is looked at (BlazePose's own
+way, one network run a frame). The detector is run to choose the person, to find them again, and whenever the
+track looks wrong: then everybody near competes by place, size and the torso's colours, and if nobody fits,
+the frame is a gap.
 """
 
 import dataclasses
@@ -25,10 +27,12 @@ MAX_COLOURS, MAX_COLOURS_LOST, MAX_COLOURS_FAR = (
     0.6,
     0.4,
 )  # in sight; after a gap; and that more than a size away
-CHECK_EVERY, SEARCH_WIDE_EVERY = 30, 5
+LOOK_AROUND_EVERY, LOOK_AROUND_EVERY_ALERT, SEARCH_WIDE_EVERY, FORGET_RIVALS_AFTER = 10, 5, 5, 60
+MIN_COLOURS_OF_RIVAL, MAX_LOOKS_OF_RIVAL = 0.25, 10
+RIVAL_MARGIN, SWITCH_MARGIN = 0.05, 0.1  # by how much more the colours must look like a rival's to be theirs
 SAME_PERSON_DISTANCE = 0.1
 MAX_LOOKS, MIN_NEW_PRESENCE, MIN_CONFIRMING_OVERLAP = 5, 0.8, 0.45
-COLOUR_RATE, COLOUR_RATE_SUSPICIOUS = 0.1, 0.02
+COLOUR_RATE, COLOUR_RATE_UNSURE = 0.1, 0.02
 
 
 @dataclasses.dataclass
@@ -40,11 +44,20 @@ class _Track:
     lost: int = 0
 
 
+@dataclasses.dataclass
+class _Rival:
+    """Somebody else near the followed person: where they were last seen, and how they looked each time."""
+
+    region: Region
+    frame: int
+    looks: list[np.ndarray]
+
+
 class PersonTracker:
     """Calls on consecutive frames return the followed person's `Pose`, or None where they are not seen.
 
-    `person`: "largest", "leftmost", or the number of the person counted from the left, from 0, in the first frame
-    that shows so many. `landmark_model`: "full" or "heavy". `fps`: frame rate of the frames to come.
+    `person`: "largest", "leftmost", or the number of the person counted from the left, from 0, in the first
+    frame that shows so many. `landmark_model`: "full" or "heavy". `fps`: frame rate of the frames to come.
     """
 
     def __init__(
@@ -56,6 +69,7 @@ class PersonTracker:
         self._net = BlazePose(landmark_model, threads)
         self._frame_time = 30.0 / fps  # in frames at 30 frames/s
         self._track: _Track | None = None
+        self._rivals: list[_Rival] = []
         self._count = 0
         self.most_people = 0  # the most people ever seen at once while choosing
 
@@ -72,8 +86,10 @@ class PersonTracker:
             self._track.lost += 1
             return None
         colours, before = torso_colours(pose), self._track.colours
-        suspicious = colour_distance(colours, before) > SUSPICIOUS_COLOURS
-        rate = COLOUR_RATE_SUSPICIOUS if suspicious else COLOUR_RATE
+        # Whoever slowly comes to cover the person must not become what they are known by.
+        covered = any(self._may_be(rival, pose.region) for rival in self._rivals)
+        unsure = covered or colour_distance(colours, before) > SUSPICIOUS_COLOURS
+        rate = COLOUR_RATE_UNSURE if unsure else COLOUR_RATE
         self._track = _Track(pose, (1 - rate) * before + rate * colours)
         return pose
 
@@ -91,43 +107,75 @@ class PersonTracker:
         return people[number] if number < len(people) else None
 
     def _follow(self, image: np.ndarray) -> Pose | None:
-        track = self._track
-        rivals: list[Pose] = []
+        track, last = self._track, self._track.pose.region
+        self._rivals = [r for r in self._rivals if self._count - r.frame <= FORGET_RIVALS_AFTER]
+        candidates: list[Pose] = []
         if track.lost == 0:
-            pose = self._net.landmarks(image, track.pose.region)
+            pose = self._net.landmarks(image, last)
             if self._cost(pose) < np.inf:
-                suspicious = colour_distance(torso_colours(pose), track.colours) > SUSPICIOUS_COLOURS
-                if not suspicious and self._count % CHECK_EVERY:
+                if self._count % (LOOK_AROUND_EVERY_ALERT if self._rivals else LOOK_AROUND_EVERY) == 0:
+                    pose = self._look_around(image, pose)
+                if colour_distance(torso_colours(pose), track.colours) <= SUSPICIOUS_COLOURS:
                     return pose
-                rivals.append(pose)
-        last = track.pose.region
-        squares = [(last.x, last.y, 1.5 * last.size)]
-        if not rivals:
-            squares.append((last.x, last.y, 2.5 * last.size))
-            if track.lost % SEARCH_WIDE_EVERY == SEARCH_WIDE_EVERY - 1:
-                squares += _tiles(image.shape, 1.0)
-        rivals = self._find_people(image, squares, rivals)
-        costs = [self._cost(pose) for pose in rivals]
-        best = int(np.argmin(costs)) if costs else -1
-        return rivals[best] if costs and costs[best] < np.inf else None
+                candidates.append(pose)
+        squares = [(last.x, last.y, 1.5 * last.size), (last.x, last.y, 2.5 * last.size)]
+        if track.lost % SEARCH_WIDE_EVERY == SEARCH_WIDE_EVERY - 1:
+            squares += _tiles(image.shape, 1.0)
+        candidates = self._find_people(image, squares, candidates)
+        costs = [self._cost(pose) for pose in candidates]
+        return candidates[int(np.argmin(costs))] if costs and min(costs) < np.inf else None
+
+    def _look_around(self, image: np.ndarray, own: Pose) -> Pose:
+        """Remembers how everybody near looks, to know them when they cover the followed person.
+
+        Returns `own`, or somebody near who looks more like the followed person: then `own` is who has covered
+        them.
+        """
+        x, y, size, _ = own.region
+        # The detector mostly sees one of two people in a square: so one square on each side, too.
+        squares = [(x, y, 2 * size), (x - 0.8 * size, y, 1.4 * size), (x + 0.8 * size, y, 1.4 * size)]
+        colours = [(pose, torso_colours(pose)) for pose in self._find_people(image, squares, [own])]
+        distances = [colour_distance(seen, self._track.colours) for _, seen in colours]
+        best = int(np.argmin(distances))
+        if (
+            distances[best] + SWITCH_MARGIN > distances[0]
+            or _change(own.region, colours[best][0].region)[0] > 1
+        ):
+            best = 0
+        for number, (pose, seen) in enumerate(colours):
+            if number != best and distances[number] > MIN_COLOURS_OF_RIVAL:  # else too alike to tell apart
+                known = [rival for rival in self._rivals if self._may_be(rival, pose.region)]
+                looks = [look for rival in known for look in rival.looks][-MAX_LOOKS_OF_RIVAL:]
+                self._rivals = [rival for rival in self._rivals if not any(rival is other for other in known)]
+                self._rivals.append(_Rival(pose.region, self._count, [*looks, seen]))
+        return colours[best][0]
 
     def _cost(self, pose: Pose) -> float:
         """How unlike the followed person `pose` is; infinite where it cannot be them."""
         lost = self._track.lost
         moved, grown = _change(self._track.pose.region, pose.region)
         reach = MAX_STEP + STEP_PER_LOST_FRAME * lost * self._frame_time
-        colours = colour_distance(torso_colours(pose), self._track.colours)
+        seen = torso_colours(pose)
+        colours = colour_distance(seen, self._track.colours)
+        looks = [look for rival in self._rivals if self._may_be(rival, pose.region) for look in rival.looks]
+        if any(colour_distance(seen, look) + RIVAL_MARGIN < colours for look in looks):
+            return np.inf
         worst = MAX_COLOURS if not lost else MAX_COLOURS_LOST if moved < 1 else MAX_COLOURS_FAR
         if pose.score < MIN_PRESENCE or moved > reach or grown > MAX_SIZE_RATIO or colours > worst:
             return np.inf
         return float(moved / reach + np.log(grown) + 2 * colours)
 
+    def _may_be(self, rival: _Rival, region: Region) -> bool:
+        """Whether the rival can have come to `region` since they were last seen."""
+        elapsed = (self._count - rival.frame) * self._frame_time
+        return _change(rival.region, region)[0] < MAX_STEP + STEP_PER_LOST_FRAME * elapsed
+
     def _find_people(
         self, image: np.ndarray, squares: Iterable[tuple[float, float, float]], known: Iterable[Pose] = ()
     ) -> list[Pose]:
         """Everybody that the detector sees in the squares, once each, after those `known` already."""
-        regions: list[Region] = []
         people = list(known)
+        regions = [pose.region for pose in people]
         for square in squares:
             for region in self._net.detect(image, square):
                 if any(overlap(region, other) > 0.8 for other in regions):
@@ -141,8 +189,8 @@ class PersonTracker:
     def _settle(self, image: np.ndarray, region: Region) -> Pose | None:
         """The pose of who is in `region`, or None if nobody is.
 
-        A rough region is improved by looking again where each look says. Scenery that passes for a person drifts on,
-        or the detector, shown just that place, sees somebody else in it.
+        A rough region is improved by looking again where each look says. Scenery that passes for a person
+        drifts on, or the detector, shown just that place, sees somebody else in it.
         """
         for _ in range(MAX_LOOKS):
             pose = self._net.landmarks(image, region)
@@ -163,7 +211,7 @@ class PersonTracker:
 
 
 def torso_colours(pose: Pose) -> np.ndarray:
-    """(32, 32) histogram of the torso's colours (Lab's a and b, without the lightness), summing to 1."""
+    """(64, 64) histogram of the torso's colours (Lab's a and b, without the lightness), summing to 1."""
     corners = pose.landmarks_2d[[SHOULDERS[0], SHOULDERS[1], HIPS[1], HIPS[0]], :2] - pose.to_frame[:, 2]
     corners = np.linalg.solve(pose.to_frame[:, :2], corners.T).T * len(pose.crop)
     left, top = np.clip(np.floor(corners.min(0)), 0, len(pose.crop) - 2).astype(int)
@@ -171,7 +219,7 @@ def torso_colours(pose: Pose) -> np.ndarray:
     inside = np.zeros((bottom - top, right - left), np.uint8)
     cv2.fillConvexPoly(inside, cv2.convexHull(np.round(corners - (left, top)).astype(np.int32)), 1)
     lab = cv2.cvtColor(pose.crop[top:bottom, left:right], cv2.COLOR_RGB2LAB)
-    counts = cv2.calcHist([lab], [1, 2], inside, [32, 32], [64, 192, 64, 192])
+    counts = cv2.calcHist([lab], [1, 2], inside, [64, 64], [0, 256, 0, 256])
     counts = cv2.GaussianBlur(counts, (5, 5), 0)
     return counts / max(float(counts.sum()), 1e-9)
 
@@ -200,7 +248,8 @@ def _is_same(a: Pose, b: Pose) -> bool:
 def _tiles(shape: tuple[int, ...], scale: float) -> list[tuple[float, float, float]]:
     """Squares [x, y, side] that cover an image half overlapping, their side `scale` times its shorter one.
 
-    The detector misses people much smaller than its square, as everybody in a wide image looked at as a whole.
+    The detector misses people much smaller than its square, as everybody in a wide image looked at as a
+    whole.
     """
     height, width = shape[:2]
     side = scale * min(height, width)

@@ -18,7 +18,9 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """fps: frames/s; image_size: (H, W) px, upright; frame_count: as announced, None if unknown; name: for messages."""
+    """fps: frames/s; image_size: (H, W) px, upright; frame_count: as announced, None if unknown; name: for
+    messages.
+    """
 
     fps: float
     image_size: tuple[int, int]
@@ -31,11 +33,12 @@ def read_video(
 ) -> tuple[Iterator[np.ndarray], VideoInfo]:
     """An iterator over the frames, (H, W, 3) uint8 RGB each, and what is known of them beforehand.
 
-    `source` is a file that OpenCV reads (turned upright as its metadata says), a folder of images (in the natural
-    order of their names) or one image, or the number of a webcam. At most `max_frames` are read. `fps` overrides the
-    frame rate; it is 30 where the source has none. One frame is in memory at a time.
+    `source` is a file that OpenCV reads (turned upright as its metadata says), a folder of images (in the
+    natural order of their names) or one image, or the number of a webcam. At most `max_frames` are read.
+    `fps` overrides the frame rate; it is 30 where the source has none. One frame is in memory at a time.
 
-    Raises `UserError` if there is nothing to read; a file that breaks off later gives the frames it has, and a warning.
+    Raises `UserError` if there is nothing to read; a file that breaks off later gives the frames it has, and
+    a warning.
     """
     if max_frames is not None and max_frames < 1:
         raise UserError(f"max_frames is {max_frames}: give at least 1, or leave it out to read every frame")

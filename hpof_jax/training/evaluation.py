@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hpof_jax.body.model import BodyModel, keypoints, skin
+from hpof_jax.body.model import BodyModel, posed_joints, skin
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, SMPL_LIMBS, SMPL_PARENTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.training import metrics, steps
@@ -34,6 +34,8 @@ def evaluate(
     for batch, names, classes in windows:
         totals = {key: np.asarray(value, np.float64) for key, value in step(params, batch).items()}
         for index, (name, motion_class) in enumerate(zip(names, classes, strict=True)):
+            if not name:  # the last batch is filled up with nothing
+                continue
             for group in ("overall", motion_class):
                 clips[group].add(name)
                 for key, value in totals.items():
@@ -49,9 +51,8 @@ def _make_step(model, body, vertices):
         """Totals of every metric for each clip: name -> (B, 2)."""
         prediction = predict(params, batch)
         rotations = axis_angle_to_matrix(batch["pose"])
-        pred_points, pred = keypoints(body, body.landmarks, prediction.betas[:, None], prediction.rotations)
-        true_points, true = keypoints(body, body.landmarks, batch["betas"][:, None], rotations)
-        del pred_points, true_points
+        pred = posed_joints(body, prediction.betas[:, None], prediction.rotations)
+        true = posed_joints(body, batch["betas"][:, None], rotations)
         detector, limbs = batch["landmarks_3d"][..., BLAZEPOSE_LIMBS, :], true[..., SMPL_LIMBS, :]
 
         def per_clip(pred, true, detector, limbs, mask, seen, betas, true_betas, pred_rotations, true_rotations):

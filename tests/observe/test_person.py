@@ -18,7 +18,9 @@ BODY[[11, 12, 23, 24]] = (0.1, -0.25), (-0.1, -0.25), (0.08, 0), (-0.08, 0)
 
 
 class FakeBlazePose:
-    """Sees the people of a play: {name: (colours, [x of each frame, or None])}. A frame's number is its pixels' value."""
+    """Sees the people of a play: {name: (colours, [x of each frame, or None])}. A frame's number is its
+    pixels' value.
+    """
 
     def __init__(self, play):
         self.play = play
@@ -95,6 +97,22 @@ def test_track_follows_a_walk_past_somebody_else(watch):
     walk = list(range(150, 750, 10))
     play = {"walker": (RED, walk), "other": (GREEN, standing(453, 60))}
     assert watch(play, 60, person=0) == walk
+
+
+def test_who_is_covered_by_somebody_else_is_a_gap(watch, monkeypatch):
+    real = FakeBlazePose._people
+
+    def visible(people):  # nobody who is near to somebody named before them
+        return [p for i, p in enumerate(people) if all(abs(p[0].x - q[0].x) > 70 for q in people[:i])]
+
+    monkeypatch.setattr(FakeBlazePose, "_people", lambda self, image: visible(list(real(self, image))))
+    walk = list(range(150, 750, 10))
+    play = {"other": (GREEN, standing(455, 60)), "walker": (RED, walk)}
+    assert watch(play, 60, person=0) == [None if abs(x - 455) <= 70 else x for x in walk]
+    front = {"walker": (RED, walk), "other": (GREEN, standing(455, 60))}
+    assert watch(front, 60, person=0) == walk
+    followed = watch(front, 60, person=1)
+    assert set(followed) == {455, None} and followed[0] == followed[-1] == 455
 
 
 def test_who_leaves_is_a_gap_and_nobody_else(watch):

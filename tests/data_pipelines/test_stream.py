@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+
+from data_pipelines import motion, stream
+from data_pipelines.motion import MotionClip
+from data_pipelines.simulate import DetectorNoise
+from hpof_jax.errors import UserError
+
+BATCH, FRAMES = 8, 24
+SYNTHETIC = {"synthetic": 1.0}
+
+
+def clip(name, motion_class, frames, betas=None, seed=0):
+    pose = np.random.default_rng(seed).normal(0, 0.1, (frames, 24, 3)).astype(np.float32)
+    transl = np.tile(np.float32([0, 1, 0]), (frames, 1))
+    return MotionClip(name, motion_class, pose, transl, betas)
+
+
+@pytest.fixture
+def recordings(monkeypatch):
+    """The source "bvh:recordings": three clips of 60, 24 and 5 frames, the last with betas."""
+    clips = [
+        clip("a.bvh", "walk", 60),
+        clip("b.bvh", "punch", FRAMES),
+        clip("c.bvh", "punch", 5, np.full(10, 0.5, np.float32)),
+    ]
+    monkeypatch.setattr(motion, "load_source", lambda spec, split: clips if spec == "bvh:recordings" else [])
+    stream._open_one.cache_clear()
+    yield clips
+    stream._open_one.cache_clear()
+
+
+def equal(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+
+
+def test_a_batch_has_the_documented_arrays():
+    batch = next(stream.make_stream(SYNTHETIC, BATCH, FRAMES, seed=0).as_numpy_iterator())
+    shapes = dict(
+        landmarks_2d=(BATCH, FRAMES, 33, 3),
+        landmarks_3d=(BATCH, FRAMES, 33, 3),
+        seen=(BATCH, FRAMES),
+        mask=(BATCH, FRAMES),
+        image_size=(BATCH, 2),
+        focal_length=(BATCH,),
+        true_focal_length=(BATCH,),
+        betas=(BATCH, 10),
+        pose=(BATCH, FRAMES, 24, 3),
+        transl=(BATCH, FRAMES, 3),
+        has_smpl=(BATCH,),
+        has_3d=(BATCH,),
+        motion_class=(BATCH,),
+    )
+    assert {key: value.shape for key, value in batch.items()} == shapes
+    kinds = {"seen": bool, "mask": bool, "has_smpl": bool, "has_3d": bool, "motion_class": np.int32}
+    for key, value in batch.items():
+        assert value.dtype == kinds.get(key, np.float32), key
+        assert np.isfinite(value).all(), key
+    np.testing.assert_allclose(batch["focal_length"], np.linalg.norm(batch["image_size"], axis=1), rtol=1e-6)
+
+
+def test_a_resumed_stream_goes_on_where_it_stopped():
+    whole = stream.make_stream(SYNTHETIC, BATCH, FRAMES, seed=0).as_numpy_iterator()
+    batches = [next(whole) for _ in range(4)]
+    resumed = stream.make_stream(SYNTHETIC, BATCH, FRAMES, seed=0, start_step=2).as_numpy_iterator()
+    for batch in batches[2:]:
+        equal(batch, next(resumed))
+    assert not np.array_equal(batches[0]["pose"], batches[1]["pose"])
+
+
+def test_processes_and_seeds_see_different_clips():
+    poses = []
+    for seed, process in ((0, 0), (0, 1), (1, 0)):
+        made = stream.make_stream(SYNTHETIC, BATCH, FRAMES, seed, process_index=process, process_count=2)
+        poses.append(next(made.as_numpy_iterator())["pose"])
+    flat = np.concatenate(poses)[:, 0, 1:].reshape(3 * BATCH, -1)
+    assert len(np.unique(flat, axis=0)) == 3 * BATCH
+
+
+def test_sources_are_mixed_and_known_betas_are_kept(recordings):
+    sources = {"synthetic": 1.0, "bvh:recordings": 3.0}
+    names = stream.stream_classes(sources)
+    assert {"walk", "punch"} < set(names)
+    make = stream.batch_maker(sources, 64, FRAMES, seed=0)
+    batch = make(0)
+    classes = np.array(names)[batch["motion_class"]]
+    recorded = np.isin(classes, ["walk", "punch"])
+    assert 35 <= recorded.sum() <= 60
+    known = np.all(batch["betas"] == 0.5, axis=1)
+    assert 0 < known.sum() < recorded.sum()
+    assert set(classes[known]) == {"punch"}
+    assert np.abs(batch["betas"]).max() <= 2
+    assert batch["mask"].all()
+
+
+def test_without_augmentation_the_recorded_poses_come_out(recordings):
+    make = stream.batch_maker({"bvh:recordings": 1.0}, BATCH, FRAMES, seed=0, augment=False)
+    recorded = np.concatenate([c.pose for c in recordings])[:, 1:].reshape(-1, 69)
+    known = {row.tobytes() for row in recorded}
+    assert all(row.tobytes() in known for row in make(0)["pose"][:, :, 1:].reshape(-1, 69))
+
+
+def test_validation_covers_each_clip_once_and_masks_the_rest(recordings):
+    found = {}
+    noise = DetectorNoise.none()
+    for batch, names, classes in stream.validation_windows(
+        {"bvh:recordings": 1.0}, FRAMES, seed=0, batch_size=4, noise=noise
+    ):
+        assert batch["pose"].shape == (4, FRAMES, 24, 3)
+        for row, name in enumerate(names):
+            if name:
+                found.setdefault(name, []).append({key: value[row] for key, value in batch.items()})
+                assert (
+                    classes[row] == stream.stream_classes({"bvh:recordings": 1.0})[batch["motion_class"][row]]
+                )
+            else:
+                assert not batch["mask"][row].any()
+    assert {name: len(windows) for name, windows in found.items()} == {"a.bvh": 3, "b.bvh": 1, "c.bvh": 1}
+    for recorded in recordings:
+        windows = found[recorded.name]
+        mask = np.concatenate([window["mask"] for window in windows])
+        pose = np.concatenate([window["pose"] for window in windows])
+        np.testing.assert_array_equal(mask, np.arange(len(mask)) < len(recorded.pose))
+        np.testing.assert_array_equal(pose[mask][:, 1:], recorded.pose[:, 1:])
+        for key in ("betas", "true_focal_length", "image_size"):
+            assert all(np.array_equal(window[key], windows[0][key]) for window in windows)
+
+
+def test_validation_repeats_itself_and_can_be_cut_short(recordings):
+    def windows():
+        return list(
+            stream.validation_windows({"bvh:recordings": 1.0}, FRAMES, seed=0, batch_size=4, max_frames=30)
+        )
+
+    first, again = windows(), windows()
+    for (a, _, _), (b, _, _) in zip(first, again, strict=True):
+        equal(a, b)
+    frames = sum(batch["mask"].sum() for batch, _, _ in first)
+    assert frames == 30 + FRAMES + 5
+
+
+def test_synthetic_validation_shows_motions_that_training_does_not():
+    windows = stream.validation_windows(SYNTHETIC, FRAMES, seed=0, batch_size=4, synthetic_clips=2)
+    batches = list(windows)
+    assert [names for _, names, _ in batches] == [["gait_000"] * 2 + ["poses_001"] * 2]
+    assert batches[0][0]["mask"].all()
+    training = stream.batch_maker(SYNTHETIC, BATCH, FRAMES, seed=0, augment=False)(0)["pose"][:, 0, 1:]
+    assert not np.isin(batches[0][0]["pose"][:, 0, 1:], training[training != 0]).any()
+
+
+def test_long_clips_and_large_classes_do_not_drown_the_others():
+    lengths = np.array([100] * 90 + [100] * 10)
+    odds = stream.clip_odds(lengths, np.array(["walk"] * 90 + ["kick"] * 10))
+    np.testing.assert_allclose(odds.sum(), 1)
+    np.testing.assert_allclose(odds[90:].sum(), 0.25)
+    odds = stream.clip_odds(np.array([100, 400]), np.array(["walk", "walk"]))
+    np.testing.assert_allclose(odds, [1 / 3, 2 / 3])
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        ({}, "at least one source"),
+        ({"synthetic": 0.0}, "above zero"),
+        ({"bvh:empty": 1.0}, "no clip in its train split"),
+        ({"tfds:/nowhere/at_all": 1.0}, "no tfds data set"),
+    ],
+)
+def test_sources_that_give_nothing_are_told_in_a_sentence(recordings, sources, words):
+    with pytest.raises(UserError, match=words):
+        stream.make_stream(sources, BATCH, FRAMES, seed=0)
+
+
+def test_a_process_index_beyond_the_count_is_refused():
+    with pytest.raises(UserError, match="process_index 2"):
+        stream.make_stream(SYNTHETIC, BATCH, FRAMES, seed=0, process_index=2, process_count=2)

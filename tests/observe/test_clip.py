@@ -1,0 +1,184 @@
+import logging
+
+import numpy as np
+import pytest
+
+from hpof_jax.errors import UserError
+from hpof_jax.observe import clip
+from hpof_jax.observe.blazepose import Pose, Region
+from hpof_jax.observe.clip import Observations, mask_in_frame, mask_in_square, observe, resample, resampling
+from hpof_jax.observe.video import VideoInfo
+
+HEIGHT, WIDTH = 60, 80
+REGION = Region(40, 30, 40, 0.0)
+
+
+def pose_of(number):
+    mask = np.full((256, 256), -20.0, np.float32)
+    mask[64:192, 64:192] = 20  # the middle of the region
+    return Pose(
+        landmarks_2d=np.full((33, 3), number, np.float32),
+        landmarks_3d=np.full((33, 3), -number, np.float32),
+        score=1.0,
+        region=REGION,
+        crop=np.zeros((256, 256, 3), np.uint8),
+        to_frame=REGION.to_frame(),
+        mask_logits=mask,
+    )
+
+
+@pytest.fixture
+def film(monkeypatch):
+    """Lets `observe` watch a film in which the person is seen in the frames where `seen` is true."""
+
+    def film(seen, fps=30.0, most_people=1):
+        class Tracker:
+            def __init__(self, landmark_model, person, fps):
+                self.count, self.most_people = -1, most_people
+
+            def __call__(self, frame):
+                self.count += 1
+                return pose_of(self.count + 1) if seen[self.count] else None
+
+        def read(video, max_frames, fps_override):
+            frames = [np.zeros((HEIGHT, WIDTH, 3), np.uint8) for _ in seen]
+            return iter(frames), VideoInfo(fps, (HEIGHT, WIDTH), len(seen), str(video))
+
+        monkeypatch.setattr(clip, "PersonTracker", Tracker)
+        monkeypatch.setattr(clip, "read_video", read)
+
+    return film
+
+
+def test_a_film_becomes_observations(film, caplog):
+    film([False, True, True, False, False, True])
+    with caplog.at_level(logging.INFO, logger="absl"):
+        seen = observe("dance.mp4", progress=False, keep_masks=True)
+    assert len(seen) == 6 and seen.landmarks_2d.shape == seen.landmarks_3d.shape == (6, 33, 3)
+    assert seen.seen.dtype == bool and seen.landmarks_2d.dtype == seen.landmarks_3d.dtype == np.float32
+    np.testing.assert_array_equal(seen.landmarks_2d[:, 0, 0], [0, 2, 3, 0, 0, 6])
+    np.testing.assert_array_equal(seen.landmarks_3d[:, 0, 0], [0, -2, -3, 0, 0, -6])
+    assert seen.focal_length == pytest.approx(100) and seen.fps == 30
+    np.testing.assert_array_equal(seen.image_size, (HEIGHT, WIDTH))
+    assert seen.gaps == [(0, 1), (3, 5)]
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
+        "the person is not seen in frames 0 to 0",
+        "the person is not seen in frames 3 to 4",
+    ]
+
+
+def test_masks_lie_on_the_image(film):
+    film([True, False])
+    seen = observe("dance.mp4", progress=False, keep_masks=True)
+    assert seen.masks.shape == (2, clip.MASK_SIDE, clip.MASK_SIDE) and seen.masks.dtype == np.uint8
+    whole = mask_in_frame(seen.masks[0], seen.mask_to_frame[0], seen.image_size)
+    truth = np.zeros((HEIGHT, WIDTH))
+    truth[20:40, 30:50] = 1  # the middle half of the region, 20 px around (40, 30)
+    np.testing.assert_allclose(whole, truth, atol=0.6)  # its edge is soft
+    np.testing.assert_allclose(whole.sum(), truth.sum(), rtol=0.01)
+    square = mask_in_square(seen.masks[0], seen.mask_to_frame[0], np.array([45.0, 30.0, 20.0]), 10)
+    np.testing.assert_allclose(square.sum(0), [10] * 7 + [5] + [0] * 2, atol=3)  # x from 35 to 55, 2 px each
+    assert not mask_in_frame(seen.masks[1], seen.mask_to_frame[1], seen.image_size).any()
+
+
+def test_nobody_in_any_frame(film):
+    film([False] * 4, most_people=0)
+    with pytest.raises(UserError, match=r"^no person was found in dance.mp4 \(4 frames\): "):
+        observe("dance.mp4", progress=False)
+    film([False] * 4, most_people=2)
+    with pytest.raises(UserError, match="person 3 was not found.* at most 2 "):
+        observe("dance.mp4", person=3, progress=False)
+
+
+@pytest.mark.parametrize("focal_length", [0, -1, float("nan"), float("inf")])
+def test_wrong_focal_length(focal_length):
+    with pytest.raises(UserError, match="focal length"):
+        observe("dance.mp4", focal_length=focal_length)
+
+
+def observations(values, seen=None, fps=30.0, masks=False):
+    values = np.asarray(values, np.float32)
+    seen = np.ones(len(values), bool) if seen is None else np.asarray(seen)
+    rows = np.broadcast_to((values * seen)[:, None, None], (len(values), 33, 3)).copy()
+    return Observations(
+        landmarks_2d=rows,
+        landmarks_3d=-rows,
+        seen=seen,
+        image_size=np.array([HEIGHT, WIDTH], np.float32),
+        focal_length=np.float32(100),
+        fps=np.float32(fps),
+        masks=np.broadcast_to(rows[:, :1, :1], (len(values), 128, 128)).astype(np.uint8) if masks else None,
+        mask_to_frame=np.ones((len(values), 2, 3), np.float32) if masks else None,
+    )
+
+
+@pytest.mark.parametrize("fps, new_fps", [(60, 30), (25, 30), (24, 30), (30, 50), (29.97, 50), (240, 30)])
+def test_motion_linear_in_time_stays_so(fps, new_fps):
+    before = observations(7.0 + np.arange(41) / fps, fps=fps)
+    after = resample(before, new_fps)
+    time = np.minimum(np.arange(len(after)) / new_fps, 40 / fps)
+    assert time[-1] == 40 / fps and (len(after) - 2) / new_fps < 40 / fps  # no sample too few, none too many
+    np.testing.assert_allclose(after.landmarks_2d[:, 0, 0], 7 + time, atol=1e-5)
+    np.testing.assert_allclose(after.landmarks_3d, -after.landmarks_2d)
+    assert after.seen.all() and after.fps == np.float32(new_fps) and after.landmarks_2d.dtype == np.float32
+
+
+def test_same_rate_is_left_alone():
+    for fps in (30.0, 29.97, 30.2):
+        before = observations(np.arange(5), fps=fps)
+        assert resample(before, 30) is before
+
+
+def test_unseen_frames_are_not_mixed_in():
+    before = observations([1, 2, 3, 4, 5], seen=[True, True, False, True, True], fps=15, masks=True)
+    after = resample(before, 30)
+    assert after.seen.tolist() == [True, True, True, False, False, False, True, True, True]
+    np.testing.assert_allclose(after.landmarks_2d[:, 5, 1], [1, 1.5, 2, 0, 0, 0, 4, 4.5, 5])
+    assert after.masks[:, 0, 0].tolist() == [1, 1, 2, 0, 0, 0, 4, 4, 5]
+    assert not after.mask_to_frame[3:6].any() and after.mask_to_frame[6:].all()
+    halved = resample(observations([1, 2, 3], seen=[True, False, True], fps=60), 30)
+    assert halved.seen.tolist() == [True, True]  # it falls on seen frames only
+
+
+def test_resampling_there_and_back():
+    video_frames, fps = 37, 50.0
+    lower, upper, weight = resampling(video_frames, fps, 30)
+    there = (1 - weight) * lower + weight * upper
+    lower, upper, weight = resampling(len(there), 30, fps, num_new=video_frames)
+    back = (1 - weight) * there[lower] + weight * there[upper]
+    np.testing.assert_allclose(back[:-2], np.arange(video_frames)[:-2], atol=1e-9)
+    np.testing.assert_allclose(
+        back[-2:], [35, 36], atol=1
+    )  # within the last sample, which repeats the last frame
+    assert [len(part) for part in resampling(1, 60, 30)] == [1, 1, 1]
+
+
+def test_save_and_load(tmp_path):
+    for masks in (False, True):
+        before = observations([1, 2, 3], seen=[True, False, True], masks=masks)
+        before.save(tmp_path / "seen.npz")
+        after = Observations.load(tmp_path / "seen.npz")
+        for name, value in vars(before).items():
+            np.testing.assert_array_equal(getattr(after, name), value)
+        assert after.gaps == [(1, 2)]
+    assert [path.name for path in tmp_path.iterdir()] == ["seen.npz"]
+
+
+def test_loading_something_else_ends_in_one_sentence(tmp_path):
+    (tmp_path / "text.npz").write_text("no arrays")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    np.savez(tmp_path / "pickle.npz", seen=np.array([{}], dtype=object))
+    whole = vars(observations([1, 2])).items()
+    np.savez(
+        tmp_path / "shape.npz", **{k: v for k, v in whole if v is not None} | {"landmarks_2d": np.zeros(3)}
+    )
+    for name in ("text.npz", "other.npz", "array.npy", "pickle.npz", "shape.npz", "missing.npz"):
+        with pytest.raises(UserError, match=name) as error:
+            Observations.load(tmp_path / name)
+        assert "\n" not in str(error.value)
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    with pytest.raises(UserError, match="could not be written"):
+        observations([1]).save(tmp_path / "missing" / "seen.npz")
