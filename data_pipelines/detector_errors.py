@@ -3,7 +3,7 @@
 python -m data_pipelines.detector_errors      # of the default noise on synthetic motion
 """
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from hpof_jax.body.model import BodyModel, keypoints
@@ -55,6 +55,14 @@ def detector_errors(batch: dict[str, np.ndarray], body: BodyModel) -> dict[str, 
 
 
 _STATURE = 1.7  # metres
+
+
+@jax.jit
+def _truth(body, pose, betas, transl, focal_length, image_size):
+    """True landmarks (B, T, 33, 3), the pelvis's depth (B, T), and the landmarks' pixels (B, T, 33, 2)."""
+    points, joints = keypoints(body, body.landmarks, betas[:, None], axis_angle_to_matrix(pose), transl)
+    pixels = project(points, focal_length[:, None, None], image_size[:, None, None])
+    return points, joints[:, :, 0, 2], pixels
 
 
 def _mean(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

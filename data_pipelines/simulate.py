@@ -51,10 +51,11 @@ class CameraRange:
     handheld_share: float = 0.5
     handheld: float = 0.7  # slow sway of a hand-held camera
     focal_sigma: float = 0.25  # sigma of log(true focal length / assumed one)
-    image_sizes: tuple[tuple[int, int], ...] = dataclasses.field(default=_IMAGE_SIZES, metadata={"static": True})
+    image_sizes: tuple[tuple[int, int], ...] = dataclasses.field(
+        default=_IMAGE_SIZES, metadata={"static": True}
+    )
 
 
-@jax.jit
 def simulate(
     key: jax.Array,
     body: BodyModel,
@@ -78,6 +79,11 @@ def simulate(
       assumed, true_focal_length (B,), betas (B, 10), pose (B, T, 24, 3) and transl (B, T, 3) in the camera frame
       with SMPL's meaning of transl (the pelvis ends at its rest place plus transl).
     """
+    return _simulate(key, body, pose, transl, betas, noise, camera)
+
+
+@jax.jit
+def _simulate(key, body, pose, transl, betas, noise, camera):
     where, how = jax.random.split(key)
     truth, points = film(where, body, pose, transl, betas, camera)
     observations = detect(how, points, truth["true_focal_length"], truth["image_size"], noise)

@@ -236,7 +236,9 @@ class _Synthetic:
         parts = [self._kinds[kind](rng, frames, count) for kind, count in counts.items() if count]
         parts.append((np.zeros((0, frames, 24, 3), np.float32), np.zeros((0, frames, 3), np.float32)))
         pose, transl = (np.concatenate(arrays) for arrays in zip(*parts))
-        return _Windows(pose, transl, np.full((count, 10), np.nan), np.repeat(list(counts), list(counts.values())))
+        return _Windows(
+            pose, transl, np.full((count, 10), np.nan), np.repeat(list(counts), list(counts.values()))
+        )
 
     def clips(self, seed, frames, count) -> Iterator[MotionClip]:
         for number in range(count):

@@ -1,5 +1,4 @@
-"""One person, chosen among those in the picture and followed through the frames without jumping to somebody
-else.
+"""One person, chosen among those in the picture and followed without jumping to somebody else.
 
 While the person is in sight, each frame's landmarks say where the next frame is looked at (BlazePose's own
 way, one network run a frame). The detector is run to choose the person, to find them again, and whenever the
@@ -22,14 +21,13 @@ STEP_PER_LOST_FRAME = 0.04  # and what each lost frame adds: about 2.7 m/s
 MAX_SIZE_RATIO = 1.7
 # The colours' distance: of two people 0.4 to 0.7, of one person 0.1 to 0.5 as light, turn and background change.
 SUSPICIOUS_COLOURS, UNKNOWN_COLOURS = 0.45, 0.4
-MAX_COLOURS, MAX_COLOURS_LOST, MAX_COLOURS_FAR = (
-    0.7,
-    0.6,
-    0.4,
-)  # in sight; after a gap; and that more than a size away
-LOOK_AROUND_EVERY, LOOK_AROUND_EVERY_ALERT, SEARCH_WIDE_EVERY, FORGET_RIVALS_AFTER = 10, 5, 5, 60
+MAX_COLOURS = 0.7  # in sight
+MAX_COLOURS_LOST, MAX_COLOURS_FAR = 0.6, 0.4  # after a gap; and that more than a size away
+LOOK_AROUND_EVERY, LOOK_AROUND_EVERY_ALERT, SEARCH_WIDE_EVERY, FORGET_RIVALS_AFTER = 10, 5, 5, 30
 MIN_COLOURS_OF_RIVAL, MAX_LOOKS_OF_RIVAL = 0.25, 10
-RIVAL_MARGIN, SWITCH_MARGIN = 0.05, 0.1  # by how much more the colours must look like a rival's to be theirs
+RIVAL_MARGIN = 0.05  # by how much more the colours must look like a rival's to be theirs
+# How well somebody near must look, and how much better than the one followed, to be taken instead.
+MAX_COLOURS_TO_SWITCH, SWITCH_MARGIN = 0.25, 0.1
 SAME_PERSON_DISTANCE = 0.1
 MAX_LOOKS, MIN_NEW_PRESENCE, MIN_CONFIRMING_OVERLAP = 5, 0.8, 0.45
 COLOUR_RATE, COLOUR_RATE_UNSURE = 0.1, 0.02
@@ -85,13 +83,19 @@ class PersonTracker:
         if pose is None:
             self._track.lost += 1
             return None
-        colours, before = torso_colours(pose), self._track.colours
+        self._track = _Track(pose, self._learn(pose))
+        return pose
+
+    def _learn(self, pose: Pose) -> np.ndarray:
+        """The person's colours after another look: a running mean."""
+        seen, before = torso_colours(pose), self._track.colours
+        if not (seen.any() and before.any()):
+            return before if before.any() else seen
         # Whoever slowly comes to cover the person must not become what they are known by.
         covered = any(self._may_be(rival, pose.region) for rival in self._rivals)
-        unsure = covered or colour_distance(colours, before) > SUSPICIOUS_COLOURS
+        unsure = covered or colour_distance(seen, before) > SUSPICIOUS_COLOURS
         rate = COLOUR_RATE_UNSURE if unsure else COLOUR_RATE
-        self._track = _Track(pose, (1 - rate) * before + rate * colours)
-        return pose
+        return (1 - rate) * before + rate * seen
 
     def _choose(self, image: np.ndarray) -> Pose | None:
         people = self._find_people(image, _tiles(image.shape, 1.0))
@@ -108,9 +112,9 @@ class PersonTracker:
 
     def _follow(self, image: np.ndarray) -> Pose | None:
         track, last = self._track, self._track.pose.region
-        self._rivals = [r for r in self._rivals if self._count - r.frame <= FORGET_RIVALS_AFTER]
         candidates: list[Pose] = []
         if track.lost == 0:
+            self._rivals = [r for r in self._rivals if self._count - r.frame <= FORGET_RIVALS_AFTER]
             pose = self._net.landmarks(image, last)
             if self._cost(pose) < np.inf:
                 if self._count % (LOOK_AROUND_EVERY_ALERT if self._rivals else LOOK_AROUND_EVERY) == 0:
@@ -137,10 +141,8 @@ class PersonTracker:
         colours = [(pose, torso_colours(pose)) for pose in self._find_people(image, squares, [own])]
         distances = [colour_distance(seen, self._track.colours) for _, seen in colours]
         best = int(np.argmin(distances))
-        if (
-            distances[best] + SWITCH_MARGIN > distances[0]
-            or _change(own.region, colours[best][0].region)[0] > 1
-        ):
+        clearly = distances[best] < min(MAX_COLOURS_TO_SWITCH, distances[0] - SWITCH_MARGIN)
+        if not clearly or _change(own.region, colours[best][0].region)[0] > 1:
             best = 0
         for number, (pose, seen) in enumerate(colours):
             if number != best and distances[number] > MIN_COLOURS_OF_RIVAL:  # else too alike to tell apart
@@ -168,7 +170,8 @@ class PersonTracker:
     def _may_be(self, rival: _Rival, region: Region) -> bool:
         """Whether the rival can have come to `region` since they were last seen."""
         elapsed = (self._count - rival.frame) * self._frame_time
-        return _change(rival.region, region)[0] < MAX_STEP + STEP_PER_LOST_FRAME * elapsed
+        reach = min(MAX_STEP + STEP_PER_LOST_FRAME * elapsed, 1.0)
+        return _change(rival.region, region)[0] < reach
 
     def _find_people(
         self, image: np.ndarray, squares: Iterable[tuple[float, float, float]], known: Iterable[Pose] = ()

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data_pipelines.detector import detect
 from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import keypoints
+from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR
 from hpof_jax.geometry.camera import project
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
@@ -28,6 +30,7 @@ def motion(spread=0.3, clips=CLIPS):
     return tuple(np.asarray(a, np.float32) for a in (pose, walk + [3, 1, -2], betas))
 
 
+@jax.jit
 def truth_landmarks(batch, body):
     rotations = axis_angle_to_matrix(batch["pose"])
     return keypoints(body, body.landmarks, batch["betas"][:, None], rotations, batch["transl"])[0]
@@ -84,12 +87,9 @@ def test_a_panning_camera_keeps_the_person_where_she_is_in_the_picture(body):
 
 
 def test_the_mirrored_motion_is_seen_mirrored(body, perfect):
-    from data_pipelines.detector import detect
-    from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR
-
     points = truth_landmarks(perfect, body)
     flipped = points[:, :, BLAZEPOSE_MIRROR] * jnp.array([-1.0, 1.0, 1.0])
-    seen = detect(
+    seen = jax.jit(detect)(
         jax.random.key(0), flipped, perfect["true_focal_length"], perfect["image_size"], DetectorNoise.none()
     )
     width = np.asarray(perfect["image_size"])[:, 1, None, None]

@@ -1,0 +1,147 @@
+"""Measures a model on motions filmed by a simulated camera and watched by a simulated detector.
+
+    python -m hpof_jax.evaluate --checkpoint runs/hpof --data synthetic,bvh:FOLDER [--json FILE]
+
+Protocol: the validation split of each source (files whose name's CRC32 is 0 modulo 10; held-out seeds of the
+synthetic one), every clip whole, in windows of --clip-length frames at 30 a second, one camera and one detector a
+clip. Joints: SMPL's 24, about the pelvis. `limb_*` and `detector_*` compare the model with the detector's own 3D
+landmarks on the 12 limb joints, in the frames where the detector saw the person.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+
+import jax
+
+from hpof_jax import cli
+from hpof_jax.body import load_body
+from hpof_jax.errors import UserError
+from hpof_jax.training import checkpoint, evaluation, state
+
+COLUMNS = {
+    "mpjpe": "MPJPE",
+    "pa_mpjpe": "PA-MPJPE",
+    "pve": "PVE",
+    "pck_150": "PCK@150",
+    "pck_50": "PCK@50",
+    "acceleration_error": "accel",
+    "betas_spread": "betas sd",
+    "bone_spread": "bone sd",
+    "limb_pa_mpjpe": "limbs PA",
+    "detector_pa_mpjpe": "detector PA",
+    "detector_acceleration_error": "detector accel",
+    "coverage": "seen %",
+    "clips": "clips",
+    "frames": "frames",
+}
+
+
+def evaluate(
+    weights: str | os.PathLike | None = None,
+    data: tuple[str, ...] = ("synthetic",),
+    *,
+    clip_length: int = 243,
+    seed: int = 0,
+    split: str = "validation",
+    max_frames: int | None = None,
+    synthetic_clips: int = 64,
+    vertices: bool = True,
+) -> dict:
+    """Metrics of a model: {"protocol": ..., "overall": ..., "classes": ..., "sources": ...}; millimetres.
+
+    Args:
+      weights: a training run's folder or a weights file; None is the package's own.
+      data: motion sources, see `data_pipelines.stream.make_stream`.
+      clip_length: frames in a window. max_frames: of each clip, all by default.
+      synthetic_clips: how many clips the synthetic source gives.
+      vertices: also the per-vertex error.
+
+    Raises:
+      UserError: no such checkpoint or data, or weights that are not of the model they name.
+    """
+    from data_pipelines import stream  # TensorFlow is not needed to import this module
+
+    params, config = checkpoint.load_weights(weights)
+    body = load_body()
+    model = state.make_model(config)
+    checkpoint.check_params(
+        params, jax.eval_shape(lambda: state.init_params(model, body, 0)), str(weights or checkpoint.WEIGHTS)
+    )
+    tables = {}
+    for source in ("", *data) if len(data) > 1 else ("",):
+        windows = stream.validation_windows(
+            {source: 1.0} if source else {name: 1.0 for name in data},
+            clip_length,
+            seed,
+            split=split,
+            max_frames=max_frames,
+            synthetic_clips=synthetic_clips,
+        )
+        tables[source] = evaluation.evaluate(model, params, body, windows, vertices=vertices)
+    everything = tables.pop("")
+    return {
+        "protocol": {
+            "joints": "SMPL-24 about the pelvis",
+            "fps": 30,
+            "split": split,
+            "data": list(data),
+            "clip_length": clip_length,
+            "seed": seed,
+            "weights": str(weights or checkpoint.WEIGHTS),
+            "units": "mm, mm/frame^2, percent; betas in their own unit",
+        },
+        **everything,
+        "sources": {source: table["overall"] for source, table in tables.items()},
+    }
+
+
+def format_table(result: dict) -> str:
+    """The result as a table of plain text, a row for each motion class, each source and the whole."""
+    rows = {**result["classes"], **{f"[{name}]": row for name, row in result["sources"].items()}}
+    rows["overall"] = result["overall"]
+    columns = [key for key in COLUMNS if key in result["overall"]]
+    width = max(len(name) for name in rows) + 2
+    lines = [" " * width + "".join(f"{COLUMNS[key]:>{len(COLUMNS[key]) + 2}}" for key in columns)]
+    for name, row in rows.items():
+        numbers = (f"{row[key]:>{len(COLUMNS[key]) + 2}.{0 if key in ('clips', 'frames') else 1}f}" for key in columns)
+        lines.append(f"{name:<{width}}" + "".join(numbers))
+    protocol = ", ".join(f"{key}: {value}" for key, value in result["protocol"].items())
+    return "\n".join([*lines, "", protocol])
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m hpof_jax.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", help="a training run's folder or a weights .npz (default: the package's)")
+    parser.add_argument("--data", default="synthetic", help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH")
+    parser.add_argument("--json", type=pathlib.Path, help="also write the result there")
+    parser.add_argument("--clip-length", type=int, default=243)
+    parser.add_argument("--max-frames", type=int, help="of each clip")
+    parser.add_argument("--synthetic-clips", type=int, default=64)
+    parser.add_argument("--split", default="validation", choices=("train", "validation"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-vertices", action="store_true", help="leave the per-vertex error out: much faster")
+    args = parser.parse_args()
+    if args.json and not args.json.parent.is_dir():
+        raise UserError(f"There is no folder {args.json.parent} to write {args.json.name} into: make it first.")
+    result = evaluate(
+        args.checkpoint,
+        tuple(source for source in args.data.split(",") if source),
+        clip_length=args.clip_length,
+        seed=args.seed,
+        split=args.split,
+        max_frames=args.max_frames,
+        synthetic_clips=args.synthetic_clips,
+        vertices=not args.no_vertices,
+    )
+    print(format_table(result))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
