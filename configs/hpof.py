@@ -11,7 +11,9 @@ from ml_collections import ConfigDict
 VARIANTS = {
     "": {},
     "mlp": {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},  # per frame: no context but the shape's
-    "mean_pose": {"model": ConfigDict({"name": "mean_pose", "channels": 256})},  # one pose for all, placed by an MLP
+    "mean_pose": {
+        "model": ConfigDict({"name": "mean_pose", "channels": 256})
+    },  # one pose for all, placed by an MLP
 }
 
 
@@ -24,7 +26,14 @@ def get_config(variant: str = "") -> ConfigDict:
     config.num_steps = 20_000
 
     config.model = ConfigDict(
-        {"name": "hpof", "channels": 256, "kernel_size": 3, "dilations": (1, 3, 9, 27), "dropout": 0.1, "hidden": 64}
+        {
+            "name": "hpof",
+            "channels": 256,
+            "kernel_size": 3,
+            "dilations": (1, 3, 9, 27),
+            "dropout": 0.1,
+            "hidden": 64,
+        }
     )
     # Motion: the weight of each source in the mixture. An empty path leaves a source out.
     config.data = ConfigDict(
@@ -42,7 +51,13 @@ def get_config(variant: str = "") -> ConfigDict:
         {"keypoints_2d": 1.0, "keypoints_3d": 10.0, "body_pose": 0.5, "betas": 0.02, "smoothness": 10.0}
     )
     config.optimizer = ConfigDict(
-        {"learning_rate": 1e-3, "warmup_steps": 500, "weight_decay": 0.01, "clip_norm": 1.0, "ema_decay": 0.999}
+        {
+            "learning_rate": 1e-3,
+            "warmup_steps": 500,
+            "weight_decay": 0.01,
+            "clip_norm": 1.0,
+            "ema_decay": 0.999,
+        }
     )
     config.log_every = 50
     config.eval_every = 1_000
@@ -52,7 +67,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.keep_checkpoints = 3
 
     if variant not in VARIANTS:
-        raise ValueError(f"There is no variant '{variant}' of configs/hpof.py: choose one of {sorted(VARIANTS)}.")
+        raise ValueError(
+            f"There is no variant '{variant}' of configs/hpof.py: choose one of {sorted(VARIANTS)}."
+        )
     for key, change in VARIANTS[variant].items():
         if isinstance(change, ConfigDict):
             config[key] = change.copy_and_resolve_references()

@@ -1,6 +1,6 @@
 """A minute of training on any machine: what the tests train.
 
-    python -m hpof_jax.train --config configs/tiny.py
+python -m hpof_jax.train --config configs/tiny.py
 """
 
 from ml_collections import ConfigDict

@@ -2,7 +2,7 @@
 
     python -m data_pipelines.bvh FOLDER      # what was mapped to what, and how well the limbs agree
 
-This file reads; `retarget.py` maps. The `pybvh` package, which the export uses, refuses recordings whose inner joints
+This file reads; `retarget.py` maps. The `pybvh` package refuses recordings whose inner joints
 carry position channels (whole public data sets do), so reading is done here.
 """
 

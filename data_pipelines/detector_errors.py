@@ -23,13 +23,8 @@ def detector_errors(batch: dict[str, np.ndarray], body: BodyModel) -> dict[str, 
       together), `acceleration` (mm / frame^2 of landmarks_3d's error), `error_2d` (% of the body's height in the
       picture), `depth_slope` (of predicted on true depth), `visibility` (0..1).
     """
-    rotations = axis_angle_to_matrix(jnp.asarray(batch["pose"]))
-    truth, joints = keypoints(
-        body, body.landmarks, batch["betas"][:, None], rotations, jnp.asarray(batch["transl"])
-    )
-    size, focal = batch["image_size"][:, None, None], batch["true_focal_length"][:, None, None]
-    pixels = np.asarray(project(truth, focal, size))
-    truth, depth = np.asarray(truth), np.asarray(joints[:, :, 0, 2])
+    needed = ("pose", "betas", "transl", "true_focal_length", "image_size")
+    truth, depth, pixels = (np.asarray(array) for array in _truth(body, *(batch[key] for key in needed)))
     seen = batch["seen"] & batch["mask"]
     height = batch["true_focal_length"][:, None] / np.maximum(depth, 0.1) * _STATURE
     error_2d = np.linalg.norm(batch["landmarks_2d"][..., :2] - pixels, axis=-1)[:, :, BLAZEPOSE_LIMBS]

@@ -105,7 +105,10 @@ def format_table(result: dict) -> str:
     width = max(len(name) for name in rows) + 2
     lines = [" " * width + "".join(f"{COLUMNS[key]:>{len(COLUMNS[key]) + 2}}" for key in columns)]
     for name, row in rows.items():
-        numbers = (f"{row[key]:>{len(COLUMNS[key]) + 2}.{0 if key in ('clips', 'frames') else 1}f}" for key in columns)
+        numbers = (
+            f"{row[key]:>{len(COLUMNS[key]) + 2}.{0 if key in ('clips', 'frames') else 1}f}"
+            for key in columns
+        )
         lines.append(f"{name:<{width}}" + "".join(numbers))
     protocol = ", ".join(f"{key}: {value}" for key, value in result["protocol"].items())
     return "\n".join([*lines, "", protocol])
@@ -114,20 +117,30 @@ def format_table(result: dict) -> str:
 @cli.entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m hpof_jax.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m hpof_jax.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--checkpoint", help="a training run's folder or a weights .npz (default: the package's)")
-    parser.add_argument("--data", default="synthetic", help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH")
+    parser.add_argument(
+        "--checkpoint", help="a training run's folder or a weights .npz (default: the package's)"
+    )
+    parser.add_argument(
+        "--data", default="synthetic", help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH"
+    )
     parser.add_argument("--json", type=pathlib.Path, help="also write the result there")
     parser.add_argument("--clip-length", type=int, default=243)
     parser.add_argument("--max-frames", type=int, help="of each clip")
     parser.add_argument("--synthetic-clips", type=int, default=64)
     parser.add_argument("--split", default="validation", choices=("train", "validation"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-vertices", action="store_true", help="leave the per-vertex error out: much faster")
+    parser.add_argument(
+        "--no-vertices", action="store_true", help="leave the per-vertex error out: much faster"
+    )
     args = parser.parse_args()
     if args.json and not args.json.parent.is_dir():
-        raise UserError(f"There is no folder {args.json.parent} to write {args.json.name} into: make it first.")
+        raise UserError(
+            f"There is no folder {args.json.parent} to write {args.json.name} into: make it first."
+        )
     result = evaluate(
         args.checkpoint,
         tuple(source for source in args.data.split(",") if source),

@@ -25,8 +25,12 @@ from hpof_jax.errors import UserError
 from hpof_jax.training import checkpoint, evaluation, parallel, state, steps
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, such as configs/hpof.py.")
-_WORKDIR = flags.DEFINE_string("workdir", "runs/hpof", "Where checkpoints and logs go; a run found there is resumed.")
-_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of several: call jax.distributed.initialize().")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "runs/hpof", "Where checkpoints and logs go; a run found there is resumed."
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "One process of several: call jax.distributed.initialize()."
+)
 
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]:
@@ -120,7 +124,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     bar.close()
     checkpointer.wait()
     if jax.process_index() == 0 and "://" not in str(workdir):
-        checkpoint.save_weights(pathlib.Path(workdir) / "weights.npz", jax.device_get(train_state.ema), config)
+        checkpoint.save_weights(
+            pathlib.Path(workdir) / "weights.npz", jax.device_get(train_state.ema), config
+        )
     checkpointer.close()
     return metrics
 
@@ -131,7 +137,9 @@ def data_sources(data: ConfigDict) -> dict[str, float]:
     mocap = [f"{kind}:{path}" for kind in ("bvh", "amass", "tfds") for path in data[kind].split(",") if path]
     sources.update({spec: data.mocap_weight / len(mocap) for spec in mocap})
     if not sources:
-        raise UserError("The config names no motion: set --config.data.synthetic=1 or --config.data.bvh=FOLDER.")
+        raise UserError(
+            "The config names no motion: set --config.data.synthetic=1 or --config.data.bvh=FOLDER."
+        )
     return sources
 
 
@@ -169,7 +177,9 @@ def main() -> None:
     try:
         flags.FLAGS(sys.argv)
     except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError) as error:
-        raise UserError(f"{' '.join(str(error).split())} (usage: --config FILE [--workdir DIR] [--config.KEY=VALUE])") from error
+        raise UserError(
+            f"{' '.join(str(error).split())} (usage: --config FILE [--workdir DIR] [--config.KEY=VALUE])"
+        ) from error
     if _CONFIG.value is None:
         raise UserError("No config was given: add --config configs/hpof.py.")
     if _DISTRIBUTED.value:

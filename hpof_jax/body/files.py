@@ -38,6 +38,7 @@ def save_body(model: BodyModel, path: str | os.PathLike) -> None:
         weights=model.lbs_weights,
         kintree_table=np.stack([parents, np.arange(len(parents))]),
         f=model.faces,
+        landmark_regressor=model.landmark_regressor,
         name=np.array(model.name),
     )
     path = pathlib.Path(path)
@@ -51,10 +52,12 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"There is no body file at {path}: give the path of an SMPL-format .npz.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise UserError(f"{path} is not a readable SMPL-format .npz ({error}): download or convert it again.") from error
+        raise UserError(
+            f"{path} is not a readable SMPL-format .npz ({error}): download or convert it again."
+        ) from error
 
 
 def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path) -> BodyModel:
@@ -66,7 +69,9 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path) -> BodyModel:
             want is not None and have != want for have, want in zip(array.shape, shape, strict=True)
         ):
             wanted = tuple("any" if want is None else want for want in shape)
-            raise UserError(f"'{key}' in {path} has shape {array.shape} instead of {wanted}: give another file.")
+            raise UserError(
+                f"'{key}' in {path} has shape {array.shape} instead of {wanted}: give another file."
+            )
         if array.dtype.kind not in "fiu" or not np.all(np.isfinite(array)):
             raise UserError(f"'{key}' in {path} holds something else than finite numbers: give another file.")
         return array
@@ -82,7 +87,9 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path) -> BodyModel:
     if faces.min() < 0 or faces.max() >= vertices:
         raise UserError(f"'f' in {path} points at vertices that do not exist: give another file.")
     if posedirs.shape[2] not in (0, 9 * (joints - 1)):
-        raise UserError(f"'posedirs' in {path} has {posedirs.shape[2]} components instead of 0 or 207: give another file.")
+        raise UserError(
+            f"'posedirs' in {path} has {posedirs.shape[2]} components instead of 0 or 207: give another file."
+        )
     components = np.concatenate([v_template[..., None], shapedirs, posedirs], axis=-1).astype(np.float64)
     rest = np.einsum("jv,vck->kjc", regressor.astype(np.float64), components[..., : 1 + shapedirs.shape[2]])
     basis = components.transpose(2, 1, 0).reshape(components.shape[2], -1)
@@ -94,6 +101,7 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path) -> BodyModel:
         J_regressor=jnp.asarray(regressor, jnp.float32),
         lbs_weights=jnp.asarray(weights, jnp.float32),
         faces=jnp.asarray(faces),
+        landmark_regressor=jnp.asarray(landmarks, jnp.float32),
         landmarks=fold_regressor(basis, weights, landmarks, rigid),
         parents=SMPL_PARENTS,
         num_betas=shapedirs.shape[2],

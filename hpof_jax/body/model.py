@@ -17,7 +17,16 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix, compose, rotate
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["basis", "J_template", "J_shapedirs", "J_regressor", "lbs_weights", "faces", "landmarks"],
+    data_fields=[
+        "basis",
+        "J_template",
+        "J_shapedirs",
+        "J_regressor",
+        "lbs_weights",
+        "faces",
+        "landmark_regressor",
+        "landmarks",
+    ],
     meta_fields=["parents", "num_betas", "name"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +39,8 @@ class BodyModel:
     J_regressor: jax.Array  # (24, V) rest joints from rest vertices
     lbs_weights: jax.Array  # (V, 24) skinning weights, rows sum to 1
     faces: jax.Array  # (F, 3) int32, counter-clockwise from outside
-    landmarks: "KeypointBasis"  # BlazePose-33 on this body, see `keypoints`
+    landmark_regressor: jax.Array  # (33, V) BlazePose's landmarks from vertices
+    landmarks: "KeypointBasis"  # the same, folded: see `keypoints`
     parents: tuple[int, ...] = SMPL_PARENTS
     num_betas: int = 10
     name: str = "body"
@@ -43,7 +53,9 @@ class BodyModel:
     @property
     def shapedirs(self) -> jax.Array:
         """(V, 3, B) displacement per unit of each beta."""
-        return jnp.moveaxis(self.basis[1 : 1 + self.num_betas].reshape(self.num_betas, 3, -1), -1, 0).swapaxes(1, 2)
+        return jnp.moveaxis(
+            self.basis[1 : 1 + self.num_betas].reshape(self.num_betas, 3, -1), -1, 0
+        ).swapaxes(1, 2)
 
     @property
     def posedirs(self) -> jax.Array:
@@ -219,7 +231,9 @@ def _broadcast(betas, rotations):
     """Common leading axes, flattened: (N, B), (N, 24, 3, 3) and the leading shape."""
     batch = jnp.broadcast_shapes(betas.shape[:-1], rotations.shape[:-3])
     betas = jnp.broadcast_to(betas, (*batch, betas.shape[-1])).reshape(-1, betas.shape[-1])
-    rotations = jnp.broadcast_to(rotations, (*batch, *rotations.shape[-3:])).reshape(-1, *rotations.shape[-3:])
+    rotations = jnp.broadcast_to(rotations, (*batch, *rotations.shape[-3:])).reshape(
+        -1, *rotations.shape[-3:]
+    )
     return betas, rotations, batch
 
 

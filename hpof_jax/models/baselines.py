@@ -23,4 +23,3 @@ class MeanPose(nn.Module):
         rotations = jnp.concatenate([placed.rotations[..., :1, :, :], body_pose], axis=-3)
         betas = self.param("betas", nn.initializers.zeros, (body.num_betas,))
         return Prediction(jnp.broadcast_to(betas, placed.betas.shape), rotations, placed.cam)
-

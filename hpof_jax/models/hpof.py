@@ -60,9 +60,7 @@ class HPOF(nn.Module):
         return rotations, jnp.concatenate([scale, raw[..., 1:]], axis=-1)
 
 
-def predict_long(
-    model: HPOF, params: dict, inputs: Inputs, body: BodyModel, chunk: int = 512
-) -> Prediction:
+def predict_long(model: HPOF, params: dict, inputs: Inputs, body: BodyModel, chunk: int = 512) -> Prediction:
     """The prediction for clips of any length, in chunks of constant shape and memory; the same as in one pass.
 
     The encoder runs on overlapping windows whose borders are thrown away, the shape is pooled over the whole clip,

@@ -114,7 +114,7 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
     if not path.is_file():
         raise UserError(f"There is no checkpoint at {path}: give a training run's folder or a weights .npz.")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         config = ml_collections.ConfigDict(json.loads(str(arrays.pop("config"))))
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:

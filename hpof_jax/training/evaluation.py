@@ -55,10 +55,14 @@ def _make_step(model, body, vertices):
         true = posed_joints(body, batch["betas"][:, None], rotations)
         detector, limbs = batch["landmarks_3d"][..., BLAZEPOSE_LIMBS, :], true[..., SMPL_LIMBS, :]
 
-        def per_clip(pred, true, detector, limbs, mask, seen, betas, true_betas, pred_rotations, true_rotations):
+        def per_clip(
+            pred, true, detector, limbs, mask, seen, betas, true_betas, pred_rotations, true_rotations
+        ):
             totals = metrics.joint_totals(pred, true, mask)
             totals["bone_spread"] = _once(jnp.mean(metrics.bone_length_spread(pred, SMPL_PARENTS, mask)))
-            totals["betas_spread"] = _once(jnp.mean(metrics.spread(jnp.broadcast_to(betas, (len(mask), len(betas))), mask)))
+            totals["betas_spread"] = _once(
+                jnp.mean(metrics.spread(jnp.broadcast_to(betas, (len(mask), len(betas))), mask))
+            )
             totals["betas_error"] = _once(jnp.mean(jnp.abs(betas - true_betas)))
             looked = mask & seen
             totals["limb_pa_mpjpe"] = metrics.total(metrics.pa_mpjpe(pred[:, SMPL_LIMBS], limbs), looked)
@@ -66,7 +70,9 @@ def _make_step(model, body, vertices):
             totals["detector_pa_mpjpe"] = metrics.total(metrics.pa_mpjpe(detector, limbs), looked)
             totals["detector_n_mpjpe"] = metrics.total(metrics.n_mpjpe(detector, limbs), looked)
             neighbours = metrics.acceleration_mask(looked)
-            error = metrics.acceleration_error(detector, limbs - jnp.mean(limbs[:, 6:8], axis=1, keepdims=True))
+            error = metrics.acceleration_error(
+                detector, limbs - jnp.mean(limbs[:, 6:8], axis=1, keepdims=True)
+            )
             totals["detector_acceleration_error"] = metrics.total(error, neighbours)
             totals["coverage"] = metrics.total(100.0 * looked, mask)
             if vertices:

@@ -41,7 +41,9 @@ def make_model(config: ml_collections.ConfigDict) -> HPOF | MeanPose:
         raise UserError(f"There is no model '{name}': set --config.model.name to one of {sorted(_MODELS)}.")
     known = {field.name for field in dataclasses.fields(_MODELS[name])}
     if unknown := sorted(set(fields) - known):
-        raise UserError(f"The model '{name}' has no field '{unknown[0]}': it takes {sorted(known - {'parent', 'name'})}.")
+        raise UserError(
+            f"The model '{name}' has no field '{unknown[0]}': it takes {sorted(known - {'parent', 'name'})}."
+        )
     return _MODELS[name](**fields)
 
 
