@@ -40,7 +40,7 @@ class DetectorNoise:
     hip_drift: float = 0.015  # and its wandering
     speed_gain: float = 0.15  # errors grow by this share per m/s of the landmark
     occlusion_gain: float = 1.0  # and by this share for a landmark behind the body
-    truncation_gain: float = 3.0  # and outside the frame
+    truncation_gain: float = 2.5  # and outside the frame
     swap_rate: float = 0.0016  # left and right exchanged: the whole body, the legs or the arms
     swap_frames: tuple[int, int] = (5, 40)
     lost_rate: float = 0.002  # a limb drifts to a wrong place
@@ -53,8 +53,8 @@ class DetectorNoise:
     min_in_frame: float = 0.3  # nor where fewer landmarks than this share lie in the frame
     # Errors of the 3D landmarks alone.
     depth_slope: tuple[float, float] = (0.5, 1.0)  # predicted over true depth, one number a clip
-    limb_depth: float = 0.3  # relative error of each limb's depth, wandering
-    bone_direction: float = 0.105  # wandering of each bone's end, in bone lengths
+    limb_depth: float = 0.27  # relative error of each limb's depth, wandering
+    bone_direction: float = 0.095  # wandering of each bone's end, in bone lengths
     bone_length: float = 0.10  # relative, constant in a clip, the same left and right
     tilt: float = (
         10.0  # degrees the trunk leans wrongly (about x and about z), constant in a clip; the legs half

@@ -9,7 +9,6 @@ simulation runs in JAX on the CPU, whatever accelerator the training step uses; 
 import dataclasses
 import functools
 import itertools
-import os
 from collections.abc import Callable, Iterator, Mapping
 
 import jax
@@ -18,13 +17,13 @@ import numpy as np
 from data_pipelines import motion, synthetic
 from data_pipelines.augment import Augmentation, draw_positions, read_at
 from data_pipelines.augment import augment as vary
+from data_pipelines.feed import Batch, as_dataset
 from data_pipelines.motion import MotionClip
 from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
 
-Batch = dict[str, np.ndarray]
 SYNTHETIC = "synthetic"
 BETAS_LIMIT = 2.0
 
@@ -68,7 +67,7 @@ def make_stream(
             f"process_index {process_index} is not below process_count {process_count}: correct them."
         )
     make = batch_maker(sources, batch_size, clip_length, seed, split, process_index, augment, noise, body)
-    return _dataset(make, start_step)
+    return as_dataset(make, start_step)
 
 
 def batch_maker(
@@ -312,31 +311,3 @@ class _Filming:
         batch["has_smpl"] = np.ones(len(pose), bool)
         batch["has_3d"] = np.ones(len(pose), bool)
         return batch
-
-
-def _dataset(make: Callable[[int], Batch], start_step: int):
-    """tf.data around `make`: two batches are made ahead, in order."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
-    tf.config.set_visible_devices([], "GPU")
-    tf.config.set_visible_devices([], "TPU")
-    example = make(start_step)
-    keys = sorted(example)
-
-    def load(step):
-        batch = make(int(step))
-        return [batch[key] for key in keys]
-
-    def fetch(step):
-        arrays = tf.numpy_function(load, [step], [example[key].dtype for key in keys], stateful=False)
-        for array, key in zip(arrays, keys, strict=True):
-            array.set_shape(example[key].shape)
-        return dict(zip(keys, arrays, strict=True))
-
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = 2
-    options.threading.max_intra_op_parallelism = 1
-    options.deterministic = True
-    steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-    return steps.map(fetch, num_parallel_calls=1, deterministic=True).prefetch(2).with_options(options)

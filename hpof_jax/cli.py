@@ -2,8 +2,10 @@
 
 import functools
 import os
+import pathlib
 import sys
 from collections.abc import Callable
+from logging import WARNING, LogRecord
 
 from absl import logging
 
@@ -18,6 +20,7 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         logging.use_absl_handler()
         logging.set_verbosity(logging.INFO)
+        logging.get_absl_handler().python_handler.addFilter(_worth_a_line)
         try:
             main()
         except UserError as error:
@@ -28,3 +31,10 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
             sys.exit(130)
 
     return run
+
+
+def _worth_a_line(record: LogRecord) -> bool:
+    """Our own lines, and other packages' warnings: Orbax alone would tell ten things about every checkpoint."""
+    package = pathlib.Path(__file__).parent
+    ours = (package, package.parent / "data_pipelines")
+    return record.levelno >= WARNING or any(pathlib.Path(record.pathname).is_relative_to(f) for f in ours)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.interpolate import make_interp_spline
 
 from hpof_jax import cli
 from hpof_jax.body import BodyModel, load_body
@@ -22,8 +22,8 @@ from hpof_jax.body.model import posed_joints, rest_joints
 from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR, SMPL_MIRROR
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera
-from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
-from hpof_jax.models.hpof import Prediction, predict_long
+from hpof_jax.geometry.rotations import compose, matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
+from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.motion import Motion
 from hpof_jax.observe import clip
@@ -119,86 +119,92 @@ def lift(
     views = [_batch(at_model_rate)]
     if mirror:
         views.append(_mirrored(views[0]))
-    inputs = make_inputs(**{key: jnp.concatenate([view[key] for view in views]) for key in views[0]})
+    inputs = _inputs({key: np.concatenate([view[key] for view in views]) for key in views[0]})
     prediction = predict_long(model, params, inputs, body)
-    if mirror:
-        prediction = _mean_of_mirrored(prediction)
-    box, focal, size = inputs.box[0], observations.focal_length, jnp.asarray(observations.image_size)
-    pelvis = camera.cam_to_translation(prediction.cam[0], box, jnp.full(len(box), focal), size)
-    times = np.arange(len(observations.seen)) * (MODEL_FPS / observations.fps)
-    rotations = _resample_rotations(np.asarray(prediction.rotations[0]), times)
-    pelvis, cam, box = (_resample(np.asarray(x), times) for x in (pelvis, prediction.cam[0], box))
-    betas = prediction.betas[0]
-    transl = pelvis - np.asarray(rest_joints(body, betas)[0])
+    rotations, cam, pelvis = _place(prediction, inputs.box, views[0]["focal_length"], views[0]["image_size"])
+    times = np.arange(len(observations)) * (MODEL_FPS / float(observations.fps))
+    cam, pelvis, box = (_resample(np.asarray(x), times) for x in (cam, pelvis, inputs.box[0]))
+    poses, betas, joints, trans = _pose(body, _resample_rotations(rotations, times), prediction.betas, pelvis)
     return Motion(
-        poses=np.asarray(matrix_to_axis_angle(jnp.asarray(rotations))).reshape(len(rotations), 72),
-        betas=np.asarray(betas),
-        trans=transl,
+        poses=poses,
+        betas=betas,
+        trans=trans,
         mocap_framerate=float(observations.fps),
         gender="neutral",
-        joints=np.asarray(posed_joints(body, betas, jnp.asarray(rotations), jnp.asarray(transl))),
-        keypoints_2d=np.asarray(observations.landmarks_2d),
+        joints=joints,
+        keypoints_2d=observations.landmarks_2d,
         cam=cam,
         box=box,
-        frame_index=np.arange(len(rotations)),
-        confidence=_confidence(np.asarray(observations.landmarks_2d), np.asarray(observations.seen)),
-        image_size=np.asarray(observations.image_size),
-        focal_length=float(focal),
+        frame_index=np.arange(len(observations)),
+        confidence=_confidence(observations.landmarks_2d, observations.seen),
+        image_size=observations.image_size,
+        focal_length=float(observations.focal_length),
         body=body.name,
     )
 
 
-def _batch(observations: clip.Observations) -> dict[str, jax.Array]:
+@jax.jit
+def _inputs(batch):
+    return make_inputs(**batch)
+
+
+@jax.jit
+def _place(prediction, box, focal_length, image_size):
+    """Rotations (T, 24, 3, 3), cam (T, 3) and the pelvis' place (T, 3) of the clip, or of it and its mirror image."""
+    rotations, cam = prediction.rotations[0], prediction.cam[0]
+    if len(prediction.rotations) == 2:
+        other = compose(compose(_FLIP, prediction.rotations[1][:, SMPL_MIRROR]), _FLIP)
+        rotations = sixd_to_matrix((matrix_to_sixd(rotations) + matrix_to_sixd(other)) / 2)
+        cam = (cam + prediction.cam[1] * np.array([1.0, -1.0, 1.0], np.float32)) / 2
+    return rotations, cam, camera.cam_to_translation(cam, box[0], focal_length, image_size)
+
+
+@jax.jit
+def _pose(body, rotations, betas, pelvis):
+    """Everything that follows from the rotations: poses (T, 72), betas (10,), joints (T, 24, 3), trans (T, 3)."""
+    betas = jnp.mean(betas, axis=0)
+    trans = pelvis - rest_joints(body, betas)[0]
+    joints = posed_joints(body, betas, rotations, trans)
+    return matrix_to_axis_angle(rotations).reshape(-1, 72), betas, joints, trans
+
+
+def _batch(observations: clip.Observations) -> dict[str, np.ndarray]:
     """The observations as a batch of one clip."""
-    seen = jnp.asarray(observations.seen)
-    return {
-        "landmarks_2d": jnp.asarray(observations.landmarks_2d)[None],
-        "landmarks_3d": jnp.asarray(observations.landmarks_3d)[None],
-        "seen": seen[None],
-        "mask": jnp.ones_like(seen)[None],
-        "image_size": jnp.asarray(observations.image_size, jnp.float32)[None],
-        "focal_length": jnp.asarray(observations.focal_length, jnp.float32)[None],
-    }
+    names = ("landmarks_2d", "landmarks_3d", "seen", "image_size", "focal_length")
+    batch = {name: np.asarray(getattr(observations, name))[None] for name in names}
+    return {**batch, "mask": np.ones_like(batch["seen"])}
 
 
-def _mirrored(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _mirrored(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the detector would have said of the mirrored video."""
     points = batch["landmarks_2d"][:, :, BLAZEPOSE_MIRROR]
     width = batch["image_size"][:, None, None, 1]
-    points = points.at[..., 0].set(jnp.where(batch["seen"][..., None], width - points[..., 0], 0.0))
+    points[..., 0] = np.where(batch["seen"][..., None], width - points[..., 0], 0.0)
+    flip = np.array([-1.0, 1.0, 1.0], np.float32)
     return {
         **batch,
         "landmarks_2d": points,
-        "landmarks_3d": batch["landmarks_3d"][:, :, BLAZEPOSE_MIRROR]
-        * np.array([-1.0, 1.0, 1.0], np.float32),
+        "landmarks_3d": batch["landmarks_3d"][:, :, BLAZEPOSE_MIRROR] * flip,
     }
 
 
-def _mean_of_mirrored(prediction: Prediction) -> Prediction:
-    """The mean of a clip's prediction and of its mirrored clip's, turned back: a batch of two becomes one."""
-    other = _FLIP @ prediction.rotations[1][:, SMPL_MIRROR] @ _FLIP
-    sixd = (matrix_to_sixd(prediction.rotations[0]) + matrix_to_sixd(other)) / 2
-    cam = (prediction.cam[0] + prediction.cam[1] * np.array([1.0, -1.0, 1.0], np.float32)) / 2
-    return Prediction(jnp.mean(prediction.betas, axis=0)[None], sixd_to_matrix(sixd)[None], cam[None])
-
-
 def _resample(values: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Linear interpolation over the first axis; the ends stay."""
-    times = np.clip(times, 0, len(values) - 1)
-    before = np.minimum(times.astype(int), len(values) - 1)
-    after = np.minimum(before + 1, len(values) - 1)
-    share = (times - before)[:, None]
-    return (values[before] * (1 - share) + values[after] * share).astype(np.float32)
+    """Cubic interpolation over the first axis at fractional frames; the ends stay.
+
+    Linear pieces would put all acceleration into the frames where they meet.
+    """
+    frames = np.arange(len(values))
+    if np.array_equal(times, frames) or len(values) == 1:
+        return values[np.zeros(len(times), int)] if len(values) == 1 else values
+    spline = make_interp_spline(frames, values, k=min(3, len(values) - 1))
+    return spline(np.clip(times, 0, frames[-1])).astype(np.float32)
 
 
-def _resample_rotations(rotations: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Spherical interpolation of (T, 24, 3, 3) at fractional frames."""
-    if len(rotations) == 1 or np.array_equal(times, np.arange(len(rotations))):
-        return rotations[np.zeros(len(times), int)] if len(rotations) == 1 else rotations
-    frames = np.arange(len(rotations))
-    times = np.clip(times, 0, len(rotations) - 1)
-    joints = [Slerp(frames, Rotation.from_matrix(rotations[:, j]))(times).as_matrix() for j in range(24)]
-    return np.stack(joints, axis=1).astype(np.float32)
+def _resample_rotations(rotations: jax.Array, times: np.ndarray) -> jax.Array:
+    """(T, 24, 3, 3) at fractional frames, through the 6D representation."""
+    if np.array_equal(times, np.arange(len(rotations))):
+        return rotations
+    return jax.jit(sixd_to_matrix)(_resample(np.asarray(jax.jit(matrix_to_sixd)(rotations)), times))
 
 
 def _confidence(landmarks_2d: np.ndarray, seen: np.ndarray) -> np.ndarray:

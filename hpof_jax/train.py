@@ -2,8 +2,9 @@
 
     python -m hpof_jax.train --config configs/hpof.py [--workdir DIR] [--config.KEY=VALUE ...]
 
-The same command resumes a run that was stopped. Order of a start: config, devices, data at the step to go on from,
-model, state (the newest checkpoint if there is one), then step by step: train, log, evaluate, save.
+The same command resumes a run that was stopped; SIGTERM and Ctrl-C save before they end it. Order of a start:
+config, devices, model, state (the newest checkpoint if there is one), data at the step to go on from, then step by
+step: train, log, evaluate, save.
 """
 
 import json
@@ -22,7 +23,7 @@ from ml_collections import ConfigDict, config_flags
 from hpof_jax import cli
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
-from hpof_jax.training import checkpoint, evaluation, parallel, state, steps
+from hpof_jax.training import checkpoint, evaluation, parallel, preemption, state, steps
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, such as configs/hpof.py.")
 _WORKDIR = flags.DEFINE_string(
@@ -95,32 +96,42 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
 
     bar = tqdm.tqdm(total=config.num_steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
     since, counted = time.monotonic(), start
-    for number in range(start + 1, config.num_steps + 1):
-        train_state, logs = step(train_state, parallel.cut(next(batches)))
-        bar.update()
-        last = number == config.num_steps
-        if number % config.log_every == 0 or last:
-            scalars = {f"train/{key}": float(value) for key, value in jax.device_get(logs).items()}
-            if not np.isfinite(scalars["train/total"]):
-                raise UserError(
-                    f"The loss is not finite at step {number}: lower --config.optimizer.learning_rate; "
-                    f"the last checkpoint in {workdir} is from before."
+    with preemption.Notice() as notice:
+        for number in range(start + 1, config.num_steps + 1):
+            train_state, logs = step(train_state, parallel.cut(next(batches)))
+            bar.update()
+            last = number == config.num_steps
+            measured: dict[str, float] = {}
+            if number % config.log_every == 0 or last:
+                scalars = {f"train/{key}": float(value) for key, value in jax.device_get(logs).items()}
+                if not np.isfinite(scalars["train/total"]):
+                    raise UserError(
+                        f"The loss is not finite at step {number}: lower --config.optimizer.learning_rate; "
+                        f"the last checkpoint in {workdir} is from before."
+                    )
+                now = time.monotonic()
+                rate = (number - counted) * frames / (now - since)
+                since, counted = now, number
+                scalars["train/frames_per_second"] = rate
+                bar.set_postfix(loss=f"{scalars['train/total']:.3f}", frames_s=f"{rate:.0f}")
+                if log:
+                    log.write(number, scalars)
+            if number % config.eval_every == 0 or last:
+                metrics = measured = evaluate(train_state.ema)
+                since, counted = time.monotonic(), number
+                if log:
+                    log.write(number, {f"validation/{key}": value for key, value in metrics.items()})
+                logging.info("step %d: %s", number, {key: round(value, 2) for key, value in metrics.items()})
+            stop = notice.received(number) and not last
+            if number % config.checkpoint_every == 0 or last or stop:
+                checkpointer.save(train_state, config, measured)
+            if stop:
+                bar.close()
+                checkpointer.close()  # when everything is written
+                logging.info(
+                    "stopped at step %d, saved in %s: the same command goes on from there", number, workdir
                 )
-            now = time.monotonic()
-            rate = (number - counted) * frames / (now - since)
-            since, counted = now, number
-            scalars["train/frames_per_second"] = rate
-            bar.set_postfix(loss=f"{scalars['train/total']:.3f}", frames_s=f"{rate:.0f}")
-            if log:
-                log.write(number, scalars)
-        if number % config.eval_every == 0 or last:
-            metrics = evaluate(train_state.ema)
-            since, counted = time.monotonic(), number
-            if log:
-                log.write(number, {f"validation/{key}": value for key, value in metrics.items()})
-            logging.info("step %d: %s", number, {key: round(value, 2) for key, value in metrics.items()})
-        if number % config.checkpoint_every == 0 or last:
-            checkpointer.save(train_state, config, metrics)
+                sys.exit(notice.status)
     bar.close()
     checkpointer.wait()
     if jax.process_index() == 0 and "://" not in str(workdir):

@@ -1,5 +1,6 @@
 """HPOF: encoder, then shape, then pose on that shape's skeleton, and a camera for every frame."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -74,20 +75,30 @@ def predict_long(model: HPOF, params: dict, inputs: Inputs, body: BodyModel, chu
     border = receptive_field(model.kernel_size, model.dilations) // 2
     chunk = min(chunk, frames)
     count = -(-frames // chunk)
-    variables = {"params": params}
     pad = ((0, 0), (border, count * chunk - frames + border))
-    features = jnp.pad(inputs.features, (*pad, (0, 0)))
-    mask = jnp.pad(inputs.mask, pad)
-    encode = jax.jit(lambda x, m: model.apply(variables, x, m, method=HPOF.encode))
+    features, mask = np.pad(inputs.features, (*pad, (0, 0))), np.pad(inputs.mask, pad)
+    windows = [slice(start, start + chunk + 2 * border) for start in range(0, count * chunk, chunk)]
     encoded = [
-        encode(features[:, start : start + chunk + 2 * border], mask[:, start : start + chunk + 2 * border])[
-            :, border : border + chunk
-        ]
-        for start in np.arange(count) * chunk
+        _encode(model, params, features[:, window], mask[:, window])[:, border : border + chunk]
+        for window in windows
     ]
-    pooled = masked_mean(jnp.concatenate(encoded, axis=1)[:, :frames], inputs.seen)
-    betas = model.apply(variables, pooled, method=HPOF.shape)
-    pose = jax.jit(lambda x: model.apply(variables, x, betas, body, method=HPOF.pose))
-    parts = [pose(x) for x in encoded]
+    whole = jnp.concatenate(encoded, axis=1)[:, :frames]
+    betas = _shape(model, params, whole, inputs.seen)
+    parts = [_pose(model, params, part, betas, body) for part in encoded]
     rotations, cam = (jnp.concatenate(part, axis=1)[:, :frames] for part in zip(*parts, strict=True))
     return Prediction(betas, rotations, cam)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encode(model, params, features, mask):
+    return model.apply({"params": params}, features, mask, method=HPOF.encode)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _shape(model, params, features, seen):
+    return model.apply({"params": params}, masked_mean(features, seen), method=HPOF.shape)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _pose(model, params, features, betas, body):
+    return model.apply({"params": params}, features, betas, body, method=HPOF.pose)

@@ -34,29 +34,27 @@ class KinematicHead(nn.Module):
         Returns:
           (B, T, 24, 3, 3) relative to the parents; the root's is in the camera frame.
         """
-        parents = np.array(SMPL_PARENTS)
+        parents, levels = np.array(SMPL_PARENTS), tree_levels(SMPL_PARENTS)
         frames = features.shape[:-1]
         seeds = nn.Dense(len(parents) * self.hidden, name="feature")(features)
         seeds = seeds.reshape(*frames, len(parents), self.hidden)
         rest = jnp.broadcast_to(rest[:, None], (*frames, *rest.shape[-2:]))
-        local, world, place, chain = {}, {}, {}, {}
-        for depth, level in enumerate(tree_levels(SMPL_PARENTS)):
-            context = []
-            for joint in level:
-                up = parents[joint]
-                bone = rest[..., joint, :] - rest[..., up, :] if depth else jnp.zeros_like(rest[..., 0, :])
-                place[joint] = place[up] + rotate(world[up], bone) if depth else bone
-                chain[joint] = chain[up] if depth else []
-                seen_by_joint = [bone, place[joint], *chain[joint]]
-                context.append(jnp.concatenate(seen_by_joint, axis=-1))
-            rotations = self._level(seeds[..., level, :], jnp.stack(context, axis=-2), depth)
-            for index, joint in enumerate(level):
-                up = parents[joint]
-                local[joint] = rotations[..., index, :, :]
-                world[joint] = compose(world[up], local[joint]) if depth else compose(_FACING, local[joint])
-                chain[joint] = [*chain[joint], matrix_to_sixd(local[joint]), place[joint]]
-        local[0] = world[0]
-        return jnp.stack([local[joint] for joint in range(len(parents))], axis=-3)
+        bones = rest - rest[..., np.maximum(parents, 0), :]
+        # Of the level above: global rotations, places about the pelvis, and what their joints know of the tree.
+        world = jnp.broadcast_to(_FACING, (*frames, 1, 3, 3))
+        place, chain = jnp.zeros((*frames, 1, 3)), jnp.zeros((*frames, 1, 0))
+        local = []
+        for depth, level in enumerate(levels):
+            up = np.searchsorted(levels[depth - 1], parents[level]) if depth else np.zeros(1, int)
+            bone, above = bones[..., level, :], world[..., up, :, :]
+            place = place[..., up, :] + rotate(above, bone)
+            chain = chain[..., up, :]
+            context = jnp.concatenate([bone, place, chain], axis=-1)
+            turn = self._level(seeds[..., level, :], context, depth)
+            world = compose(above, turn)
+            chain = jnp.concatenate([chain, matrix_to_sixd(turn), place], axis=-1)
+            local.append(turn if depth else world)
+        return jnp.concatenate(local, axis=-3)[..., np.argsort(np.concatenate(levels)), :, :]
 
     def _level(self, seeds: jax.Array, context: jax.Array, depth: int) -> jax.Array:
         """Rotations of n joints of one depth: seeds (B, T, n, hidden), context (B, T, n, D) -> (B, T, n, 3, 3)."""

@@ -1,9 +1,11 @@
 """Checkpoints by Orbax, and the weights file that is shipped."""
 
+import functools
 import json
 import os
 import pathlib
 import zipfile
+import zlib
 from typing import Any
 
 import flax.traverse_util
@@ -29,15 +31,18 @@ class Checkpointer:
         folder = os.path.join(
             os.path.abspath(workdir) if "://" not in str(workdir) else str(workdir), "checkpoints"
         )
+        goodness = functools.partial(_goodness, metric)
         policy = ocp.checkpoint_managers.AnyPreservationPolicy(
             [
                 ocp.checkpoint_managers.LatestN(keep),
-                ocp.checkpoint_managers.BestN(get_metric_fn=lambda m: -m[metric], n=1),
+                ocp.checkpoint_managers.BestN(get_metric_fn=goodness, n=1),
             ]
         )
         self._metric = metric
         self._manager = ocp.CheckpointManager(
-            folder, options=ocp.CheckpointManagerOptions(preservation_policy=policy, create=True)
+            folder,
+            # Without `best_fn` the metrics are not written, and a resumed run would not know its best.
+            options=ocp.CheckpointManagerOptions(preservation_policy=policy, best_fn=goodness, create=True),
         )
 
     def latest_step(self) -> int | None:
@@ -117,7 +122,7 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         config = ml_collections.ConfigDict(json.loads(str(arrays.pop("config"))))
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"{path} is not a weights file of this package: give a training run's folder or a weights .npz."
         ) from error
@@ -135,7 +140,9 @@ def _load_run(folder: pathlib.Path) -> tuple[Any, ml_collections.ConfigDict]:
         raise UserError(f"There is no checkpoint in {folder}: give the --workdir of a training run.")
     manager = ocp.CheckpointManager(
         root.absolute(),
-        options=ocp.CheckpointManagerOptions(best_fn=lambda m: -m["pa_mpjpe"], read_only=True),
+        options=ocp.CheckpointManagerOptions(
+            best_fn=functools.partial(_goodness, "pa_mpjpe"), create=False
+        ),
     )
     step = manager.best_step() if manager.best_step() is not None else manager.latest_step()
     if step is None:
@@ -144,6 +151,10 @@ def _load_run(folder: pathlib.Path) -> tuple[Any, ml_collections.ConfigDict]:
         step, args=ocp.args.Composite(state=ocp.args.StandardRestore(), config=ocp.args.JsonRestore())
     )
     return restored["state"]["ema"], ml_collections.ConfigDict(restored["config"]["model"])
+
+
+def _goodness(metric: str, metrics: dict[str, float]) -> float:
+    return -metrics[metric]
 
 
 def _check_shapes(params, template, where):

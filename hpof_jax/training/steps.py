@@ -83,11 +83,15 @@ def loss_terms(
     mask = inputs.mask
     has_smpl = mask & batch["has_smpl"][:, None]
     has_3d = mask & batch["has_3d"][:, None]
-    true_rotations = axis_angle_to_matrix(batch["pose"])
+    # What is not known may be NaN: it is taken out before it meets a prediction, whose gradient it would spoil.
+    known = has_smpl | has_3d
+    betas = jnp.where(jnp.any(known, axis=-1)[:, None], batch["betas"], 0.0)
+    true_rotations = axis_angle_to_matrix(jnp.where(known[..., None, None], batch["pose"], 0.0))
+    transl = jnp.where(has_3d[..., None], batch["transl"], 0.0)
     pred_points, pred_joints = keypoints(
         body, body.landmarks, prediction.betas[:, None], prediction.rotations
     )
-    true_points, true_joints = keypoints(body, body.landmarks, batch["betas"][:, None], true_rotations)
+    true_points, true_joints = keypoints(body, body.landmarks, betas[:, None], true_rotations)
     pred_3d = _relative(pred_joints, pred_points)
     true_3d = _relative(true_joints, true_points)
 
@@ -99,7 +103,7 @@ def loss_terms(
         pred_2d = _project(
             pred_points - pred_joints[..., :1, :], pelvis, batch["focal_length"], batch, inputs.box
         )
-        place = batch["transl"] + true_joints[..., 0, :]
+        place = transl + true_joints[..., 0, :]
         true_2d = _project(
             true_points - true_joints[..., :1, :], place, batch["true_focal_length"], batch, inputs.box
         )
@@ -114,11 +118,11 @@ def loss_terms(
         errors = losses.body_pose(prediction.rotations, true_rotations)
         terms["body_pose"] = losses.masked_sum(errors, has_smpl)
     if "betas" in weights:
-        errors = losses.betas(prediction.betas, batch["betas"])
+        errors = losses.betas(prediction.betas, betas)
         terms["betas"] = losses.masked_sum(errors, batch["has_smpl"] & jnp.any(mask, axis=-1))
     if "smoothness" in weights:
-        known = batch["has_3d"][:, None, None, None]
-        errors = losses.smoothness(pred_3d, jnp.where(known, true_3d, 0.0))
+        target = jnp.where(batch["has_3d"][:, None, None, None], true_3d, 0.0)
+        errors = losses.smoothness(pred_3d, target)
         terms["smoothness"] = losses.masked_sum(errors, mask[:, 2:] & mask[:, 1:-1] & mask[:, :-2])
     return terms
 

@@ -13,16 +13,28 @@ from hpof_jax.training import state
 MODEL = HPOF(channels=32, dilations=(1, 3), hidden=8)
 
 
+# Compiled, because the tests' time is compilation, and op by op it takes longest.
+predict = jax.jit(lambda params, inputs, body: MODEL.apply({"params": params}, inputs, body))
+prepare = jax.jit(make_inputs)
+joints_of = jax.jit(
+    lambda body, prediction: posed_joints(body, prediction.betas[:, None], prediction.rotations)
+)
+
+
 @pytest.fixture(scope="module")
 def body():
     return load_body()
 
 
 @pytest.fixture(scope="module")
-def params(body):
-    fresh = state.init_params(MODEL, body, 0)
-    keys = iter(jax.random.split(jax.random.key(1), 100))
-    return jax.tree.map(lambda x: x + 0.05 * jax.random.normal(next(keys), x.shape), fresh)
+def fresh(body):
+    return state.init_params(MODEL, body, 0)
+
+
+@pytest.fixture(scope="module")
+def params(fresh):
+    rng = np.random.default_rng(1)
+    return jax.tree.map(lambda x: np.asarray(x + 0.05 * rng.normal(size=x.shape), np.float32), fresh)
 
 
 def observe(frames, clips=2, seed=0) -> Inputs:
@@ -30,7 +42,7 @@ def observe(frames, clips=2, seed=0) -> Inputs:
     landmarks_2d = np.concatenate(
         [rng.uniform(100, 500, (clips, frames, 33, 2)), rng.uniform(0.5, 1, (clips, frames, 33, 1))], axis=-1
     )
-    return make_inputs(
+    return prepare(
         jnp.asarray(landmarks_2d, jnp.float32),
         jnp.asarray(rng.normal(0, 0.3, (clips, frames, 33, 3)), jnp.float32),
         jnp.asarray(rng.uniform(size=(clips, frames)) > 0.1),
@@ -41,33 +53,32 @@ def observe(frames, clips=2, seed=0) -> Inputs:
 
 
 def test_a_clip_has_one_shape_and_constant_bones(params, body):
-    prediction = MODEL.apply({"params": params}, observe(20), body)
+    prediction = predict(params, observe(20), body)
     assert prediction.betas.shape == (2, 10)
     assert prediction.rotations.shape == (2, 20, 24, 3, 3)
-    joints = posed_joints(body, prediction.betas[:, None], prediction.rotations)
+    joints = np.asarray(joints_of(body, prediction))
     bones = np.linalg.norm(joints[:, :, 1:] - joints[:, :, np.array(body.parents[1:])], axis=-1)
     assert bones.std(axis=1).max() < 1e-6
 
 
-def test_it_starts_upright_and_facing_the_camera(body):
-    prediction = MODEL.apply({"params": state.init_params(MODEL, body, 0)}, observe(4), body)
-    joints = posed_joints(body, prediction.betas[:, None], prediction.rotations)
+def test_it_starts_upright_and_facing_the_camera(fresh, body):
+    joints = np.asarray(joints_of(body, predict(fresh, observe(20), body)))
     up = joints[..., 15, :] - joints[..., 0, :]
-    assert (up[..., 1] < -0.9 * jnp.linalg.norm(up, axis=-1)).all()
+    assert (up[..., 1] < -0.9 * np.linalg.norm(up, axis=-1)).all()
     assert (joints[..., 16, 0] > joints[..., 17, 0]).all(), "the left shoulder is on the right of the picture"
 
 
-@pytest.mark.parametrize("frames", [1, 7, 40, 41, 100])
+@pytest.mark.parametrize("frames", [1, 40, 41])
 def test_chunks_give_what_one_pass_gives(params, body, frames):
     inputs = observe(frames)
-    whole = MODEL.apply({"params": params}, inputs, body)
+    whole = predict(params, inputs, body)
     chunked = predict_long(MODEL, params, inputs, body, chunk=20)
     for a, b in zip(whole, chunked, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
 
 
 def test_padding_changes_nothing(params, body):
-    inputs = observe(12)
+    inputs = observe(20)
     rng = np.random.default_rng(5)
     padded = Inputs(
         jnp.concatenate(
@@ -77,9 +88,9 @@ def test_padding_changes_nothing(params, body):
         jnp.concatenate([inputs.mask, jnp.zeros((2, 9), bool)], axis=1),
         jnp.concatenate([inputs.seen, jnp.zeros((2, 9), bool)], axis=1),
     )
-    short, long = (MODEL.apply({"params": params}, x, body) for x in (inputs, padded))
+    short, long = (predict(params, x, body) for x in (inputs, padded))
     np.testing.assert_allclose(short.betas, long.betas, atol=1e-6)
-    np.testing.assert_allclose(short.rotations, long.rotations[:, :12], atol=1e-6)
+    np.testing.assert_allclose(short.rotations, long.rotations[:, :20], atol=1e-6)
 
 
 def test_the_receptive_field_is_what_it_says(params, body):
@@ -89,7 +100,7 @@ def test_the_receptive_field_is_what_it_says(params, body):
     def feature(x):
         return MODEL.apply({"params": params}, x, inputs.mask, method=HPOF.encode)[0, middle].sum()
 
-    reached = np.abs(np.asarray(jax.grad(feature)(inputs.features)))[0].sum(axis=-1) > 0
+    reached = np.abs(np.asarray(jax.jit(jax.grad(feature))(inputs.features)))[0].sum(axis=-1) > 0
     reach = receptive_field(3, (1, 3)) // 2
     assert reached[middle - reach] and reached[middle + reach]
     assert not reached[: middle - reach].any() and not reached[middle + reach + 1 :].any()
@@ -100,8 +111,8 @@ def test_hidden_3d_landmarks_do_not_matter(params, body):
     rng = np.random.default_rng(9)
     args = (jnp.asarray(rng.uniform(0, 9, (2, 8, 33, 3))),)
     tail = (jnp.ones((2, 8), bool), jnp.ones((2, 8), bool), jnp.full((2, 2), 9.0), jnp.full((2,), 9.0))
-    a = make_inputs(*args, jnp.zeros((2, 8, 33, 3)), *tail, keep_3d=False)
-    b = make_inputs(*args, jnp.ones((2, 8, 33, 3)), *tail, keep_3d=False)
+    a = prepare(*args, jnp.zeros((2, 8, 33, 3)), *tail, keep_3d=np.zeros(2, bool))
+    b = prepare(*args, jnp.ones((2, 8, 33, 3)), *tail, keep_3d=np.zeros(2, bool))
     np.testing.assert_array_equal(a.features, b.features)
 
 
@@ -109,5 +120,6 @@ def test_later_joints_see_their_ancestors(params, body):
     """A change of the shape alone moves the bones and, through them, the rotations: shape comes before pose."""
     features = jax.random.normal(jax.random.key(0), (1, 3, 32))
     thin, tall = jnp.zeros((1, 10)), jnp.zeros((1, 10)).at[0, 0].set(2.0)
-    a, b = (MODEL.apply({"params": params}, features, x, body, method=HPOF.pose)[0] for x in (thin, tall))
+    pose = jax.jit(lambda betas: MODEL.apply({"params": params}, features, betas, body, method=HPOF.pose)[0])
+    a, b = pose(thin), pose(tall)
     assert float(jnp.abs(a - b).max()) > 1e-4

@@ -1,0 +1,72 @@
+"""A function of the step as a tf.data.Dataset that makes its batches ahead of time."""
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+Batch = dict[str, np.ndarray]
+AHEAD = 2
+
+
+def as_dataset(make: Callable[[int], Batch], start_step: int):
+    """An endless tf.data.Dataset of make(start_step), make(start_step + 1), ..., two of them made ahead, in order.
+
+    TensorFlow sees no accelerator afterwards: they belong to JAX.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    for kind in ("GPU", "TPU"):
+        tf.config.set_visible_devices([], kind)
+    example = make(start_step)
+    keys = sorted(example)
+    worker = _Worker(lambda step: [batch[key] for batch in [make(int(step))] for key in keys])
+
+    def fetch(step):
+        arrays = tf.numpy_function(worker, [step], [example[key].dtype for key in keys], stateful=False)
+        for array, key in zip(arrays, keys):
+            array.set_shape(example[key].shape)
+        return dict(zip(keys, arrays))
+
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 2
+    options.threading.max_intra_op_parallelism = 1
+    options.deterministic = True
+    steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+    return steps.map(fetch, num_parallel_calls=1, deterministic=True).prefetch(AHEAD).with_options(options)
+
+
+class _Worker:
+    """Runs a function for TensorFlow's threads, and stops before Python does.
+
+    A thread of TensorFlow's that needs Python while the interpreter shuts down never returns, and the interpreter
+    waits for it for ever. So at exit the call under way is awaited, and later ones, a few until the buffers are full,
+    get at once the last result again, which nobody reads.
+    """
+
+    def __init__(self, function: Callable):
+        self._function = function
+        self._busy = threading.Lock()
+        self._closed = False
+        self._calls = 0
+        self._last = None
+        atexit.register(self._close)
+
+    def __call__(self, *args):
+        with self._busy:
+            self._calls += 1
+            if not self._closed:
+                self._last = self._function(*args)
+            return self._last
+
+    def _close(self):
+        self._closed = True
+        before = -1
+        while before != self._calls:
+            with self._busy:
+                before = self._calls
+            time.sleep(0.1)

@@ -1,0 +1,86 @@
+import jax
+import numpy as np
+import pytest
+
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.models.hpof import Prediction
+from hpof_jax.training import evaluation
+
+NAMES = ["gait_0", "gait_0", "jump_1", "jump_2", "jump_3", "gait_4", "", ""]
+CLASSES = ["gait", "gait", "jump", "jump", "jump", "gait", "", ""]
+
+
+class Oracle:
+    """A model whose parameters are its predictions."""
+
+    def apply(self, variables, inputs, body):
+        return variables["params"]
+
+
+@pytest.fixture
+def batch(batch):
+    """Six windows of uneven lengths, and two that fill the batch up."""
+    frames = batch["mask"].shape[1]
+    batch["mask"] = np.arange(frames) < np.array([6, 4, 6, 3, 5, 6, 0, 0])[:, None]
+    batch["seen"][0, 2] = False
+    return batch
+
+
+@pytest.fixture
+def truth(batch):
+    rotations = np.asarray(jax.jit(axis_angle_to_matrix)(batch["pose"]))
+    return Prediction(batch["betas"], rotations, np.ones((*batch["mask"].shape, 3), np.float32))
+
+
+def evaluate(prediction, body, batch, **options):
+    return evaluation.evaluate(Oracle(), prediction, body, [(batch, NAMES, CLASSES)], **options)
+
+
+ZERO = ("mpjpe", "pa_mpjpe", "n_mpjpe", "acceleration_error", "betas_error", "limb_pa_mpjpe", "bone_spread")
+
+
+def test_a_perfect_prediction_has_no_error(truth, body, batch):
+    overall = evaluate(truth, body, batch)["overall"]
+    for key in ZERO:
+        assert abs(overall[key]) < 0.01, key
+    np.testing.assert_allclose([overall["pck_50"], overall["pck_150"]], 100.0, rtol=1e-6)
+    assert overall["acceleration"] > 1 and overall["detector_pa_mpjpe"] > 10
+    assert overall["frames"] == batch["mask"].sum()
+    assert overall["clips"] == 5
+    np.testing.assert_allclose(overall["coverage"], 100 * (1 - 1 / batch["mask"].sum()), rtol=1e-5)
+
+
+def test_classes_weighted_by_their_frames_are_the_whole(truth, body, batch):
+    rng = np.random.default_rng(1)
+    turned = np.asarray(
+        jax.jit(axis_angle_to_matrix)(batch["pose"] + rng.normal(0, 0.2, batch["pose"].shape))
+    )
+    table = evaluate(truth._replace(rotations=turned.astype(np.float32)), body, batch)
+    assert list(table["classes"]) == ["gait", "jump"]
+    rows = table["classes"].values()
+    assert [row["frames"] for row in rows] == [16, 14]
+    for key in ("mpjpe", "pa_mpjpe", "n_mpjpe", "pck_150", "pck_50", "coverage"):
+        whole = sum(row[key] * row["frames"] for row in rows) / sum(row["frames"] for row in rows)
+        np.testing.assert_allclose(table["overall"][key], whole, rtol=1e-6, err_msg=key)
+    assert table["overall"]["mpjpe"] > 10
+    assert table["classes"]["gait"]["mpjpe"] != table["classes"]["jump"]["mpjpe"]
+
+
+def test_padding_is_not_counted(truth, body, batch):
+    spoilt = jax.tree.map(np.array, truth)
+    spoilt.rotations[~batch["mask"]] = 9.0
+    spoilt.betas[6:] = 1e6
+    batch["mask"][7] = True  # a window without a name, whatever it holds
+    overall = evaluate(spoilt, body, batch)["overall"]
+    for key in ("mpjpe", "pa_mpjpe", "acceleration_error", "betas_error"):
+        assert abs(overall[key]) < 0.01, key
+
+
+def test_a_wrong_shape_shows_in_betas_and_vertices_alone_of_all_else(truth, body, batch):
+    small = {key: value[:, :2] if value.shape[1:2] == (6,) else value for key, value in batch.items()}
+    wider = truth._replace(betas=truth.betas + np.float32(0.5), rotations=truth.rotations[:, :2])
+    overall = evaluate(wider, body, small, vertices=True)["overall"]
+    np.testing.assert_allclose(overall["betas_error"], 0.5, rtol=1e-4)
+    assert overall["pve"] > 1.0
+    exact = wider._replace(betas=truth.betas)
+    assert evaluate(exact, body, small, vertices=True)["overall"]["pve"] < 0.01

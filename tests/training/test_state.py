@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import hpof, tiny
+from hpof_jax import train
+from hpof_jax.errors import UserError
+from hpof_jax.models.hpof import HPOF
+from hpof_jax.training import state
+
+
+def model_config(**fields):
+    return ConfigDict({"name": "hpof", "channels": 8, "dilations": (1,), "hidden": 4, **fields})
+
+
+@pytest.mark.parametrize("variant", [*hpof.VARIANTS, None])
+def test_every_config_builds_a_model_an_optimizer_and_a_stream(variant, body):
+    config = tiny.get_config() if variant is None else hpof.get_config(variant)
+    model = state.make_model(config.model)
+    optimizer = state.make_optimizer(config.optimizer, config.num_steps)
+    shapes = jax.eval_shape(lambda: state.init_state(model, body, optimizer, config.seed))
+    assert 1e4 < sum(x.size for x in jax.tree.leaves(shapes.params)) < 2e7
+    assert jax.tree.structure(shapes.ema) == jax.tree.structure(shapes.params)
+    assert train.data_sources(config.data) == {"synthetic": 1.0}
+
+
+def test_the_mlp_has_no_context():
+    model = state.make_model(hpof.get_config("mlp").model)
+    assert isinstance(model, HPOF) and model.kernel_size == 1
+
+
+def test_motion_capture_shares_its_weight():
+    config = hpof.get_config()
+    config.data.update({"bvh": "a,b.zip", "amass": "c", "mocap_weight": 3.0})
+    assert train.data_sources(config.data) == {
+        "synthetic": 1.0,
+        "bvh:a": 1.0,
+        "bvh:b.zip": 1.0,
+        "amass:c": 1.0,
+    }
+    config.data.update({"synthetic": 0.0, "bvh": "", "amass": ""})
+    with pytest.raises(UserError, match=r"names no motion: set --config\.data"):
+        train.data_sources(config.data)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [({"name": "resnet"}, "no model 'resnet'"), ({"depth": 3}, "no field 'depth'.*channels")],
+)
+def test_a_model_that_there_is_not(fields, words):
+    with pytest.raises(UserError, match=words):
+        state.make_model(model_config(**fields))
+
+
+def test_the_learning_rate_rises_then_falls_to_zero():
+    config = hpof.get_config().optimizer
+    numbers = jnp.array([0, 250, 500, 10_000, 20_000])
+    rates = np.asarray(jax.jit(jax.vmap(state.make_schedule(config, 20_000)))(numbers))
+    np.testing.assert_allclose(rates[[0, 1, 2, 4]], [0.0, 5e-4, 1e-3, 0.0], atol=1e-9)
+    assert 4e-4 < rates[3] < 6e-4
+    for steps in (1, 2, 100):  # shorter than the warm-up
+        rates = jax.vmap(state.make_schedule(config, steps))(jnp.arange(steps + 1))
+        assert np.isfinite(rates).all() and rates.max() > 0
+
+
+def test_a_state_starts_at_step_zero_with_its_average_at_the_parameters(model, body):
+    optimizer = state.make_optimizer(tiny.get_config().optimizer, 10)
+    made = [state.init_state(model, body, optimizer, seed) for seed in (0, 0, 1)]
+    assert int(made[0].step) == 0
+    flat = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(s.params)]) for s in made]
+    np.testing.assert_array_equal(flat[0], flat[1])
+    assert not np.array_equal(flat[0], flat[2])
+    for average, param in zip(jax.tree.leaves(made[0].ema), jax.tree.leaves(made[0].params), strict=True):
+        np.testing.assert_array_equal(average, param)
+        assert average is not param, "a donated buffer may stand in the state only once"

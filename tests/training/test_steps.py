@@ -1,0 +1,142 @@
+import jax
+import numpy as np
+import optax
+import pytest
+
+from configs import hpof
+from hpof_jax.training import state, steps
+
+WEIGHTS = hpof.get_config().losses.to_dict()
+TRUTH = ("pose", "betas", "transl")
+
+
+@pytest.fixture(scope="module")
+def loss(model, body):
+    """`(params, batch) -> ({term: mean}, gradient of the total)`."""
+
+    def total(params, batch):
+        inputs = steps.batch_inputs(batch)
+        terms = steps.loss_terms(body, inputs, model.apply({"params": params}, inputs, body), batch, WEIGHTS)
+        means = {name: value for name, (value, _) in terms.items()}
+        return sum(means.values()), terms
+
+    return jax.jit(jax.grad(total, has_aux=True))
+
+
+@pytest.fixture(scope="module")
+def params(model, body):
+    return state.init_params(model, body, 0)
+
+
+def assert_same(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+
+
+def changed(batch, where, **values):
+    """A copy of the batch in which the named arrays are `values` at the index `where`."""
+    batch = {key: value.copy() for key, value in batch.items()}
+    for key, value in values.items():
+        batch[key][where] = value
+    return batch
+
+
+def test_every_loss_of_the_config_is_there_and_finite(loss, params, batch):
+    gradient, terms = loss(params, batch)
+    assert set(terms) == set(WEIGHTS)
+    clips, frames = batch["mask"].shape
+    counts = dict.fromkeys(WEIGHTS, clips * frames) | {"betas": clips, "smoothness": clips * (frames - 2)}
+    assert {name: int(count) for name, (_, count) in terms.items()} == counts
+    assert all(float(value) > 0 for value, _ in terms.values())
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient))
+
+
+def test_only_the_named_losses_are_computed(model, body, batch, params):
+    prediction = jax.eval_shape(lambda: model.apply({"params": params}, steps.batch_inputs(batch), body))
+    for name in WEIGHTS:
+        found = jax.eval_shape(
+            lambda p, b, name=name: steps.loss_terms(body, steps.batch_inputs(b), p, b, {name: 1.0}),
+            prediction,
+            batch,
+        )
+        assert list(found) == [name]
+
+
+def test_a_clip_without_truth_is_left_out(loss, params, batch):
+    """Its arrays may be anything, NaN included: in the losses and in their gradient."""
+    nothing = changed(batch, 2, has_3d=False, has_smpl=False)
+    unknown = changed(nothing, 2, **dict.fromkeys(TRUTH, np.nan))
+    gradient, terms = loss(params, unknown)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient))
+    assert_same(loss(params, nothing), (gradient, terms))
+    _, whole = loss(params, batch)
+    for name in ("keypoints_2d", "keypoints_3d", "body_pose"):
+        assert float(whole[name][1] - terms[name][1]) == batch["mask"].shape[1]
+    assert float(whole["betas"][1] - terms["betas"][1]) == 1
+    assert float(whole["smoothness"][1]) == float(terms["smoothness"][1]), "it asks for little acceleration"
+
+
+def test_each_kind_of_truth_has_its_own_losses(loss, params, batch):
+    _, whole = loss(params, batch)
+    _, no_3d = loss(params, changed(batch, 2, has_3d=False))
+    _, no_smpl = loss(params, changed(batch, 2, has_smpl=False))
+    for name in ("keypoints_2d", "keypoints_3d"):
+        assert float(no_3d[name][1]) < float(whole[name][1]) == float(no_smpl[name][1])
+    for name in ("body_pose", "betas"):
+        assert float(no_smpl[name][1]) < float(whole[name][1]) == float(no_3d[name][1])
+
+
+def test_a_place_that_is_not_known_keeps_out_too(loss, params, batch):
+    gradient, _ = loss(params, changed(batch, 2, has_3d=False, transl=np.nan))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient))
+
+
+def test_padded_frames_influence_nothing(loss, params, batch):
+    padding = (slice(None), slice(4, None))
+    short = changed(batch, padding, mask=False)
+    garbage = changed(
+        short,
+        padding,
+        pose=np.nan,
+        transl=np.nan,
+        landmarks_2d=1e4,
+        landmarks_3d=-7.0,
+    )
+    assert_same(loss(params, short), loss(params, garbage))
+    assert not np.allclose(loss(params, batch)[1]["body_pose"], loss(params, short)[1]["body_pose"])
+
+
+@pytest.fixture(scope="module")
+def trained(model, body):
+    """(before, after 30 steps, logs) on one batch, which `batch` makes the same every time."""
+    optimizer = optax.adam(0.003)
+
+    def run(batch):
+        before = state.init_state(model, body, optimizer, 0)
+        step = steps.make_train_step(
+            model, body, optimizer, WEIGHTS, seed=0, ema_decay=0.9, drop_3d=0.3, axis_name="batch"
+        )
+        # vmap knows the axis, too, so that no device has to be asked for.
+        one = jax.jit(jax.vmap(step, in_axes=(None, 0), out_axes=None, axis_name="batch"))
+        stacked = {key: value[None] for key, value in batch.items()}
+        logs, after = [], before
+        for _ in range(30):
+            after, log = one(after, stacked)
+            logs.append(jax.device_get(log))
+        return before, after, logs
+
+    return run
+
+
+def test_steps_on_one_batch_lower_the_loss(trained, batch):
+    before, after, logs = trained(batch)
+    assert int(after.step) == 30
+    assert set(logs[0]) == {*WEIGHTS, "total", "gradient_norm"}
+    for log in logs:
+        total = sum(weight * log[name] for name, weight in WEIGHTS.items())
+        np.testing.assert_allclose(log["total"], total, rtol=1e-5)
+    assert logs[-1]["total"] < 0.7 * logs[0]["total"]
+    assert logs[-1]["keypoints_3d"] < 0.8 * logs[0]["keypoints_3d"]
+    leaf = lambda tree: np.asarray(jax.tree.leaves(tree)[0])  # noqa: E731
+    distance = [np.abs(leaf(tree) - leaf(after.params)).mean() for tree in (after.ema, before.params)]
+    assert 0 < distance[0] < distance[1], "the average follows the parameters"
