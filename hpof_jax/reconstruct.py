@@ -18,10 +18,11 @@ from scipy.interpolate import make_interp_spline
 
 from hpof_jax import cli
 from hpof_jax.body import BodyModel, load_body
-from hpof_jax.body.model import posed_joints, rest_joints
+from hpof_jax.body.model import keypoints, rest_joints
 from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR, SMPL_MIRROR
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera
+from hpof_jax.geometry.placement import place
 from hpof_jax.geometry.rotations import compose, matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
 from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
@@ -121,19 +122,29 @@ def lift(
         views.append(_mirrored(views[0]))
     inputs = _inputs({key: np.concatenate([view[key] for view in views]) for key in views[0]})
     prediction = predict_long(model, params, inputs, body)
-    rotations, cam, pelvis = _place(prediction, inputs.box, views[0]["focal_length"], views[0]["image_size"])
+    focal_length, image_size = views[0]["focal_length"], views[0]["image_size"]
+    rotations, pelvis = _camera_frame(prediction, inputs.box, focal_length, image_size)
     times = np.arange(len(observations)) * (MODEL_FPS / float(observations.fps))
-    cam, pelvis, box = (_resample(np.asarray(x), times) for x in (cam, pelvis, inputs.box[0]))
-    poses, betas, joints, trans = _pose(body, _resample_rotations(rotations, times), prediction.betas, pelvis)
+    pelvis, box = (_resample(np.asarray(x), times) for x in (pelvis, inputs.box[0]))
+    poses, betas, joints, points, rest = _pose(body, _resample_rotations(rotations, times), prediction.betas)
+    pelvis = place(
+        points,
+        observations.landmarks_2d,
+        box[:, 2],
+        pelvis,
+        focal_length[0],
+        image_size[0],
+        float(observations.fps),
+    )
     return Motion(
         poses=poses,
         betas=betas,
-        trans=trans,
+        trans=pelvis - np.asarray(rest),
         mocap_framerate=float(observations.fps),
         gender="neutral",
-        joints=joints,
+        joints=np.asarray(joints) + pelvis[:, None],
         keypoints_2d=observations.landmarks_2d,
-        cam=cam,
+        cam=camera.translation_to_cam(pelvis, box, focal_length, image_size),
         box=box,
         frame_index=np.arange(len(observations)),
         confidence=_confidence(observations.landmarks_2d, observations.seen),
@@ -149,23 +160,25 @@ def _inputs(batch):
 
 
 @jax.jit
-def _place(prediction, box, focal_length, image_size):
-    """Rotations (T, 24, 3, 3), cam (T, 3) and the pelvis' place (T, 3) of the clip, or of it and its mirror image."""
+def _camera_frame(prediction, box, focal_length, image_size):
+    """Rotations (T, 24, 3, 3) and the pelvis' place (T, 3) of the clip, or the mean of it and its mirror image."""
     rotations, cam = prediction.rotations[0], prediction.cam[0]
     if len(prediction.rotations) == 2:
         other = compose(compose(_FLIP, prediction.rotations[1][:, SMPL_MIRROR]), _FLIP)
         rotations = sixd_to_matrix((matrix_to_sixd(rotations) + matrix_to_sixd(other)) / 2)
         cam = (cam + prediction.cam[1] * np.array([1.0, -1.0, 1.0], np.float32)) / 2
-    return rotations, cam, camera.cam_to_translation(cam, box[0], focal_length, image_size)
+    return rotations, camera.cam_to_translation(cam, box[0], focal_length, image_size)
 
 
 @jax.jit
-def _pose(body, rotations, betas, pelvis):
-    """Everything that follows from the rotations: poses (T, 72), betas (10,), joints (T, 24, 3), trans (T, 3)."""
+def _pose(body, rotations, betas):
+    """What follows from the rotations: poses (T, 72), betas (10,), about the pelvis joints (T, 24, 3) and landmarks
+    (T, 33, 3), and where the pelvis lies at rest (3,)."""
     betas = jnp.mean(betas, axis=0)
-    trans = pelvis - rest_joints(body, betas)[0]
-    joints = posed_joints(body, betas, rotations, trans)
-    return matrix_to_axis_angle(rotations).reshape(-1, 72), betas, joints, trans
+    points, joints = keypoints(body, body.landmarks, betas, rotations)
+    pelvis = joints[:, :1]
+    poses = matrix_to_axis_angle(rotations).reshape(-1, 72)
+    return poses, betas, joints - pelvis, points - pelvis, rest_joints(body, betas)[0]
 
 
 def _batch(observations: clip.Observations) -> dict[str, np.ndarray]:

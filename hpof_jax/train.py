@@ -45,6 +45,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
 
     _check(config)
     local_batch = parallel.local_batch_size(config.batch_size)
+    sources = data_sources(config.data)
     body = load_body()
     model = state.make_model(config.model)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
@@ -54,7 +55,6 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         train_state = checkpointer.restore(train_state)
         logging.info("resumed %s at step %d", workdir, int(train_state.step))
     start = int(train_state.step)
-    sources = data_sources(config.data)
     batches = stream.make_stream(
         sources,
         local_batch,
@@ -81,7 +81,6 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     frames = config.batch_size * config.clip_length
     metrics: dict[str, float] = {}
     parameters = sum(x.size for x in jax.tree.leaves(train_state.params))
-    logging.info("%d parameters, %d devices, sources %s", parameters, jax.device_count(), sources)
 
     def evaluate(params) -> dict[str, float]:
         windows = stream.validation_windows(
@@ -97,6 +96,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     bar = tqdm.tqdm(total=config.num_steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
     since, counted = time.monotonic(), start
     with preemption.Notice() as notice:
+        logging.info("%d parameters, %d devices, sources %s", parameters, jax.device_count(), sources)
         for number in range(start + 1, config.num_steps + 1):
             train_state, logs = step(train_state, parallel.cut(next(batches)))
             bar.update()
@@ -185,17 +185,26 @@ def _check(config: ConfigDict) -> None:
 
 @cli.entry_point
 def main() -> None:
-    try:
-        flags.FLAGS(sys.argv)
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError) as error:
-        raise UserError(
-            f"{' '.join(str(error).split())} (usage: --config FILE [--workdir DIR] [--config.KEY=VALUE])"
-        ) from error
-    if _CONFIG.value is None:
-        raise UserError("No config was given: add --config configs/hpof.py.")
+    config = _read_flags()
     if _DISTRIBUTED.value:
         jax.distributed.initialize()
-    train(_CONFIG.value, _WORKDIR.value)
+    train(config, _WORKDIR.value)
+
+
+def _read_flags() -> ConfigDict:
+    try:
+        flags.FLAGS(sys.argv)
+        config = _CONFIG.value
+        if config is not None:
+            _ = config.seed  # a config file that could not be read shows itself at the first look
+    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError) as error:
+        # Between the two there may be a traceback.
+        first, *_, last = [*filter(str.strip, str(error).splitlines())] * 2
+        reason = first if first == last else f"{first.strip()} {last.strip()}"
+        raise UserError(f"{reason} (usage: --config FILE [--workdir DIR] [--config.KEY=VALUE])") from error
+    if config is None:
+        raise UserError("No config was given: add --config configs/hpof.py.")
+    return config
 
 
 if __name__ == "__main__":

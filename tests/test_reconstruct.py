@@ -99,7 +99,8 @@ def test_the_videos_frame_rate_is_respected(observations, weights, body):
     )
     at_60 = lift(doubled, weights, body)
     assert len(at_60) == 61 and at_60.mocap_framerate == 60
-    np.testing.assert_allclose(at_60.joints[::2], at_30.joints, atol=1e-3)
+    np.testing.assert_allclose(at_60.poses[::2], at_30.poses, atol=1e-3)
+    np.testing.assert_allclose(at_60.trans[::2], at_30.trans, atol=0.05)
 
 
 def test_weights_of_another_model_are_refused(observations, weights, body):
@@ -135,7 +136,7 @@ def _blank_video(path):
     ("make", "sentence"),
     [
         (lambda path: path.write_text("no video"), "video"),
-        (lambda path: path.mkdir(), "picture"),
+        (lambda path: path.mkdir(), "image"),
         (_blank_video, "no person"),
     ],
 )

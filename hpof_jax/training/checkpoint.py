@@ -41,6 +41,7 @@ class Checkpointer:
         self._metric = metric
         self._manager = ocp.CheckpointManager(
             folder,
+            item_handlers=_handlers(),
             # Without `best_fn` the metrics are not written, and a resumed run would not know its best.
             options=ocp.CheckpointManagerOptions(preservation_policy=policy, best_fn=goodness, create=True),
         )
@@ -71,6 +72,9 @@ class Checkpointer:
           UserError: it is another model's.
         """
         step = self._manager.latest_step()
+        # Before the restoring, which would leave warnings of every array behind.
+        saved = self._manager.item_metadata(step)["state"].tree["params"]
+        _check_shapes(saved, template.params, str(self._manager.directory))
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         try:
             restored = self._manager.restore(
@@ -81,9 +85,7 @@ class Checkpointer:
                 f"The checkpoint at step {step} in {self._manager.directory} is of another config: "
                 "use another --workdir, or the config it was made with."
             ) from error
-        state = restored["state"]
-        _check_shapes(state.params, template.params, str(self._manager.directory))
-        return state
+        return restored["state"]
 
     def wait(self) -> None:
         """Returns when everything is written."""
@@ -140,9 +142,8 @@ def _load_run(folder: pathlib.Path) -> tuple[Any, ml_collections.ConfigDict]:
         raise UserError(f"There is no checkpoint in {folder}: give the --workdir of a training run.")
     manager = ocp.CheckpointManager(
         root.absolute(),
-        options=ocp.CheckpointManagerOptions(
-            best_fn=functools.partial(_goodness, "pa_mpjpe"), create=False
-        ),
+        item_handlers=_handlers(),
+        options=ocp.CheckpointManagerOptions(best_fn=functools.partial(_goodness, "pa_mpjpe"), create=False),
     )
     step = manager.best_step() if manager.best_step() is not None else manager.latest_step()
     if step is None:
@@ -151,6 +152,10 @@ def _load_run(folder: pathlib.Path) -> tuple[Any, ml_collections.ConfigDict]:
         step, args=ocp.args.Composite(state=ocp.args.StandardRestore(), config=ocp.args.JsonRestore())
     )
     return restored["state"]["ema"], ml_collections.ConfigDict(restored["config"]["model"])
+
+
+def _handlers() -> dict[str, ocp.CheckpointHandler]:
+    return {"state": ocp.StandardCheckpointHandler(), "config": ocp.JsonCheckpointHandler()}
 
 
 def _goodness(metric: str, metrics: dict[str, float]) -> float:

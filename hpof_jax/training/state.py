@@ -44,7 +44,8 @@ def make_model(config: ml_collections.ConfigDict) -> HPOF | MeanPose:
         raise UserError(
             f"The model '{name}' has no field '{unknown[0]}': it takes {sorted(known - {'parent', 'name'})}."
         )
-    return _MODELS[name](**fields)
+    # A config that came from a file has lists; a module that is a static argument must be hashable.
+    return _MODELS[name](**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
 
 
 def make_optimizer(config: ml_collections.ConfigDict, num_steps: int) -> optax.GradientTransformation:
