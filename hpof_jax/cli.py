@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from logging import WARNING, LogRecord
 
-from absl import logging
+from absl import flags, logging
 
 from hpof_jax.errors import UserError
 
@@ -18,6 +18,8 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def run() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a video is said once, by us
+        flags.FLAGS.mark_as_parsed()  # else absl warns before its first line; only training has flags, and parses them
         logging.use_absl_handler()
         logging.set_verbosity(logging.INFO)
         logging.get_absl_handler().python_handler.addFilter(_worth_a_line)
@@ -34,7 +36,12 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def _worth_a_line(record: LogRecord) -> bool:
-    """Our own lines, and other packages' warnings: Orbax alone would tell ten things about every checkpoint."""
+    """Our own lines, and other packages' warnings: Orbax alone would tell ten things about every checkpoint.
+
+    Its warnings about a folder opened for reading say what was asked for.
+    """
     package = pathlib.Path(__file__).parent
     ours = (package, package.parent / "data_pipelines")
+    if "read_only" in str(record.msg) or "read only" in str(record.msg):
+        return False
     return record.levelno >= WARNING or any(pathlib.Path(record.pathname).is_relative_to(f) for f in ours)

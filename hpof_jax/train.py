@@ -197,10 +197,13 @@ def _read_flags() -> ConfigDict:
         config = _CONFIG.value
         if config is not None:
             _ = config.seed  # a config file that could not be read shows itself at the first look
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError) as error:
+    except KeyError as error:
+        raise UserError(f"The config has no key {error.args[0]}: the config file lists its keys.") from error
+    except (flags.Error, AttributeError, ValueError, TypeError, OSError, SyntaxError) as error:
         # Between the two there may be a traceback.
         first, *_, last = [*filter(str.strip, str(error).splitlines())] * 2
         reason = first if first == last else f"{first.strip()} {last.strip()}"
+        reason = reason.replace("Configuration is not available because of an earlier failure to load: ", "")
         raise UserError(f"{reason} (usage: --config FILE [--workdir DIR] [--config.KEY=VALUE])") from error
     if config is None:
         raise UserError("No config was given: add --config configs/hpof.py.")

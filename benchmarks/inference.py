@@ -1,0 +1,106 @@
+"""Speed of the temporal model alone: from landmarks to shape, pose and camera, in a batch and for one video.
+
+    python benchmarks/inference.py --json inference.json
+    python benchmarks/inference.py --checkpoint runs/hpof
+
+All ways take turns in one process. Beside the wall clock stands process time (all threads), which other programs on
+the machine do not touch.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import time
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from hpof_jax import cli
+from hpof_jax.body import load_body
+from hpof_jax.models.inputs import make_inputs
+from hpof_jax.training import checkpoint, state
+
+SIZES = {"batch": (32, 81), "one video": (1, 512)}
+MODELS = {
+    "hpof": {"name": "hpof"},
+    "per-frame MLP": {"name": "hpof", "kernel_size": 1},
+    "mean pose": {"name": "mean_pose"},
+}
+
+
+def observations(clips: int, frames: int) -> tuple[np.ndarray, ...]:
+    """What `make_inputs` takes, made up."""
+    rng = np.random.default_rng(0)
+    landmarks_2d = rng.uniform(0.3, 1, (clips, frames, 33, 3)) * [1280, 720, 1]
+    landmarks_3d = rng.normal(0, 0.3, (clips, frames, 33, 3))
+    there = np.ones((clips, frames), bool)
+    size = np.tile(np.float32([720, 1280]), (clips, 1))
+    floats = (landmarks_2d.astype(np.float32), landmarks_3d.astype(np.float32))
+    return *floats, there, there, size, np.linalg.norm(size, axis=1)
+
+
+def measure(weights: str | None, rounds: int) -> dict:
+    body = load_body()
+    if weights is None:
+        models = {name: state.make_model(ConfigDict(fields)) for name, fields in MODELS.items()}
+        params = {name: state.init_params(model, body, 0) for name, model in models.items()}
+    else:
+        trained, config = checkpoint.load_weights(weights)
+        models, params = {"hpof": state.make_model(config)}, {"hpof": trained}
+    ways = {}
+    for name, model in models.items():
+        predict = jax.jit(
+            lambda p, b, *arrays, model=model: model.apply({"params": p}, make_inputs(*arrays), b)
+        )
+        for size, shape in SIZES.items():
+            ways[size, name] = (predict, params[name], body, *observations(*shape))
+    spent = {way: [] for way in ways}
+    for number in range(rounds + 1):
+        for way, (predict, *arguments) in ways.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            jax.block_until_ready(predict(*arguments))
+            if number:  # the first one compiles
+                spent[way].append((time.perf_counter() - wall, time.process_time() - cpu))
+    result = {"device": jax.devices()[0].device_kind}
+    for size, (clips, frames) in SIZES.items():
+        result[size] = {"shape": [clips, frames]}
+        for name in models:
+            wall, cpu = map(statistics.median, zip(*spent[size, name]))
+            rates = {
+                "frames_per_second": clips * frames / wall,
+                "frames_per_cpu_second": clips * frames / cpu,
+            }
+            result[size][name] = rates | {"times_real_time": clips * frames / wall / 30.0}
+    return result
+
+
+def show(result: dict) -> None:
+    print(f"{result['device']:32}{'frames/s':>12}{'frames/CPU s':>14}{'x 30 fps':>10}{'x hpof, CPU':>13}")
+    for size in SIZES:
+        own = result[size]["hpof"]["frames_per_cpu_second"]
+        for name, rates in result[size].items():
+            if name != "shape":
+                label = f"{size} {tuple(result[size]['shape'])}, {name}"
+                every, cpu, real = rates.values()
+                print(f"{label:32}{every:12,.0f}{cpu:14,.0f}{real:10.0f}{cpu / own:13.2f}")
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", help="a run's folder or a weights .npz; fresh default models without")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
+    options = parser.parse_args()
+    result = measure(options.checkpoint, max(options.rounds, 1))
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

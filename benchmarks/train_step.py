@@ -1,0 +1,198 @@
+"""Speed of the pmapped training step, where its time goes, and what other encoders would cost.
+
+    python benchmarks/train_step.py --json train_step.json
+    python benchmarks/train_step.py --config configs/tiny.py --rounds 9
+
+All ways take turns in one process. Beside the wall clock stands process time (all threads), which other programs on
+the machine do not touch; the ratios are of process time on a CPU and of the wall clock on an accelerator.
+"""
+
+import argparse
+import json
+import pathlib
+import runpy
+import statistics
+import time
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipelines import stream
+from hpof_jax import cli
+from hpof_jax.body import load_body
+from hpof_jax.errors import UserError
+from hpof_jax.models.hpof import HPOF
+from hpof_jax.training import parallel, state, steps
+
+
+class Recurrent(nn.Module):
+    """The encoder of VIBE (Kocabas et al. 2020), in both directions: GRUs of 1024, on our features."""
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        return nn.Bidirectional(nn.RNN(nn.GRUCell(1024)), nn.RNN(nn.GRUCell(1024)))(features)
+
+
+def interleaved(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
+    """Median seconds of each way, {"wall": s, "cpu": s}; the first, uncounted round compiles."""
+    spent = {way: [] for way in ways}
+    for number in range(rounds + 1):
+        for way, act in ways.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            jax.block_until_ready(act())
+            if number:
+                spent[way].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {
+        way: dict(zip(("wall", "cpu"), map(statistics.median, zip(*pairs)))) for way, pairs in spent.items()
+    }
+
+
+def training(config: ConfigDict, batch: dict[str, np.ndarray], body) -> Callable[[], object]:
+    """One call, one step of training on every local device."""
+    model = state.make_model(config.model)
+    optimizer = state.make_optimizer(config.optimizer, config.num_steps)
+    step = parallel.pmap_step(
+        steps.make_train_step(
+            model,
+            body,
+            optimizer,
+            config.losses.to_dict(),
+            seed=config.seed,
+            ema_decay=config.optimizer.ema_decay,
+            drop_3d=config.data.drop_3d,
+            axis_name=parallel.AXIS,
+        )
+    )
+    now = {"state": parallel.replicate(state.init_state(model, body, optimizer, config.seed))}
+    shares = parallel.cut(batch)
+
+    def act():
+        now["state"], logs = step(now["state"], shares)
+        return logs
+
+    return act
+
+
+def parts(config: ConfigDict, batch: dict[str, np.ndarray], body) -> dict[str, Callable[[], object]]:
+    """The step, piece by piece and on one device: each way does what the one before it does and something more."""
+    model = state.make_model(config.model)
+    weights = config.losses.to_dict()
+    params = state.init_params(model, body, config.seed)
+    batch = jax.device_put(batch)
+    inputs = jax.jit(steps.batch_inputs)(batch)
+
+    def predict(params):
+        return model.apply({"params": params}, inputs, body)
+
+    def loss(params):
+        terms = steps.loss_terms(body, inputs, predict(params), batch, weights)
+        return sum(weights[name] * value / jnp.maximum(count, 1.0) for name, (value, count) in terms.items())
+
+    def encode(params):
+        return model.apply({"params": params}, inputs.features, inputs.mask, method=HPOF.encode)
+
+    recurrent = Recurrent()
+    recurrent_params = jax.jit(recurrent.init)(jax.random.key(0), inputs.features[:1, :2])
+
+    def recur(params):
+        return recurrent.apply(params, inputs.features)
+
+    # Arguments, not constants: XLA would otherwise be free to compute what depends on constants alone.
+    ways = {
+        "encoder": encode,
+        "encoder and heads": predict,
+        "with losses": loss,
+        "with gradient": jax.grad(loss),
+    }
+    ways = {name: (jax.jit(way), params) for name, way in ways.items()}
+    ways["encoder, forward and back"] = (jax.jit(jax.grad(lambda p: jnp.sum(encode(p) ** 2))), params)
+    ways["GRU, forward and back"] = (jax.jit(jax.grad(lambda p: jnp.sum(recur(p) ** 2))), recurrent_params)
+    return {name: (lambda f=f, p=p: f(p)) for name, (f, p) in ways.items()}
+
+
+def measure(config: ConfigDict, rounds: int) -> dict:
+    body = load_body()
+    frames = config.batch_size * config.clip_length
+    parallel.local_batch_size(config.batch_size)
+    batch = stream.batch_maker({"synthetic": 1.0}, config.batch_size, config.clip_length, config.seed)(0)
+    mlp = config.copy_and_resolve_references()
+    mlp.model.update({"kernel_size": 1})
+    ways = {
+        "train step": training(config, batch, body),
+        "train step, per-frame MLP": training(mlp, batch, body),
+    }
+    seconds = interleaved(ways | parts(config, batch, body), rounds)
+    clock = "cpu" if jax.default_backend() == "cpu" else "wall"
+    took = {way: second[clock] for way, second in seconds.items()}
+    steps_ = ("encoder", "encoder and heads", "with losses", "with gradient")
+    increments = np.diff([0.0, *(took[way] for way in steps_)])
+    shares = dict(zip(("encoder", "heads", "losses", "backward"), (increments / took["train step"]).tolist()))
+    if jax.local_device_count() == 1:
+        shares["optimizer, average and the rest"] = 1.0 - sum(shares.values())
+    return {
+        "device": jax.devices()[0].device_kind,
+        "devices": jax.local_device_count(),
+        "batch": [config.batch_size, config.clip_length],
+        "clock": clock,
+        "frames_per_second": {way: frames / second["wall"] for way, second in seconds.items()},
+        "frames_per_cpu_second": {way: frames / second["cpu"] for way, second in seconds.items()},
+        "share_of_the_train_step": shares,
+        "train_step_over_per_frame_mlp": took["train step"] / took["train step, per-frame MLP"],
+        "gru_over_encoder": took["GRU, forward and back"] / took["encoder, forward and back"],
+    }
+
+
+def show(result: dict) -> None:
+    print(
+        f"{result['batch'][0]} clips of {result['batch'][1]} frames, {result['devices']} x {result['device']}"
+    )
+    print(f"{'':32}{'frames/s':>10}{'frames/CPU s':>14}")
+    for way, rate in result["frames_per_second"].items():
+        print(f"{way:32}{rate:10,.0f}{result['frames_per_cpu_second'][way]:14,.0f}")
+    for part, share in result["share_of_the_train_step"].items():
+        print(f"  {part:30}{100 * share:8.0f} % of the train step")
+    print(f"the train step takes {result['train_step_over_per_frame_mlp']:.2f} x that of the per-frame MLP")
+    print(f"a GRU encoder would take {result['gru_over_encoder']:.1f} x the time of ours")
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default="configs/hpof.py", help="the config file, with its variant")
+    parser.add_argument("--batch-size", type=int, help="clips, instead of the config's")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
+    options = parser.parse_args()
+    config = load_config(options.config)
+    if options.batch_size:
+        config.batch_size = options.batch_size
+    if config.model.name != "hpof":
+        raise UserError(
+            f"The parts of '{config.model.name}' are not known: give a config of the model 'hpof'."
+        )
+    result = measure(config, max(options.rounds, 1))
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def load_config(path: str) -> ConfigDict:
+    """The config of a file, `configs/hpof.py:mlp` included."""
+    file, _, variant = path.partition(":")
+    try:
+        get_config = runpy.run_path(file)["get_config"]
+        return get_config(variant) if variant else get_config()
+    except (OSError, ValueError, SyntaxError, KeyError) as error:
+        raise UserError(
+            f"The config {path} cannot be read: {error} (give one like configs/hpof.py)."
+        ) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from configs import tiny
+from hpof_jax import evaluate
+from hpof_jax.body import load_body
+from hpof_jax.training import checkpoint, state
+
+SMALL = ("--clip-length", "8", "--synthetic-clips", "4", "--no-vertices")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A weights file of a model that has learned nothing."""
+    config = tiny.get_config()
+    config.model.update({"channels": 8, "dilations": (1,), "hidden": 4})
+    params = state.init_params(state.make_model(config.model), load_body(), 0)
+    path = tmp_path_factory.mktemp("weights") / "weights.npz"
+    checkpoint.save_weights(path, params, config)
+    return path
+
+
+def program(capsys, *arguments):
+    """(exit status, standard output, standard error) of `python -m hpof_jax.evaluate`."""
+    status = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["evaluate", *map(str, arguments)])
+        try:
+            evaluate.main()
+        except SystemExit as end:
+            status = end.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_the_table_and_the_file_of_an_evaluation(capsys, weights, tmp_path):
+    path = tmp_path / "result.json"
+    status, table, _ = program(capsys, "--checkpoint", weights, "--json", path, *SMALL)
+    assert status == 0
+    result = json.loads(path.read_text())
+    assert result["overall"]["clips"] == 4 and result["overall"]["frames"] == 4 * 16
+    assert set(result["classes"]) == {"gait", "poses"}
+    for key in ("mpjpe", "pa_mpjpe", "limb_pa_mpjpe", "detector_pa_mpjpe"):
+        assert 1 < result["overall"][key] < 1000, key
+    assert result["overall"]["betas_spread"] < 1e-4
+    protocol = result["protocol"]
+    assert (protocol["clip_length"], protocol["split"], protocol["data"]) == (8, "validation", ["synthetic"])
+    rows = {line.split()[0]: line.split() for line in table.splitlines() if line and line[0] != " "}
+    assert {"gait", "poses", "overall"} <= rows.keys()
+    assert rows["overall"][1] == f"{result['overall']['mpjpe']:.1f}"
+
+
+def damaged(tmp_path, weights):
+    """The weights with one array of another shape."""
+    with np.load(weights, allow_pickle=False) as file:
+        arrays = dict(file)
+    name = next(key for key in arrays if key.endswith("kernel"))
+    arrays[name] = arrays[name][:-1]
+    np.savez(tmp_path / "other.npz", **arrays)
+    return tmp_path / "other.npz"
+
+
+def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
+    status, _, error = program(capsys, "--checkpoint", damaged(tmp_path, weights), *SMALL)
+    assert status == 2
+    assert error.startswith("error: ") and "other.npz" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--checkpoint", "absent"), ["no checkpoint at absent"]),
+        (("--json", "absent/result.json"), ["no folder absent", "result.json"]),
+        (("--data", "bvh:absent"), ["absent"]),
+        (("--data", "nonsense"), ["nonsense"]),
+        (("--data", ""), ["source"]),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, tuple) else "",
+)
+def test_a_wrong_start_ends_in_one_sentence(capsys, weights, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    given = arguments if "--checkpoint" in arguments else ("--checkpoint", weights, *arguments)
+    status, _, error = program(capsys, *given, *SMALL)
+    assert status == 2
+    assert error.startswith("error: ") and error.count("\n") == 1
+    for word in words:
+        assert word in error
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--clip-length", "--synthetic-clips", "--max-frames"])
+def test_sizes_are_at_least_one(capsys, weights, option):
+    status, _, error = program(capsys, "--checkpoint", weights, *SMALL, option, "0")
+    assert status == 2 and option in error and error.count("Traceback") == 0
