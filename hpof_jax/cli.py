@@ -18,7 +18,9 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def run() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a video is said once, by us
+        os.environ.setdefault(
+            "OPENCV_FFMPEG_LOGLEVEL", "-8"
+        )  # what is wrong with a video is said once, by us
         flags.FLAGS.mark_as_parsed()  # else absl warns before its first line; only training has flags, and parses them
         logging.use_absl_handler()
         logging.set_verbosity(logging.INFO)

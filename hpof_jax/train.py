@@ -197,9 +197,11 @@ def _read_flags() -> ConfigDict:
         config = _CONFIG.value
         if config is not None:
             _ = config.seed  # a config file that could not be read shows itself at the first look
-    except KeyError as error:
-        raise UserError(f"The config has no key {error.args[0]}: the config file lists its keys.") from error
-    except (flags.Error, AttributeError, ValueError, TypeError, OSError, SyntaxError) as error:
+    except (AttributeError, KeyError) as error:
+        raise UserError(
+            f"The config has no key {str(error).strip(chr(34))}: the config file lists its keys."
+        ) from error
+    except (flags.Error, ValueError, TypeError, OSError, SyntaxError) as error:
         # Between the two there may be a traceback.
         first, *_, last = [*filter(str.strip, str(error).splitlines())] * 2
         reason = first if first == last else f"{first.strip()} {last.strip()}"
