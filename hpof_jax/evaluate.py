@@ -114,6 +114,12 @@ def format_table(result: dict) -> str:
     return "\n".join([*lines, "", protocol])
 
 
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
 @cli.entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -128,9 +134,9 @@ def main() -> None:
         "--data", default="synthetic", help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH"
     )
     parser.add_argument("--json", type=pathlib.Path, help="also write the result there")
-    parser.add_argument("--clip-length", type=int, default=243)
-    parser.add_argument("--max-frames", type=int, help="of each clip")
-    parser.add_argument("--synthetic-clips", type=int, default=64)
+    parser.add_argument("--clip-length", type=_at_least_one, default=243)
+    parser.add_argument("--max-frames", type=_at_least_one, help="of each clip")
+    parser.add_argument("--synthetic-clips", type=_at_least_one, default=64)
     parser.add_argument("--split", default="validation", choices=("train", "validation"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
