@@ -182,3 +182,10 @@ def test_loading_something_else_ends_in_one_sentence(tmp_path):
 def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match="could not be written"):
         observations([1]).save(tmp_path / "missing" / "seen.npz")
+
+
+def test_a_lower_rate_averages_the_jitter():
+    jitter = np.random.default_rng(0).normal(size=401)
+    halved = resample(observations(jitter, fps=60), 30).landmarks_2d[:, 0, 0]
+    assert len(halved) == 201
+    np.testing.assert_allclose(halved[1:-1], (jitter[1:-2:2] + 2 * jitter[2:-1:2] + jitter[3::2]) / 4, atol=1e-6)
