@@ -36,6 +36,7 @@ COLUMNS = {
     "clips": "clips",
     "frames": "frames",
 }
+_COUNTS = ("clips", "frames")
 
 
 def evaluate(
@@ -103,12 +104,10 @@ def format_table(result: dict) -> str:
     rows["overall"] = result["overall"]
     columns = [key for key in COLUMNS if key in result["overall"]]
     width = max(len(name) for name in rows) + 2
-    lines = [" " * width + "".join(f"{COLUMNS[key]:>{len(COLUMNS[key]) + 2}}" for key in columns)]
+    widths = {key: max(len(COLUMNS[key]), 6) + 2 for key in columns}
+    lines = [" " * width + "".join(f"{COLUMNS[key]:>{widths[key]}}" for key in columns)]
     for name, row in rows.items():
-        numbers = (
-            f"{row[key]:>{len(COLUMNS[key]) + 2}.{0 if key in ('clips', 'frames') else 1}f}"
-            for key in columns
-        )
+        numbers = (f"{row[key]:>{widths[key]}.{0 if key in _COUNTS else 1}f}" for key in columns)
         lines.append(f"{name:<{width}}" + "".join(numbers))
     protocol = ", ".join(f"{key}: {value}" for key, value in result["protocol"].items())
     return "\n".join([*lines, "", protocol])
