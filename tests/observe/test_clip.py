@@ -188,4 +188,6 @@ def test_a_lower_rate_averages_the_jitter():
     jitter = np.random.default_rng(0).normal(size=401)
     halved = resample(observations(jitter, fps=60), 30).landmarks_2d[:, 0, 0]
     assert len(halved) == 201
-    np.testing.assert_allclose(halved[1:-1], (jitter[1:-2:2] + 2 * jitter[2:-1:2] + jitter[3::2]) / 4, atol=1e-6)
+    np.testing.assert_allclose(
+        halved[1:-1], (jitter[1:-2:2] + 2 * jitter[2:-1:2] + jitter[3::2]) / 4, atol=1e-6
+    )
