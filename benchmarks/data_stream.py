@@ -1,7 +1,7 @@
 """Speed of the training stream on one core, and how wrong its detector is.
 
-    python benchmarks/data_stream.py --json data_stream.json
-    python benchmarks/data_stream.py --source synthetic --source bvh:recordings/
+    python -m benchmarks.data_stream --json data_stream.json
+    python -m benchmarks.data_stream --source synthetic --source bvh:recordings/
 
 Times are process time (all threads), so that other programs on the machine do not count: frames / CPU second.
 """

@@ -1,7 +1,7 @@
 """Speed of the temporal model alone: from landmarks to shape, pose and camera, in a batch and for one video.
 
-    python benchmarks/inference.py --json inference.json
-    python benchmarks/inference.py --checkpoint runs/hpof
+    python -m benchmarks.inference --json inference.json
+    python -m benchmarks.inference --checkpoint runs/hpof
 
 All ways take turns in one process. Beside the wall clock stands process time (all threads), which other programs on
 the machine do not touch.

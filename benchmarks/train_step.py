@@ -1,7 +1,7 @@
 """Speed of the pmapped training step, where its time goes, and what other encoders would cost.
 
-    python benchmarks/train_step.py --json train_step.json
-    python benchmarks/train_step.py --config configs/tiny.py --rounds 9
+    python -m benchmarks.train_step --json train_step.json
+    python -m benchmarks.train_step --config configs/tiny.py --rounds 9
 
 All ways take turns in one process. Beside the wall clock stands process time (all threads), which other programs on
 the machine do not touch; the ratios are of process time on a CPU and of the wall clock on an accelerator.
