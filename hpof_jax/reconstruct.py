@@ -28,6 +28,7 @@ from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.motion import Motion
 from hpof_jax.observe import clip
+from hpof_jax.observe.video import is_webcam, read_video
 from hpof_jax.training import checkpoint, state
 
 MODEL_FPS = 30.0
@@ -51,7 +52,7 @@ def reconstruct(
 
     Args:
       video: any file OpenCV reads, a folder of pictures, a webcam's number; None is the sample video.
-      out: a folder for `motion.npz` and `overlay.mp4`; None writes nothing.
+      out: a folder for `motion.npz` and `overlay.mp4`, and `recording.mp4` of a webcam; None writes nothing.
       person: "largest", "leftmost", or the number from the left of who is followed.
       landmark_model: "full", or the slower and more exact "heavy".
       weights: a training run's folder or a weights file; None is the package's own.
@@ -71,6 +72,8 @@ def reconstruct(
         from hpof_jax import downloads
 
         video = downloads.fetch("sample_video")
+    if is_webcam(video) and out is not None:
+        video = _record(video, out / "recording.mp4", max_frames)
     observations = clip.observe(
         video,
         person=person,
@@ -85,7 +88,6 @@ def reconstruct(
         logging.info("wrote %s", out / "motion.npz")
         if overlay:
             from hpof_jax import visualize
-            from hpof_jax.observe.video import read_video
 
             frames, _ = read_video(video, max_frames=max_frames)
             visualize.write_overlay(frames, motion, body_model, out / "overlay.mp4", progress=progress)
@@ -225,6 +227,16 @@ def _confidence(landmarks_2d: np.ndarray, seen: np.ndarray) -> np.ndarray:
     frames = np.arange(len(seen))
     away = np.abs(frames[:, None] - np.flatnonzero(seen)[None]).min(axis=1)
     return np.where(seen, landmarks_2d[..., 2].mean(axis=1), 0.5 * np.exp(-away / 15.0)).astype(np.float32)
+
+
+def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None) -> pathlib.Path:
+    """A webcam's frames come once and are looked at twice, so they are recorded first."""
+    from hpof_jax import visualize
+
+    frames, info = read_video(webcam, max_frames)
+    logging.info("recording %s into %s; press Ctrl-C to stop", info.name, path)
+    visualize.record(frames, info.fps, path)
+    return path
 
 
 def _folder(out: str | os.PathLike) -> pathlib.Path:

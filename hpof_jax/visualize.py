@@ -6,6 +6,7 @@ Everything here is NumPy and OpenCV on the CPU, and video goes through mediapy: 
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
@@ -133,6 +134,23 @@ def write_overlay(
             raise UserError(
                 "The video has no frame, so there is nothing to draw the body over: check the video."
             )
+
+
+def record(frames: Iterable[np.ndarray], fps: float, path: str | os.PathLike) -> None:
+    """Writes frames (H, W, 3) uint8 RGB as they come, until there are no more or Ctrl-C ends the recording.
+
+    Raises:
+      UserError: no frame at all, or a video that cannot be written.
+    """
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise UserError("The camera gives no frame, so there is nothing to record: check it.")
+    height, width = map(_even, first.shape[:2])
+    with _video(pathlib.Path(path), (height, width), fps) as add:
+        with contextlib.suppress(KeyboardInterrupt):
+            for frame in itertools.chain([first], frames):
+                add(frame if frame.shape[:2] == (height, width) else cv2.resize(frame, (width, height)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import tiny
+from hpof_jax import downloads
 from hpof_jax import reconstruct as reconstruct_module
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR, SMPL_MIRROR
@@ -172,3 +173,12 @@ def test_the_sample_video_with_the_packages_weights(tmp_path, body):
     )
     knees, ankles = pixels[:, [4, 5, 7, 8]], motion.keypoints_2d[:, [25, 26, 27, 28], :2]
     assert np.median(np.linalg.norm(knees - ankles, axis=-1) / motion.box[:, None, 2]) < 0.08
+
+
+@pytest.mark.network
+def test_a_webcam_is_recorded_first(tmp_path, monkeypatch):
+    sample, capture = str(downloads.fetch("sample_video")), cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", lambda source: capture(sample if source == 0 else source))
+    motion = reconstruct_module.reconstruct("0", tmp_path, max_frames=5, progress=False)
+    assert len(motion) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["motion.npz", "overlay.mp4", "recording.mp4"]

@@ -12,7 +12,7 @@ from hpof_jax.body import forward, load_body
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
-from hpof_jax.visualize import render_mesh, write_overlay
+from hpof_jax.visualize import record, render_mesh, write_overlay
 
 HEIGHT, WIDTH, FOCAL = 90, 120, 150.0
 UPRIGHT = np.array([np.pi, 0, 0], np.float32)  # faces the camera
@@ -184,3 +184,17 @@ def test_a_video_that_cannot_be_written_gives_one_sentence(body, motion, tmp_pat
     with pytest.raises(UserError, match=r"overlay.mp4 cannot be written \(.*No space left on device"):
         write_overlay(grey_frames(3), motion, body, tmp_path / "overlay.mp4", progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_ends_a_recording(tmp_path):
+    def camera():
+        for _ in range(5):
+            yield np.full((33, 46, 3), 120, np.uint8)
+        raise KeyboardInterrupt
+
+    record(camera(), 30, tmp_path / "recording.mp4")
+    video = cv2.VideoCapture(str(tmp_path / "recording.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    with pytest.raises(UserError, match="no frame"):
+        record(iter([]), 30, tmp_path / "none.mp4")
+    assert not (tmp_path / "none.mp4").exists()

@@ -44,12 +44,11 @@ def read_video(
         raise UserError(f"max_frames is {max_frames}: give at least 1, or leave it out to read every frame")
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise UserError(f"the frame rate {fps} of {source} makes no sense: give frames a second, such as 30")
-    text, path = (
-        str(source),
-        pathlib.Path(source if not isinstance(source, int) else str(source)).expanduser(),
-    )
-    if isinstance(source, int) or (text.isascii() and text.isdigit() and not path.exists()):
-        return _read_capture(cv2.VideoCapture(int(text)), f"webcam {int(text)}", max_frames, fps, live=True)
+    if is_webcam(source):
+        return _read_capture(
+            cv2.VideoCapture(int(source)), f"webcam {int(source)}", max_frames, fps, live=True
+        )
+    path = pathlib.Path(source).expanduser()
     if path.is_dir():
         images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=_natural_key)
         if not images:
@@ -66,6 +65,12 @@ def read_video(
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _read_images([path], str(path), fps)
     return _read_capture(_open_file(path), str(path), max_frames, fps)
+
+
+def is_webcam(source: str | pathlib.Path | int) -> bool:
+    """Whether `source` is a webcam's number, whose frames come only once; a file of that name goes before."""
+    text = str(source)
+    return isinstance(source, int) or (text.isascii() and text.isdigit() and not pathlib.Path(text).exists())
 
 
 def _open_file(path: pathlib.Path) -> cv2.VideoCapture:
