@@ -74,7 +74,7 @@ class Checkpointer:
         step = self._manager.latest_step()
         # Before the restoring, which would leave warnings of every array behind.
         saved = self._manager.item_metadata(step)["state"].tree["params"]
-        _check_shapes(saved, template.params, str(self._manager.directory))
+        check_params(saved, template.params, str(self._manager.directory))
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         try:
             restored = self._manager.restore(
@@ -133,7 +133,15 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
 
 def check_params(params: Any, template: Any, where: str) -> None:
     """Raises UserError if the parameters are not those of the model that `template` (shapes) belongs to."""
-    _check_shapes(params, template, where)
+    have, want = (
+        {key: tuple(value.shape) for key, value in flax.traverse_util.flatten_dict(tree, sep="/").items()}
+        for tree in (params, template)
+    )
+    if have != want:
+        odd = sorted(set(have.items()) ^ set(want.items()))[0][0]
+        raise UserError(
+            f"The checkpoint in {where} is of another config ('{odd}' differs): use the config it was made with."
+        )
 
 
 def _load_run(folder: pathlib.Path) -> tuple[Any, ml_collections.ConfigDict]:
@@ -160,15 +168,3 @@ def _handlers() -> dict[str, ocp.CheckpointHandler]:
 
 def _goodness(metric: str, metrics: dict[str, float]) -> float:
     return -metrics[metric]
-
-
-def _check_shapes(params, template, where):
-    shapes = lambda tree: {  # noqa: E731
-        key: tuple(value.shape) for key, value in flax.traverse_util.flatten_dict(tree, sep="/").items()
-    }
-    have, want = shapes(params), shapes(template)
-    if have != want:
-        odd = sorted(set(have.items()) ^ set(want.items()))[0][0]
-        raise UserError(
-            f"The checkpoint in {where} is of another config ('{odd}' differs): use the config it was made with."
-        )
