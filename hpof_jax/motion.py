@@ -118,7 +118,7 @@ class Motion:
 
         skin = jax.jit(forward)
         rows = np.arange(len(self))[frames]
-        chunks = [np.zeros((0, len(body.lbs_weights), 3), np.float32)]
+        chunks = [np.zeros((0, len(body.v_template), 3), np.float32)]
         for start in range(0, len(rows), CHUNK):
             chunk = rows[start : start + CHUNK]
             # Filled up to one size, so that a clip of any length compiles once.

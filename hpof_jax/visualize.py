@@ -1,6 +1,6 @@
 """Looking at a result: the body drawn over the video, and seen from the side.
 
-Everything here is NumPy and OpenCV on the CPU, and video goes through mediapy: no display, no OpenGL, no compiler.
+Everything here is NumPy on the CPU, and video goes through mediapy: no display, no OpenGL, no compiler.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 
-import cv2
 import imageio_ffmpeg
 import numpy as np
 import tqdm
@@ -68,7 +67,7 @@ def render_mesh(
     light = zbuffer.interpolate(buffer, points, faces, _light(vertices, faces))
     # The light is zero where there is no body, so both averages are premultiplied and no dark rim appears.
     light, coverage = (
-        cv2.resize(layer, size, interpolation=cv2.INTER_AREA)
+        sum(layer[i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)) / SAMPLES**2
         for layer in (light, buffer.mask.astype(np.float32))
     )
     window, touched = image[top:bottom, left:right], coverage > 0
@@ -124,7 +123,7 @@ def write_overlay(
                     f"Frame {index} of the video has shape {frame.shape}, but the motion was made from frames of"
                     f" {motion.image_size[0]} x {motion.image_size[1]} pixels: give the video it was made from."
                 )
-            frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+            frame = _resize(frame, height, width)
             panels = [frame] * side_by_side
             panels.append(_overlay(frame, posed(index), faces, focal_length))
             if side_view:
@@ -150,7 +149,7 @@ def record(frames: Iterable[np.ndarray], fps: float, path: str | os.PathLike) ->
     with _video(pathlib.Path(path), (height, width), fps) as add:
         with contextlib.suppress(KeyboardInterrupt):
             for frame in itertools.chain([first], frames):
-                add(frame if frame.shape[:2] == (height, width) else cv2.resize(frame, (width, height)))
+                add(_resize(frame, height, width))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,6 +210,14 @@ def _light(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     normals = np.stack([np.bincount(flat, np.tile(axis, 3), len(vertices)) for axis in normals.T], axis=-1)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
     return AMBIENT + (1.0 - AMBIENT) * np.maximum(normals @ TO_LIGHT, 0.0)
+
+
+def _resize(frame, height, width):
+    if frame.shape[:2] == (height, width):
+        return frame
+    import cv2  # here: a picture of a body needs no OpenCV
+
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _even(side: float) -> int:

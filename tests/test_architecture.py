@@ -104,12 +104,22 @@ def test_the_rooms_and_the_top_level_are_there():
     [
         ("import hpof_jax", ["jax", "numpy", "cv2", "flax", "tensorflow"]),
         ("import hpof_jax.body", ["cv2", "flax", "mediapy", "tensorflow"]),
+        (
+            """
+import hpof_jax
+import numpy as np
+from hpof_jax.visualize import render_mesh
+body = hpof_jax.load_body()
+vertices, joints = hpof_jax.body.forward(body, np.zeros(10), np.zeros(3), np.zeros((23, 3)), np.array([0, 0, 3]))
+assert render_mesh(np.zeros((64, 64, 3), np.uint8), vertices, body.faces, 60.0).any()""",
+            ["cv2", "flax", "mediapy", "tensorflow"],
+        ),
         ("import hpof_jax.reconstruct", ["tensorflow", "tensorflow_datasets", "data_pipelines"]),
         ("import hpof_jax; hpof_jax.Motion", ["jax", "tensorflow"]),
     ],
 )
 def test_what_an_import_does_not_load(statement, absent):
-    run(f"import sys; {statement}; found = sys.modules.keys() & {set(absent)}; assert not found, found")
+    run(f"import sys; {statement}\nfound = sys.modules.keys() & {set(absent)}; assert not found, found")
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path) -> BodyModel:
         J_template=jnp.asarray(rest[0], jnp.float32),
         J_shapedirs=jnp.asarray(rest[1:], jnp.float32),
         J_regressor=jnp.asarray(regressor, jnp.float32),
-        lbs_weights=jnp.asarray(weights, jnp.float32),
+        skinning=jnp.asarray(weights.T, jnp.float32),
         faces=jnp.asarray(faces),
         landmark_regressor=jnp.asarray(landmarks, jnp.float32),
         landmarks=fold_regressor(basis, weights, landmarks, rigid),

@@ -10,9 +10,13 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 
 from hpof_jax.body.skeletons import SMPL_PARENTS, tree_levels
 from hpof_jax.geometry.rotations import axis_angle_to_matrix, compose, rotate
+
+FEW = 4  # bodies whose kinematics is a matter of latency rather than of arithmetic
+CHUNK = 32  # bodies whose meshes are made at a time: more of them no longer fit the processor's cache
 
 
 @functools.partial(
@@ -22,7 +26,7 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix, compose, rotate
         "J_template",
         "J_shapedirs",
         "J_regressor",
-        "lbs_weights",
+        "skinning",
         "faces",
         "landmark_regressor",
         "landmarks",
@@ -37,7 +41,7 @@ class BodyModel:
     J_template: jax.Array  # (24, 3) rest joints of betas = 0
     J_shapedirs: jax.Array  # (B, 24, 3) rest joints per unit of each beta
     J_regressor: jax.Array  # (24, V) rest joints from rest vertices
-    lbs_weights: jax.Array  # (V, 24) skinning weights, rows sum to 1
+    skinning: jax.Array  # (24, V) share of each joint in moving each vertex, columns sum to 1
     faces: jax.Array  # (F, 3) int32, counter-clockwise from outside
     landmark_regressor: jax.Array  # (33, V) BlazePose's landmarks from vertices
     landmarks: "KeypointBasis"  # the same, folded: see `keypoints`
@@ -49,6 +53,11 @@ class BodyModel:
     def v_template(self) -> jax.Array:
         """(V, 3) the mean body in its rest pose."""
         return self.basis[0].reshape(3, -1).T
+
+    @property
+    def lbs_weights(self) -> jax.Array:
+        """(V, 24) the skinning weights as SMPL's files have them, rows sum to 1."""
+        return self.skinning.T
 
     @property
     def shapedirs(self) -> jax.Array:
@@ -99,7 +108,12 @@ def forward(
     Returns:
       vertices (..., V, 3) and joints (..., 24, 3), metres, in the frame that `global_orient` leads to.
     """
-    pose = jnp.concatenate([global_orient[..., None, :], body_pose], axis=-2)
+    global_orient, body_pose = jnp.asarray(global_orient), jnp.asarray(body_pose)
+    batch = jnp.broadcast_shapes(global_orient.shape[:-1], body_pose.shape[:-2])
+    root = jnp.broadcast_to(global_orient[..., None, :], (*batch, 1, 3))
+    pose = jnp.concatenate([root, jnp.broadcast_to(body_pose, (*batch, *body_pose.shape[-2:]))], axis=-2)
+    # bfloat16 is for storing poses: a rotation made in it is off by a degree.
+    pose = pose.astype(jnp.promote_types(pose.dtype, model.basis.dtype))
     return skin(model, betas, axis_angle_to_matrix(pose), transl)
 
 
@@ -107,15 +121,20 @@ def skin(
     model: BodyModel, betas: jax.Array, rotations: jax.Array, transl: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """`forward` for rotation matrices (..., 24, 3, 3), root first, relative to the parents."""
-    betas, rotations, batch = _broadcast(betas, rotations)
+    betas, rotations, batch = _broadcast(model, betas, rotations)
     transforms, joints = _transforms(model, betas, rotations)
-    rest = (_blend_weights(model, betas, rotations) @ model.basis).reshape(-1, 3, model.basis.shape[1] // 3)
-    # Planar layout: the last axis runs over vertices, so both products are plain matrix products.
-    flat = jnp.moveaxis(transforms.reshape(-1, len(model.parents), 12), 1, 2).reshape(-1, len(model.parents))
-    per_vertex = (flat @ model.lbs_weights.T).reshape(-1, 3, 4, rest.shape[-1])
-    vertices = per_vertex[:, :, 3] + sum(per_vertex[:, :, k] * rest[:, None, k] for k in range(3))
-    vertices = jnp.swapaxes(vertices, -1, -2).reshape(*batch, -1, 3)
-    joints = joints.reshape(*batch, -1, 3)
+    weights = _blend_weights(model, betas, rotations)
+    one = functools.partial(_skin_one, model)
+    if len(weights) <= CHUNK:
+        vertices = jax.vmap(one)(weights, transforms)
+    else:
+        # Of a chunk only the rest shape is kept for the gradient: the blended transforms, four times as large, are
+        # cheaper to make again than to fetch from memory.
+        kept = jax.checkpoint_policies.save_only_these_names("rest")
+        one = jax.checkpoint(one, policy=kept, prevent_cse=False)
+        vertices = jax.lax.map(lambda body: one(*body), (weights, transforms), batch_size=CHUNK)
+    vertices = vertices.reshape(*batch, *vertices.shape[1:])
+    joints = joints.reshape(*batch, *joints.shape[1:])
     if transl is None:
         return vertices, joints
     return vertices + transl[..., None, :], joints + transl[..., None, :]
@@ -129,7 +148,7 @@ def rest_joints(model: BodyModel, betas: jax.Array) -> jax.Array:
 def forward_kinematics(
     rest: jax.Array, rotations: jax.Array, parents: tuple[int, ...] = SMPL_PARENTS
 ) -> tuple[jax.Array, jax.Array]:
-    """Rotations along the tree, level by level.
+    """Rotations and bones along the tree.
 
     Args:
       rest: (..., J, 3) rest joints.
@@ -140,17 +159,11 @@ def forward_kinematics(
     """
     rest, rotations = jnp.broadcast_arrays(rest[..., None], rotations)
     rest = rest[..., 0]
-    levels = tree_levels(parents)
     parents_ = np.array(parents)
-    world, place = [rotations[..., levels[0], :, :]], [rest[..., levels[0], :]]
-    for above, level in zip(levels, levels[1:], strict=False):
-        up = np.searchsorted(above, parents_[level])
-        bones = rest[..., level, :] - rest[..., parents_[level], :]
-        turn = world[-1][..., up, :, :]
-        place.append(place[-1][..., up, :] + rotate(turn, bones))
-        world.append(compose(turn, rotations[..., level, :, :]))
-    order = np.argsort(np.concatenate(levels))
-    return jnp.concatenate(world, axis=-3)[..., order, :, :], jnp.concatenate(place, axis=-2)[..., order, :]
+    bones = rest - jnp.where(parents_[:, None] < 0, 0.0, rest[..., parents_, :])
+    # Few bodies: time goes by the number of operations, and doubling takes log2(levels). Many: by the arithmetic.
+    along = _along_ancestors if rest.size <= FEW * rest.shape[-2] * 3 else _along_levels
+    return along(rotations, bones, parents)
 
 
 def posed_joints(
@@ -178,13 +191,14 @@ def keypoints(
       keypoints (..., K, 3) and joints (..., 24, 3), metres; the regressor applied to `skin`'s vertices, but for
       keypoints that were folded as rigid.
     """
-    betas, rotations, batch = _broadcast(betas, rotations)
+    betas, rotations, batch = _broadcast(model, betas, rotations)
     transforms, joints = _transforms(model, betas, rotations)
     rest = (_blend_weights(model, betas, rotations) @ basis.blend).reshape(-1, len(basis.joints), 3)
     moved = transforms[:, np.array(basis.joints)]
     pairs = rotate(moved[..., :3], rest) + moved[..., 3] * basis.mass[:, None]
-    points = jnp.einsum("kn,bnc->bkc", basis.collect, pairs).reshape(*batch, -1, 3)
-    joints = joints.reshape(*batch, -1, 3)
+    points = jnp.einsum("kn,bnc->bkc", basis.collect, pairs)
+    points = points.reshape(*batch, *points.shape[1:])
+    joints = joints.reshape(*batch, *joints.shape[1:])
     if transl is None:
         return points, joints
     return points + transl[..., None, :], joints + transl[..., None, :]
@@ -227,8 +241,50 @@ def fold_regressor(
     )
 
 
-def _broadcast(betas, rotations):
-    """Common leading axes, flattened: (N, B), (N, 24, 3, 3) and the leading shape."""
+def _skin_one(model, weights, transforms):
+    """One body: blend weights (1 + B + P,) and transforms (24, 3, 4) to vertices (V, 3).
+
+    Component-planar, and one product with the skinning weights for each coordinate: every step, and every step of
+    its gradient, runs along the vertices, and little is alive at a time.
+    """
+    x, y, z = jnp.split(checkpoint_name(weights @ model.basis, "rest"), 3)
+
+    def coordinate(row):
+        by_x, by_y, by_z, shift = row.T @ model.skinning
+        return by_x * x + by_y * y + by_z * z + shift
+
+    return jnp.stack([coordinate(transforms[:, i]) for i in range(3)], axis=-1)
+
+
+def _along_levels(rotations, bones, parents):
+    """Motions relative to the parents -> absolute ones, one level of the tree after the other."""
+    levels = tree_levels(parents)
+    world, place = [rotations[..., levels[0], :, :]], [bones[..., levels[0], :]]
+    for above, level in zip(levels, levels[1:], strict=False):
+        up = np.searchsorted(above, np.array(parents)[level])
+        turn = world[-1][..., up, :, :]
+        place.append(place[-1][..., up, :] + rotate(turn, bones[..., level, :]))
+        world.append(compose(turn, rotations[..., level, :, :]))
+    order = np.argsort(np.concatenate(levels))
+    return jnp.concatenate(world, axis=-3)[..., order, :, :], jnp.concatenate(place, axis=-2)[..., order, :]
+
+
+def _along_ancestors(rotations, bones, parents):
+    """The same by doubling: every joint takes in its parent, then its parent's parent's pair, and so on."""
+    up = np.array(parents)
+    while np.any(up >= 0):
+        child = (up >= 0)[:, None]
+        turn, shift = rotations[..., up, :, :], bones[..., up, :]
+        bones = jnp.where(child, rotate(turn, bones) + shift, bones)
+        rotations = jnp.where(child[..., None], compose(turn, rotations), rotations)
+        up = np.where(up >= 0, up[up], -1)
+    return rotations, bones
+
+
+def _broadcast(model, betas, rotations):
+    """Common leading axes, flattened: (N, B), (N, 24, 3, 3) and the leading shape; in the model's precision or better."""
+    dtype = jnp.promote_types(jnp.result_type(betas, rotations), model.basis.dtype)
+    betas, rotations = betas.astype(dtype), rotations.astype(dtype)
     batch = jnp.broadcast_shapes(betas.shape[:-1], rotations.shape[:-3])
     betas = jnp.broadcast_to(betas, (*batch, betas.shape[-1])).reshape(-1, betas.shape[-1])
     rotations = jnp.broadcast_to(rotations, (*batch, *rotations.shape[-3:])).reshape(
@@ -250,5 +306,5 @@ def _blend_weights(model, betas, rotations):
     parts = [jnp.ones_like(betas[:, :1]), betas]
     if model.basis.shape[0] > 1 + model.num_betas:
         features = rotations[:, 1:] - jnp.eye(3, dtype=rotations.dtype)
-        parts.append(features.reshape(features.shape[0], -1))
+        parts.append(features.reshape(len(features), 9 * (len(model.parents) - 1)))
     return jnp.concatenate(parts, axis=1)

@@ -6,7 +6,7 @@ Matrices act on column vectors, `v' = R v`. Every function takes any leading axe
 import jax
 import jax.numpy as jnp
 
-_SMALL = 1e-8  # squared angle under which the Taylor series is more exact than the closed form in float32
+_SMALL = 1e-3  # squared angle under which a few terms of a Taylor series are exact in float64, derivatives included
 
 
 def axis_angle_to_matrix(axis_angle: jax.Array) -> jax.Array:
@@ -16,8 +16,10 @@ def axis_angle_to_matrix(axis_angle: jax.Array) -> jax.Array:
     # The closed form never sees the small values, so that its gradient is finite where it is not used.
     safe2 = jnp.where(small, 1.0, angle2)
     angle = jnp.sqrt(safe2)
-    a = jnp.where(small, 1.0 - angle2 / 6.0, jnp.sin(angle) / angle)
-    b = jnp.where(small, 0.5 - angle2 / 24.0, (1.0 - jnp.cos(angle)) / safe2)
+    sine_series = 1.0 - angle2 / 6.0 * (1.0 - angle2 / 20.0 * (1.0 - angle2 / 42.0))
+    cosine_series = 0.5 - angle2 / 24.0 * (1.0 - angle2 / 30.0 * (1.0 - angle2 / 56.0))
+    a = jnp.where(small, sine_series, jnp.sin(angle) / angle)
+    b = jnp.where(small, cosine_series, (1.0 - jnp.cos(angle)) / safe2)
     outer = axis_angle[..., :, None] * axis_angle[..., None, :]
     identity = jnp.eye(3, dtype=axis_angle.dtype)
     diagonal = (1.0 - b * angle2)[..., None, None] * identity
@@ -60,7 +62,10 @@ def quaternion_to_axis_angle(quaternion: jax.Array) -> jax.Array:
     norm2 = jnp.sum(v * v, axis=-1)
     small = norm2 < _SMALL
     norm = jnp.sqrt(jnp.where(small, 1.0, norm2))
-    scale = jnp.where(small, 2.0 / jnp.where(w == 0, 1.0, w), 2.0 * jnp.arctan2(norm, w) / norm)
+    safe_w = jnp.where(small & (w != 0), w, 1.0)
+    t = jnp.where(small, norm2, 0.0) / (safe_w * safe_w)
+    series = 2.0 / safe_w * (1.0 - t * (1.0 / 3.0 - t * (1.0 / 5.0 - t * (1.0 / 7.0 - t / 9.0))))
+    scale = jnp.where(small, series, 2.0 * jnp.arctan2(norm, w) / norm)
     return scale[..., None] * v
 
 

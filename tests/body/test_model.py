@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from hpof_jax.body import BodyModel, forward, load_body
-from hpof_jax.body.model import fold_regressor, keypoints, posed_joints, rest_joints, skin
+from hpof_jax.body.model import (
+    CHUNK,
+    FEW,
+    fold_regressor,
+    forward_kinematics,
+    keypoints,
+    posed_joints,
+    rest_joints,
+    skin,
+)
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
@@ -27,7 +36,7 @@ def small() -> BodyModel:
     return jax.tree.map(
         lambda x: jnp.asarray(x, jnp.float32),
         BodyModel(
-            basis, rest[0], rest[1:], regressor, weights, rng.integers(0, VERTICES, (9, 3)),
+            basis, rest[0], rest[1:], regressor, weights.T, rng.integers(0, VERTICES, (9, 3)),
             picks, fold_regressor(basis, weights, picks),
         ),
     )  # fmt: skip
@@ -80,13 +89,109 @@ def test_any_leading_axes_jit_and_vmap(small):
     np.testing.assert_allclose(one_shape[:, 0], vertices[:, 0] - transl[:, 0, None], atol=2e-5)
 
 
-def test_gradients_are_finite_at_the_rest_pose(small):
-    def far(betas, pose):
-        vertices, joints = forward(small, betas, pose[0], pose[1:])
-        return jnp.sum(vertices**2) + jnp.sum(joints**2)
+def objective(model, betas, pose):
+    """Something scalar that every vertex and joint takes part in."""
+    vertices, joints = forward(model, betas, pose[..., 0, :], pose[..., 1:, :])
+    return jnp.sum(jnp.sin(3 * vertices)) + jnp.sum(joints**2)
 
-    gradients = jax.jit(jax.grad(far, argnums=(0, 1)))(jnp.zeros(10), jnp.zeros((24, 3)))
-    assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in gradients)
+
+def pose_with_angles(angle, seed=0):
+    """Every joint turned by this angle about an axis of its own, (24, 3)."""
+    axes = np.random.default_rng(seed).normal(size=(24, 3))
+    return jnp.asarray(angle * axes / np.linalg.norm(axes, axis=1, keepdims=True), jnp.float32)
+
+
+ANGLES = {"zero": 0.0, "tiny": 1e-4, "small": 1e-2, "some": 1.0, "pi": np.pi, "over": 4.0}
+
+
+@pytest.mark.parametrize("angle", ANGLES.values(), ids=ANGLES)
+def test_gradients_agree_with_finite_differences_in_float64(small, angle):
+    betas, pose = example(5)[0], pose_with_angles(angle)
+    got = jax.jit(jax.grad(objective, argnums=(1, 2)))(small, betas, pose)
+    with jax.enable_x64(True):
+        model = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, small)
+        value = jax.jit(objective)
+        rng = np.random.default_rng(6)
+        for argument, gradient in enumerate(got):
+            for _ in range(4):
+                direction = rng.normal(size=gradient.shape)
+                ends = []
+                for step in (1e-5, -1e-5):
+                    moved = [np.asarray(betas, np.float64), np.asarray(pose, np.float64)]
+                    moved[argument] = moved[argument] + step * direction
+                    ends.append(float(value(model, *moved)))
+                slope = (ends[0] - ends[1]) / 2e-5
+                size = np.linalg.norm(gradient) * np.linalg.norm(direction)
+                assert abs(np.sum(gradient * direction) - slope) < 2e-5 * size
+
+
+@pytest.mark.parametrize("angle", ANGLES.values(), ids=ANGLES)
+def test_second_derivatives(small, angle):
+    betas, pose, direction = example(7)[0], pose_with_angles(angle), example(8)[1]
+
+    def along(t):
+        return jax.grad(objective, argnums=2)(small, betas, pose + t * direction)
+
+    forward_over_reverse = jax.jit(lambda: jax.jvp(along, (0.0,), (1.0,))[1])()
+    reverse_over_reverse = jax.jit(
+        jax.grad(lambda p: jnp.sum(jax.grad(objective, argnums=2)(small, betas, p) * direction))
+    )(pose)
+    with jax.enable_x64(True):
+        model = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, small)
+        gradient = jax.jit(jax.grad(objective, argnums=2))
+        step = 1e-5 * np.asarray(direction, np.float64)
+        there, back = (gradient(model, np.float64(betas), np.float64(pose) + sign * step) for sign in (1, -1))
+        want = np.asarray((there - back) / 2e-5)
+    for got in (forward_over_reverse, reverse_over_reverse):
+        assert np.linalg.norm(got - want) < 1e-3 * np.linalg.norm(want)
+
+
+def test_more_bodies_than_a_chunk(small):
+    """Batches are cut into chunks with a remainder: values and gradients do not tell."""
+    betas, pose, _ = example(9, (2 * CHUNK + 5,))
+    vertices, _ = jax.jit(forward)(small, betas, pose[:, 0], pose[:, 1:])
+    gradient = jax.jit(jax.grad(objective, argnums=2))(small, betas, pose)
+    for body in (0, CHUNK, 2 * CHUNK + 4):
+        alone, _ = forward(small, betas[body], pose[body, 0], pose[body, 1:])
+        np.testing.assert_allclose(vertices[body], alone, atol=2e-5)
+        np.testing.assert_allclose(
+            gradient[body], jax.grad(objective, argnums=2)(small, betas[body], pose[body]), atol=2e-3
+        )
+    assert forward(small, betas[:0], pose[:0, 0], pose[:0, 1:])[0].shape == (0, VERTICES, 3)
+
+
+def test_precisions(small):
+    betas, pose, transl = example(10, (3,))
+    exact = forward(small, betas, pose[:, 0], pose[:, 1:], transl)
+    rough = [x.astype(jnp.bfloat16) for x in (betas, pose, transl)]
+    vertices, joints = forward(small, rough[0], rough[1][:, 0], rough[1][:, 1:], rough[2])
+    assert vertices.dtype == joints.dtype == jnp.float32, "bfloat16 is read, not computed in"
+    same = [x.astype(jnp.float32) for x in rough]
+    want, _ = forward(small, same[0], same[1][:, 0], same[1][:, 1:], same[2])
+    np.testing.assert_array_equal(vertices, want)
+    with jax.enable_x64(True):
+        double = [np.asarray(x, np.float64) for x in (betas, pose, transl)]
+        got = forward(small, double[0], double[1][:, 0], double[1][:, 1:], double[2])
+        assert got[0].dtype == got[1].dtype == jnp.float64
+        np.testing.assert_allclose(got[0], exact[0], atol=2e-5)
+        assert forward(small, betas, pose[:, 0], pose[:, 1:], transl)[0].dtype == jnp.float32
+
+
+def test_remat_and_pmap(small):
+    betas, pose, _ = example(11, (8, 2))
+    gradient = jax.jit(jax.vmap(jax.grad(objective, argnums=2), (None, 0, 0)))(small, betas, pose)
+    saved = jax.jit(jax.vmap(jax.grad(jax.checkpoint(objective), argnums=2), (None, 0, 0)))
+    np.testing.assert_allclose(saved(small, betas, pose), gradient, rtol=1e-4, atol=1e-3)
+    spread = jax.pmap(jax.grad(objective, argnums=2), in_axes=(None, 0, 0))
+    np.testing.assert_allclose(spread(small, betas, pose), gradient, rtol=1e-4, atol=1e-3)
+
+
+def test_few_and_many_bodies_take_the_same_tree():
+    rest, rotations = example(12, (FEW + 1,))[1], axis_angle_to_matrix(example(13, (FEW + 1,))[1])
+    many = forward_kinematics(rest, rotations)
+    for body in range(FEW + 1):
+        for few, all_ in zip(forward_kinematics(rest[body], rotations[body]), many):
+            np.testing.assert_allclose(few, all_[body], atol=1e-5)
 
 
 def test_keypoints_need_no_mesh(small):

@@ -1,0 +1,165 @@
+"""The SMPL layer against smplx (torch, CPU) and body-models (JAX): the same body, poses and shapes, turn by turn.
+
+    pip install torch==2.13.0 smplx==0.1.28 body-models==0.26.2
+    python -m benchmarks.smpl_layer --json smpl_layer.json
+
+The body is the free body with made-up pose blend shapes, so that there is all that an SMPL file has. "Backward" is the
+gradient of the sum of the squared vertices by shape and pose. Keypoints are 24 joints and 33 landmarks, and are
+compared with smplx's full mesh, from which its users pick them.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import tempfile
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.timing import interleaved, ratio, temporary_mib
+from hpof_jax import body, cli
+from hpof_jax.body.model import BodyModel, fold_regressor, keypoints
+from hpof_jax.errors import UserError
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
+
+try:
+    import torch
+    from body_models.smpl.jax import SMPL as BodyModelsSMPL
+    from smplx.lbs import lbs
+except ImportError as error:
+    raise SystemExit(
+        f"The peers are missing ({error}): pip install torch==2.13.0 smplx==0.1.28 body-models==0.26.2."
+    ) from error
+
+BATCHES = (1, 16, 64, 256)
+
+
+def body_with_pose_blend_shapes(seed: int = 0) -> BodyModel:
+    """The free body with 207 made-up pose blend shapes of about a millimetre."""
+    free = body.load_body()
+    posedirs = np.random.default_rng(seed).normal(scale=1e-3, size=(207, free.basis.shape[1]))
+    basis = np.concatenate([free.basis, posedirs.astype(np.float32)])
+    landmarks = fold_regressor(basis, free.lbs_weights, free.landmark_regressor)
+    return dataclasses.replace(free, basis=jnp.asarray(basis), landmarks=landmarks)
+
+
+def forward(model: BodyModel, betas: jax.Array, pose: jax.Array) -> jax.Array:
+    return body.forward(model, betas, pose[:, 0], pose[:, 1:])[0]
+
+
+def backward(model: BodyModel, betas: jax.Array, pose: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jax.grad(lambda b, p: jnp.sum(forward(model, b, p) ** 2), (0, 1))(betas, pose)
+
+
+def keypoints_only(model: BodyModel, betas: jax.Array, pose: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return keypoints(model, model.landmarks, betas, axis_angle_to_matrix(pose))
+
+
+OURS = {"forward": forward, "backward": backward, "keypoints": keypoints_only}
+
+
+def smplx(model: BodyModel, betas: np.ndarray, pose: np.ndarray) -> dict[str, Callable]:
+    """smplx's lbs, which its SMPL class calls, without the class's own overhead."""
+
+    def tensor(array):
+        return torch.from_numpy(np.array(array, order="C"))
+
+    constants = dict(
+        v_template=tensor(model.v_template)[None],
+        shapedirs=tensor(model.shapedirs),
+        posedirs=tensor(np.asarray(model.posedirs).reshape(-1, 207).T),
+        J_regressor=tensor(model.J_regressor),
+        parents=torch.tensor(model.parents),
+        lbs_weights=tensor(model.lbs_weights),
+    )
+    betas, pose = tensor(betas).requires_grad_(), tensor(pose.reshape(len(pose), 72)).requires_grad_()
+
+    def forward():
+        with torch.no_grad():
+            return lbs(betas, pose, **constants)[0].numpy()
+
+    def backward():
+        betas.grad = pose.grad = None
+        (lbs(betas, pose, **constants)[0] ** 2).sum().backward()
+        return betas.grad.numpy(), pose.grad.numpy().reshape(-1, 24, 3)
+
+    return {"forward": forward, "backward": backward, "keypoints": forward}
+
+
+def body_models(path: pathlib.Path, betas: np.ndarray, pose: np.ndarray) -> dict[str, Callable]:
+    layer = BodyModelsSMPL(model_path=path)
+    betas, pose = jnp.asarray(betas), jnp.asarray(pose)
+
+    def vertices(betas, pose):
+        return layer.forward_vertices(pose[:, 1:], pelvis_rotation=pose[:, 0], shape=betas)
+
+    forward = jax.jit(vertices)
+    backward = jax.jit(jax.grad(lambda b, p: jnp.sum(vertices(b, p) ** 2), (0, 1)))
+    return {"forward": lambda: forward(betas, pose), "backward": lambda: backward(betas, pose)}
+
+
+def measure(rounds: int) -> dict:
+    torch.set_num_threads(os.cpu_count())
+    model = body_with_pose_blend_shapes()
+    result = {"device": jax.devices()[0].device_kind, "threads": torch.get_num_threads(), "cells": []}
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "body.npz"
+        body.save_body(model, path)
+        for batch in BATCHES:
+            rng = np.random.default_rng(batch)
+            betas = rng.normal(size=(batch, 10)).astype(np.float32)
+            pose = rng.normal(scale=0.3, size=(batch, 24, 3)).astype(np.float32)
+            contestants = {"smplx": smplx(model, betas, pose), "body-models": body_models(path, betas, pose)}
+            for task, function in OURS.items():
+                arguments = (model, jnp.asarray(betas), jnp.asarray(pose))
+                compiled = jax.jit(function)
+                ways = {"ours": lambda compiled=compiled, arguments=arguments: compiled(*arguments)}
+                ways |= {name: tasks[task] for name, tasks in contestants.items() if task in tasks}
+                if task != "keypoints":
+                    agree(ways["ours"](), {name: way() for name, way in ways.items()})
+                times = interleaved(ways, rounds, seconds=0.2)
+                cell = {"task": task, "batch": batch, "MiB": temporary_mib(function, *arguments)}
+                cell["milliseconds"] = {
+                    name: 1e3 * statistics.median(time["wall"]) for name, time in times.items()
+                }
+                cell["faster_than"] = {name: ratio(times, name, "ours") for name in times if name != "ours"}
+                result["cells"].append(cell)
+                show(cell)
+    return result
+
+
+def agree(own, others: dict) -> None:
+    """A race between layers that compute different things would mean nothing."""
+    for name, other in others.items():
+        for mine, theirs in zip(jax.tree.leaves(own), jax.tree.leaves(other), strict=True):
+            error = np.abs(np.asarray(mine) - np.asarray(theirs)).max() / np.abs(np.asarray(theirs)).max()
+            if not error < 1e-4:
+                raise UserError(f"{name} computes something else (relative difference {error:.1e}).")
+
+
+def show(cell: dict) -> None:
+    times = "".join(f"{name}{time:9.2f} ms   " for name, time in cell["milliseconds"].items())
+    ratios = ", ".join(f"{ratio:.1f} x {name}" for name, ratio in cell["faster_than"].items())
+    print(f"{cell['task']:10}{cell['batch']:4}   {times}{ratios};{cell['MiB']:6.1f} MiB", flush=True)
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
+    options = parser.parse_args()
+    result = measure(max(options.rounds, 1))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
