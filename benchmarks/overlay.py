@@ -25,6 +25,7 @@ import numpy as np
 from hpof_jax import cli
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
+from hpof_jax.files import replacing
 from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
 from hpof_jax.visualize import render_mesh, write_overlay
@@ -67,9 +68,8 @@ def main() -> None:
     for name, rate in report["write_overlay"].items():
         print(f"write_overlay, {name}: {rate:.1f} frames per CPU second, encoding and all")
     if args.json:
-        part = args.json.with_name(args.json.name + ".part")
-        part.write_text(json.dumps(report, indent=1))
-        os.replace(part, args.json)
+        with replacing(args.json, "The report") as partial:
+            partial.write_text(json.dumps(report, indent=1))
 
 
 def wave(body: BodyModel) -> Motion:

@@ -24,7 +24,6 @@ Observations are kept in the cache folder (by video, landmark model and the obse
 import argparse
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Callable
 
@@ -36,6 +35,7 @@ from benchmarks import multiview
 from hpof_jax import cli, downloads
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
+from hpof_jax.files import replacing
 from hpof_jax.observe import clip
 from hpof_jax.reconstruct import lift
 from hpof_jax.training import checkpoint, metrics
@@ -95,9 +95,8 @@ def main() -> None:
                 print_row(name, model, camera, row.values())
                 report["contestants"].append({"name": name, "landmarks": model, "camera": camera, **row})
     if args.json:
-        part = args.json.with_name(args.json.name + ".part")
-        part.write_text(json.dumps(report, indent=1))
-        os.replace(part, args.json)
+        with replacing(args.json, "The report") as partial:
+            partial.write_text(json.dumps(report, indent=1))
 
 
 def observe(video: pathlib.Path, landmark_model: str) -> clip.Observations:

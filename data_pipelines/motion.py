@@ -10,7 +10,6 @@ rotation stands upright and faces +z, as the body does at rest.
 import dataclasses
 import functools
 import hashlib
-import os
 import pathlib
 import re
 import zipfile
@@ -25,6 +24,7 @@ from hpof_jax.body.files import load_body
 from hpof_jax.body.skeletons import SMPL_PARENTS
 from hpof_jax.downloads import cache_dir
 from hpof_jax.errors import UserError
+from hpof_jax.files import replacing
 
 FPS = 30
 CONVERTER_VERSION = 3  # part of the cache's key: raise it whenever a converter gives other numbers
@@ -224,10 +224,9 @@ def _read_files(kind: str, source: pathlib.Path, files: list[tuple[str, int, flo
 def _write_cache(path: pathlib.Path, clips: list[MotionClip]) -> None:
     lengths = np.array([len(clip.pose) for clip in clips])
     betas = [np.full(10, np.nan, np.float32) if clip.betas is None else clip.betas for clip in clips]
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with replacing(path, "The cache") as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 names=np.array([clip.name for clip in clips]),
@@ -237,10 +236,8 @@ def _write_cache(path: pathlib.Path, clips: list[MotionClip]) -> None:
                 transl=np.concatenate([clip.transl for clip in clips]),
                 betas=np.stack(betas),
             )
-        os.replace(partial, path)
-    except OSError as error:
+    except (OSError, UserError) as error:
         logging.warning("The converted motion was not cached in %s: %s", path.parent, error)
-        partial.unlink(missing_ok=True)
 
 
 def _read_cache(path: pathlib.Path) -> list[MotionClip]:

@@ -1,7 +1,6 @@
 """The result of a reconstruction: one body, its pose and its place in every frame, as a typed object and a file."""
 
 import dataclasses
-import errno
 import os
 import pathlib
 import zipfile
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpof_jax.errors import UserError
+from hpof_jax.files import replacing
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
@@ -135,20 +135,9 @@ class Motion:
         Raises:
           UserError: the file cannot be written (full disk, no such folder, no permission).
         """
-        path = pathlib.Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         arrays = {field.name: np.asarray(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, **arrays)
-            os.replace(partial, path)
-        except OSError as error:
-            cure = (
-                "make room on the disk" if error.errno == errno.ENOSPC else "give a path that can be written"
-            )
-            raise UserError(f"The motion cannot be written to {path} ({error.strerror}): {cure}.") from error
-        finally:
-            _remove(partial)
+        with replacing(path, "The motion") as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Motion":
@@ -178,10 +167,3 @@ class Motion:
             return cls(**arrays)
         except UserError as error:
             raise UserError(f"{path} is damaged: {error}") from error
-
-
-def _remove(path: pathlib.Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        pass  # the folder itself is not there, or not ours: there is nothing of ours in it

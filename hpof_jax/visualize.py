@@ -17,6 +17,7 @@ import tqdm
 
 from hpof_jax.body import BodyModel
 from hpof_jax.errors import UserError
+from hpof_jax.files import replacing
 from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
 
@@ -237,9 +238,7 @@ def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[C
     import mediapy  # here: it brings IPython and matplotlib, 1.5 seconds that only video needs
 
     mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     arguments = ["-preset", "veryfast", "-movflags", "+faststart"]
-    writer = mediapy.VideoWriter(partial, shape, fps=fps, codec="h264", crf=20, ffmpeg_args=arguments)
 
     def checked(act, *arguments):
         try:
@@ -250,7 +249,8 @@ def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[C
                 f"The video {path} cannot be written ({reason}): check the folder and its free space."
             ) from error
 
-    try:
+    with replacing(path, "The video") as partial:
+        writer = mediapy.VideoWriter(partial, shape, fps=fps, codec="h264", crf=20, ffmpeg_args=arguments)
         checked(writer.__enter__)
         try:
             yield functools.partial(checked, writer.add_image)
@@ -259,7 +259,3 @@ def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[C
                 writer.close()
             raise
         checked(writer.close)
-        checked(os.replace, partial, path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()

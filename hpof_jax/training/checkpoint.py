@@ -15,6 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from hpof_jax.errors import UserError
+from hpof_jax.files import replacing
 from hpof_jax.training.state import TrainState
 
 WEIGHTS = pathlib.Path(__file__).parent.parent / "assets" / "hpof.npz"
@@ -97,12 +98,9 @@ class Checkpointer:
 
 def save_weights(path: str | os.PathLike, params: Any, config: ml_collections.ConfigDict) -> None:
     """Writes parameters and the config's model part into one `.npz` of float32 arrays named by their path."""
-    path = pathlib.Path(path)
     flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
+    with replacing(path, "The weights") as partial, partial.open("wb") as file:
         np.savez_compressed(file, config=np.array(json.dumps(config.model.to_dict())), **flat)
-    os.replace(partial, path)
 
 
 def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collections.ConfigDict]:
