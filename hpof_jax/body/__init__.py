@@ -1,6 +1,7 @@
 """The body: SMPL's functional layer, its files, its joint names, and the free body."""
 
 from hpof_jax.body.files import load_body, save_body
-from hpof_jax.body.model import BodyModel, forward
+from hpof_jax.body.keypoint_sets import keypoint_basis
+from hpof_jax.body.model import BodyModel, forward, keypoints
 
-__all__ = ["BodyModel", "forward", "load_body", "save_body"]
+__all__ = ["BodyModel", "forward", "keypoint_basis", "keypoints", "load_body", "save_body"]

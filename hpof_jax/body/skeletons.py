@@ -1,9 +1,14 @@
 """Joint names, trees and keypoint sets: plain data, no JAX.
 
 Left and right are the person's own. Permutations `*_MIRROR` give, for each index, its partner on the other side.
+
+Points of two sets that share a name are the same point as far as the habits of the data sets agree: `neck` is SMPL's
+joint in `smpl24` and lies between the collarbones in `h36m17`. `docs/keypoints.md` says where the points are.
 """
 
 import numpy as np
+
+from hpof_jax.errors import UserError
 
 SMPL_JOINTS = (
     "pelvis",
@@ -69,6 +74,43 @@ BLAZEPOSE_LANDMARKS = (
     "right_foot_index",
 )
 
+OPENPOSE25 = tuple(
+    """nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist mid_hip right_hip right_knee
+    right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear left_big_toe left_small_toe left_heel
+    right_big_toe right_small_toe right_heel""".split()
+)
+# The second half of SPIN's 49. `head_top_lsp` is LSP's crown of the head; `head_top`, Human3.6M's end of the head, is
+# the one that SPIN and its successors evaluate.
+SPIN24 = tuple(
+    """right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder left_shoulder
+    left_elbow left_wrist neck head_top_lsp pelvis thorax spine jaw head_top nose left_eye right_eye left_ear
+    right_ear""".split()
+)
+
+KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
+    "smpl24": SMPL_JOINTS,
+    "coco17": tuple(
+        """nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist
+        right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle""".split()
+    ),
+    "h36m17": tuple(
+        """pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine neck jaw head_top left_shoulder
+        left_elbow left_wrist right_shoulder right_elbow right_wrist""".split()
+    ),
+    # Its last point is the one that the data set itself calls the head, and SPIN the jaw.
+    "mpi_inf_3dhp17": tuple(
+        """head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee
+        right_ankle left_hip left_knee left_ankle pelvis spine jaw""".split()
+    ),
+    "lsp14": tuple(
+        """right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder
+        left_shoulder left_elbow left_wrist neck head_top""".split()
+    ),
+    "blazepose33": BLAZEPOSE_LANDMARKS,
+    "openpose25": OPENPOSE25,
+    "spin49": tuple(f"{name}_openpose" for name in OPENPOSE25) + SPIN24,
+}
+
 # The twelve joints that every keypoint set agrees on; real-video evaluation uses them.
 LIMB_JOINTS = tuple(
     f"{side}_{joint}"
@@ -87,6 +129,61 @@ def mirror_permutation(names: tuple[str, ...]) -> np.ndarray:
     return np.array(partners)
 
 
+def keypoint_names(name: str) -> tuple[str, ...]:
+    """The points of a set in the data set's own order.
+
+    Raises:
+      UserError: there is no set of that name.
+    """
+    if name not in KEYPOINT_SETS:
+        raise UserError(f"There is no keypoint set {name!r}: choose one of {', '.join(KEYPOINT_SETS)}.")
+    return KEYPOINT_SETS[name]
+
+
+def keypoint_parents(name: str) -> tuple[int, ...]:
+    """For each point of a set the one that its bone comes from, -1 where there is none; not always an earlier one."""
+    names = keypoint_names(name)
+    if name == "spin49":
+        half = len(OPENPOSE25)
+        return _parents(OPENPOSE25) + tuple(p + half if p >= 0 else -1 for p in _parents(SPIN24))
+    return _parents(names)
+
+
+def index_map(source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where the points of one set are in another, by their names.
+
+    Returns: index (K,) int into the source for each of the target's points, and there (K,) bool; the index is 0 where
+      the source has no such point.
+    """
+    have, want = keypoint_names(source), keypoint_names(target)
+    if {source, target} == {
+        "openpose25",
+        "spin49",
+    }:  # the first of the 49 are OpenPose's own, under longer names
+        half = KEYPOINT_SETS["spin49"][: len(OPENPOSE25)]
+        have, want = (half if names is OPENPOSE25 else names for names in (have, want))
+    there = np.array([name in have for name in want])
+    return np.array([have.index(name) if name in have else 0 for name in want]), there
+
+
+def convert(points: np.ndarray, source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Takes the points (..., K, D) of one set to another; inside `jax.jit` use `index_map`.
+
+    Returns: the target's points (..., K', D), zeros (a confidence of zero as well) where the source has no point of
+      that name, and there (K',) bool.
+
+    Raises:
+      UserError: no such set, or `points` has not as many points as the source.
+    """
+    points, (index, there) = np.asarray(points), index_map(source, target)
+    expected = len(keypoint_names(source))
+    if points.ndim < 2 or points.shape[-2] != expected:
+        raise UserError(
+            f"Points of {source} are (..., {expected}, D), but these have shape {points.shape}: name the right set."
+        )
+    return np.where(there[:, None], points[..., index, :], 0), there
+
+
 def indices_of(wanted: tuple[str, ...], names: tuple[str, ...]) -> np.ndarray:
     """Positions of `wanted` in `names`, (len(wanted),) int."""
     return np.array([names.index(name) for name in wanted])
@@ -100,6 +197,56 @@ def tree_levels(parents: tuple[int, ...]) -> tuple[np.ndarray, ...]:
             raise ValueError(f"parents must precede their children, but joint {joint} has parent {parent}.")
         depth[joint] = depth[parent] + 1 if parent >= 0 else 0
     return tuple(np.flatnonzero(np.array(depth) == level) for level in range(max(depth) + 1))
+
+
+# Which point a bone comes from: the first of these that a set has, on the same side if there is one.
+_UP = {
+    "hip": "pelvis mid_hip shoulder",
+    "knee": "hip",
+    "ankle": "knee",
+    "foot": "ankle",
+    "heel": "ankle",
+    "foot_index": "heel",
+    "big_toe": "ankle",
+    "small_toe": "big_toe",
+    "spine1": "pelvis",
+    "spine2": "spine1",
+    "spine3": "spine2",
+    "spine": "pelvis",
+    "thorax": "spine",
+    "neck": "spine3 thorax spine mid_hip",
+    "collar": "spine3",
+    "shoulder": "collar thorax neck",
+    "elbow": "shoulder",
+    "wrist": "elbow",
+    "hand": "wrist",
+    "pinky": "wrist",
+    "index": "wrist",
+    "thumb": "wrist",
+    "head": "neck",
+    "jaw": "neck",
+    "head_top": "jaw head neck",
+    "head_top_lsp": "jaw",
+    "nose": "jaw neck",
+    "mouth": "nose",
+    "eye_inner": "nose",
+    "eye": "eye_inner nose",
+    "eye_outer": "eye",
+    "ear": "eye_outer eye",
+}
+
+
+def _parents(names: tuple[str, ...]) -> tuple[int, ...]:
+    parents = []
+    for name in names:
+        side, _, part = name.partition("_")
+        if side not in ("left", "right"):
+            part = name
+        above = (
+            up for short in _UP.get(part, "").split() for up in (f"{side}_{short}", short) if up in names
+        )
+        parents.append(next((names.index(up) for up in above), -1))
+    return tuple(parents)
 
 
 SMPL_MIRROR = mirror_permutation(SMPL_JOINTS)
