@@ -1,21 +1,26 @@
 """A whole video as observations: the followed person's landmarks, frame by frame."""
 
 import dataclasses
-import os
 import pathlib
 import zipfile
 
 import cv2
+import jax
 import numpy as np
 from absl import logging
 from tqdm import tqdm
 
 from hpof_jax.errors import UserError
+from hpof_jax.files import replacing
+from hpof_jax.geometry import camera
+from hpof_jax.observe import optical_flow
 from hpof_jax.observe.blazepose import NUM_LANDMARKS
 from hpof_jax.observe.person import PersonTracker
 from hpof_jax.observe.video import read_video
 
 MASK_SIDE = 128
+
+_boxes = jax.jit(camera.box_from_keypoints)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,6 +31,11 @@ class Observations:
     camera axes (x right, y down, z forward); seen: (T,) bool; image_size: (2,) [H, W]; focal_length: ()
     assumed, px; fps: () frames/s; masks: (T, 128, 128) uint8 person masks, 255 = person, on squares of the
     image that mask_to_frame (T, 2, 3) maps from the unit square to pixels, or both None.
+
+    flow: (T - 1, 2, 64, 64, 2) float16 optical flow from frame t to t + 1 and from t + 1 to t; it leads from the pixels
+    of the one frame's box, 64 x 64, to those of the other's. flow_valid: (T - 1, 2, 64, 64) bool where to believe it;
+    elsewhere it is 0. flow_box: (T, 3) [centre x, centre y, size] px of the boxes, 0 where the person was not seen.
+    Or all three None.
     """
 
     landmarks_2d: np.ndarray
@@ -36,6 +46,9 @@ class Observations:
     fps: np.ndarray
     masks: np.ndarray | None = None
     mask_to_frame: np.ndarray | None = None
+    flow: np.ndarray | None = None
+    flow_valid: np.ndarray | None = None
+    flow_box: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -48,19 +61,9 @@ class Observations:
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes all of it to `path`, an .npz file; on any failure what was there stays."""
-        path = pathlib.Path(path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         arrays = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, **arrays)
-            os.replace(part, path)
-        except OSError as error:
-            raise UserError(
-                f"the observations could not be written to {path}: {error.strerror or error}"
-            ) from error
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path, "The observations") as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "Observations":
@@ -75,8 +78,17 @@ class Observations:
             raise UserError(
                 f"{path} holds no observations of this program: make it again from the video"
             ) from error
-        shape = (len(loaded.seen), NUM_LANDMARKS, 3) if loaded.seen.ndim == 1 else None
-        if loaded.landmarks_2d.shape != shape or loaded.landmarks_3d.shape != shape:
+        frames, side = loaded.seen.size, optical_flow.SIDE
+        shapes = {
+            "seen": (frames,),
+            "landmarks_2d": (frames, NUM_LANDMARKS, 3),
+            "landmarks_3d": (frames, NUM_LANDMARKS, 3),
+            "flow": (frames - 1, 2, side, side, 2),
+            "flow_valid": (frames - 1, 2, side, side),
+            "flow_box": (frames, 3),
+        }
+        arrays = {name: getattr(loaded, name) for name in shapes}
+        if any(array is not None and array.shape != shapes[name] for name, array in arrays.items()):
             raise UserError(f"{path} holds no observations of this program: make it again from the video")
         return loaded
 
@@ -90,12 +102,14 @@ def observe(
     progress: bool = True,
     keep_masks: bool = False,
     fps: float | None = None,
+    keep_flow: bool = False,
 ) -> Observations:
     """Observations of one person in `video`, at its own frame rate.
 
     video, max_frames, fps: see `hpof_jax.observe.video.read_video`. person, landmark_model: see
     `hpof_jax.observe.person.PersonTracker`. focal_length: px; None: the image's diagonal, as CLIFF takes it
-    (Li et al., ECCV 2022). progress: a bar, on a terminal only. keep_masks: the person's masks, too.
+    (Li et al., ECCV 2022). progress: a bar, on a terminal only. keep_masks: the person's masks, too. keep_flow: optical
+    flow, too; `add_flow` takes better one than is found here.
 
     Raises `UserError` if the video cannot be read or the person is seen in no frame.
     """
@@ -105,7 +119,7 @@ def observe(
     tracker = PersonTracker(landmark_model, person, info.fps)
     landmarks_2d, landmarks_3d, masks, mask_to_frame = [], [], [], []
     nothing = np.zeros((NUM_LANDMARKS, 3), np.float32)
-    seen = []
+    seen, flow = [], optical_flow.FlowTracker()
     for frame in tqdm(frames, "watching", info.frame_count, unit="frame", disable=None if progress else True):
         pose = tracker(frame)
         seen.append(pose is not None)
@@ -115,6 +129,8 @@ def observe(
             mask = pose.mask if pose else np.zeros((MASK_SIDE, MASK_SIDE), np.uint8)
             masks.append(cv2.resize(mask, (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA))
             mask_to_frame.append(pose.to_frame if pose else np.zeros((2, 3)))
+        if keep_flow:
+            flow(frame, np.asarray(_boxes(pose.landmarks_2d)) if pose else None)
     if not any(seen):
         raise UserError(_nobody(info.name, len(seen), person, tracker.most_people))
     observations = Observations(
@@ -126,10 +142,27 @@ def observe(
         fps=np.float32(info.fps),
         masks=np.stack(masks) if keep_masks else None,
         mask_to_frame=np.stack(mask_to_frame).astype(np.float32) if keep_masks else None,
+        **(flow.arrays() if keep_flow else {}),
     )
     for start, stop in observations.gaps:
         logging.info("%s: the person is not seen in frames %d to %d", info.name, start, stop - 1)
     return observations
+
+
+def add_flow(
+    observations: Observations, forward: str | pathlib.Path, backward: str | pathlib.Path
+) -> Observations:
+    """The same clip with optical flow that another program, such as RAFT, found in the same video's whole frames.
+
+    forward: from each frame to the next; backward: from each frame but the first to the one before. See
+    `hpof_jax.observe.optical_flow.read_flow` for the files, and for what raises `UserError`.
+    """
+    height, width = (int(side) for side in observations.image_size)
+    fields = (
+        optical_flow.read_flow(path, len(observations) - 1, (height, width)) for path in (forward, backward)
+    )
+    boxes = np.where(observations.seen[:, None], _boxes(observations.landmarks_2d), 0)
+    return dataclasses.replace(observations, **optical_flow.flow_in_boxes(*fields, boxes, (height, width)))
 
 
 def resample(observations: Observations, fps: float) -> Observations:
@@ -137,7 +170,8 @@ def resample(observations: Observations, fps: float) -> Observations:
 
     To a lower rate, the frames around a moment are averaged (weights fall linearly, over one new frame to each side):
     taking every other frame would keep all of the detector's jitter. Within 1 % of the present rate the clip is
-    returned as it is. Masks are the nearest frame's.
+    returned as it is. Masks are the nearest frame's. Optical flow is dropped: between two moments that were not filmed
+    there is none to be had.
     """
     rate = float(observations.fps)
     if abs(fps / rate - 1) <= 0.01:
@@ -173,6 +207,9 @@ def resample(observations: Observations, fps: float) -> Observations:
         fps=np.float32(fps),
         masks=closest(observations.masks),
         mask_to_frame=closest(observations.mask_to_frame),
+        flow=None,
+        flow_valid=None,
+        flow_box=None,
     )
 
 

@@ -6,7 +6,15 @@ import pytest
 from hpof_jax.errors import UserError
 from hpof_jax.observe import clip
 from hpof_jax.observe.blazepose import Pose, Region
-from hpof_jax.observe.clip import Observations, mask_in_frame, mask_in_square, observe, resample, resampling
+from hpof_jax.observe.clip import (
+    Observations,
+    add_flow,
+    mask_in_frame,
+    mask_in_square,
+    observe,
+    resample,
+    resampling,
+)
 from hpof_jax.observe.video import VideoInfo
 
 HEIGHT, WIDTH = 60, 80
@@ -16,8 +24,10 @@ REGION = Region(40, 30, 40, 0.0)
 def pose_of(number):
     mask = np.full((256, 256), -20.0, np.float32)
     mask[64:192, 64:192] = 20  # the middle of the region
+    landmarks = np.full((33, 3), number, np.float32)
+    landmarks[-1, :2] += 10
     return Pose(
-        landmarks_2d=np.full((33, 3), number, np.float32),
+        landmarks_2d=landmarks,
         landmarks_3d=np.full((33, 3), -number, np.float32),
         score=1.0,
         region=REGION,
@@ -81,6 +91,30 @@ def test_masks_lie_on_the_image(film):
     assert not mask_in_frame(seen.masks[1], seen.mask_to_frame[1], seen.image_size).any()
 
 
+def test_flow_is_kept_where_both_frames_show_the_person(film):
+    film([True, True, False, True, True])
+    assert observe("dance.mp4", progress=False).flow is None
+    seen = observe("dance.mp4", progress=False, keep_flow=True)
+    assert seen.flow.shape == (4, 2, 64, 64, 2) and seen.flow_valid.shape == (4, 2, 64, 64)
+    assert seen.flow_valid.any(axis=(1, 2, 3)).tolist() == [True, False, False, True]
+    np.testing.assert_array_equal(seen.flow_box[:, 0], [6, 7, 0, 9, 10])  # the landmarks' middle
+
+
+def test_flow_of_another_program(film, tmp_path):
+    film([True, True, False])
+    seen = observe("dance.mp4", progress=False)
+    forward = np.full((2, HEIGHT, WIDTH, 2), 1.0, np.float32)  # as the landmarks move
+    np.save(tmp_path / "forward.npy", forward)
+    np.save(tmp_path / "backward.npy", -forward)
+    flowing = add_flow(seen, tmp_path / "forward.npy", tmp_path / "backward.npy")
+    assert flowing.landmarks_2d is seen.landmarks_2d
+    np.testing.assert_array_equal(flowing.flow_box[:, 2], [12, 12, 0])
+    assert flowing.flow_valid[0].all() and not flowing.flow_valid[1].any()
+    np.testing.assert_allclose(flowing.flow, 0.0, atol=1e-3)  # the box moves with it
+    with pytest.raises(UserError, match="raft.npy"):
+        add_flow(seen, tmp_path / "forward.npy", tmp_path / "raft.npy")
+
+
 def test_nobody_in_any_frame(film):
     film([False] * 4, most_people=0)
     with pytest.raises(UserError, match=r"^no person was found in dance.mp4 \(4 frames\): "):
@@ -96,7 +130,7 @@ def test_wrong_focal_length(focal_length):
         observe("dance.mp4", focal_length=focal_length)
 
 
-def observations(values, seen=None, fps=30.0, masks=False):
+def observations(values, seen=None, fps=30.0, masks=False, flow=False):
     values = np.asarray(values, np.float32)
     seen = np.ones(len(values), bool) if seen is None else np.asarray(seen)
     rows = np.broadcast_to((values * seen)[:, None, None], (len(values), 33, 3)).copy()
@@ -109,6 +143,9 @@ def observations(values, seen=None, fps=30.0, masks=False):
         fps=np.float32(fps),
         masks=np.broadcast_to(rows[:, :1, :1], (len(values), 128, 128)).astype(np.uint8) if masks else None,
         mask_to_frame=np.ones((len(values), 2, 3), np.float32) if masks else None,
+        flow=np.ones((len(values) - 1, 2, 64, 64, 2), np.float16) if flow else None,
+        flow_valid=np.ones((len(values) - 1, 2, 64, 64), bool) if flow else None,
+        flow_box=np.ones((len(values), 3), np.float32) if flow else None,
     )
 
 
@@ -127,6 +164,13 @@ def test_same_rate_is_left_alone():
     for fps in (30.0, 29.97, 30.2):
         before = observations(np.arange(5), fps=fps)
         assert resample(before, 30) is before
+
+
+def test_another_rate_has_no_flow():
+    before = observations(np.arange(5), flow=True)
+    assert resample(before, 30.0).flow is before.flow
+    after = resample(before, 15.0)
+    assert (after.flow, after.flow_valid, after.flow_box) == (None, None, None)
 
 
 def test_unseen_frames_are_not_mixed_in():
@@ -154,8 +198,8 @@ def test_resampling_there_and_back():
 
 
 def test_save_and_load(tmp_path):
-    for masks in (False, True):
-        before = observations([1, 2, 3], seen=[True, False, True], masks=masks)
+    for optional in (False, True):
+        before = observations([1, 2, 3], seen=[True, False, True], masks=optional, flow=optional)
         before.save(tmp_path / "seen.npz")
         after = Observations.load(tmp_path / "seen.npz")
         for name, value in vars(before).items():
@@ -169,18 +213,18 @@ def test_loading_something_else_ends_in_one_sentence(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     np.save(tmp_path / "array.npy", np.zeros(3))
     np.savez(tmp_path / "pickle.npz", seen=np.array([{}], dtype=object))
-    whole = vars(observations([1, 2])).items()
-    np.savez(
-        tmp_path / "shape.npz", **{k: v for k, v in whole if v is not None} | {"landmarks_2d": np.zeros(3)}
-    )
-    for name in ("text.npz", "other.npz", "array.npy", "pickle.npz", "shape.npz", "missing.npz"):
+    whole = vars(observations([1, 2], masks=True, flow=True))
+    np.savez(tmp_path / "shape.npz", **whole | {"landmarks_2d": np.zeros(3)})
+    np.savez(tmp_path / "flow.npz", **whole | {"flow": np.zeros((2, 2, 64, 64, 2), np.float16)})
+    names = ("text.npz", "other.npz", "array.npy", "pickle.npz", "shape.npz", "flow.npz", "missing.npz")
+    for name in names:
         with pytest.raises(UserError, match=name) as error:
             Observations.load(tmp_path / name)
         assert "\n" not in str(error.value)
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
-    with pytest.raises(UserError, match="could not be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         observations([1]).save(tmp_path / "missing" / "seen.npz")
 
 

@@ -1,0 +1,158 @@
+"""Optical flow: the backward warp, the forward-backward check, flow between two boxes, and a moving mesh's exact flow.
+
+A flow (..., H, W, 2) holds [dx, dy] in pixels: what is at pixel p of one picture is at p + flow(p) of the other. The two
+pictures may be squares of the frame that lie in different places (`between_boxes`): then the flow is from the pixels of
+the one to the pixels of the other. Pixels: x right, y down, the centre of pixel (row i, column j) at (j + 0.5, i + 0.5).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hpof_jax.geometry import zbuffer
+
+TOLERANCE = (
+    0.03  # metres; a surface this little behind what its pixel shows is still seen: pixels span slopes
+)
+
+
+def warp(image: jax.Array, flow: jax.Array) -> jax.Array:
+    """Brings the picture that `flow` leads to back to where the flow starts: out[y, x] = image[y + dy, x + dx].
+
+    Bilinear, with gradients to both. Outside the image it is 0, faded in over the last pixel.
+
+    Args:
+      image: (..., H, W). flow: (..., H, W, 2) finite, pixels.
+
+    Returns:
+      (..., H, W).
+    """
+    points = _centres(image.shape[-2:]) + flow
+    flat = points.reshape(*points.shape[:-3], -1, 2)
+    return sample(image, flat).reshape(points.shape[:-1])
+
+
+def sample(image: jax.Array, points: jax.Array) -> jax.Array:
+    """The image (..., H, W) at points (..., N, 2) in its pixels, bilinear, 0 outside: (..., N)."""
+    height, width = image.shape[-2:]
+    rim = [(0, 0)] * (image.ndim - 2) + [(1, 1), (1, 1)]
+    padded = jnp.pad(image, rim).reshape(*image.shape[:-2], -1)
+    x = jnp.clip(points[..., 0] + 0.5, 0.0, width + 1.0)
+    y = jnp.clip(points[..., 1] + 0.5, 0.0, height + 1.0)
+    left, top = jnp.clip(jnp.floor(x), 0, width), jnp.clip(jnp.floor(y), 0, height)
+    right_share, low_share = x - left, y - top
+    first = top.astype(jnp.int32) * (width + 2) + left.astype(jnp.int32)
+
+    def row(start):
+        pixels = [jnp.take_along_axis(padded, start + k, axis=-1, mode="clip") for k in (0, 1)]
+        return pixels[0] * (1.0 - right_share) + pixels[1] * right_share
+
+    return row(first) * (1.0 - low_share) + row(first + width + 2) * low_share
+
+
+def consistency(forward: jax.Array, backward: jax.Array) -> jax.Array:
+    """Where going there and coming back ends near the start (Sundaram, Brox and Keutzer, ECCV 2010).
+
+    Elsewhere the pixel is occluded in the other picture, or one of the flows is wrong. The check is
+    |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 in square pixels, so it is the stricter the finer the picture: make it where
+    the flow was computed, before reducing it.
+
+    Args:
+      forward, backward: (..., H, W, 2) pixels, from picture to picture and back.
+
+    Returns:
+      (..., H, W) bool, in the pixels that `forward` starts from; false where it leaves the picture.
+    """
+    size = jnp.asarray(forward.shape[-2:-4:-1])  # [W, H]
+    target = _centres(forward.shape[-3:-1]) + forward
+    inside = jnp.all((target >= 0) & (target <= size), axis=-1)
+    back = jax.vmap(warp, in_axes=(-1, None), out_axes=-1)(backward, forward)
+    squares = jnp.sum(jnp.square(forward), axis=-1) + jnp.sum(jnp.square(back), axis=-1)
+    return inside & (jnp.sum(jnp.square(forward + back), axis=-1) < 0.01 * squares + 0.5)
+
+
+def common_box(box: jax.Array, next_box: jax.Array) -> jax.Array:
+    """The smallest square around two squares, (..., 3) = [centre x, centre y, size] in pixels, as they are."""
+    half, next_half = box[..., 2:] / 2, next_box[..., 2:] / 2
+    low = jnp.minimum(box[..., :2] - half, next_box[..., :2] - next_half)
+    high = jnp.maximum(box[..., :2] + half, next_box[..., :2] + next_half)
+    return jnp.concatenate([(low + high) / 2, jnp.max(high - low, axis=-1, keepdims=True)], axis=-1)
+
+
+def between_boxes(flow: jax.Array, box: jax.Array, next_box: jax.Array) -> jax.Array:
+    """Flow in the frame's pixels -> flow from the pixels of one box to those of another.
+
+    Args:
+      flow: (..., R, R, 2) the frame's flow at the R x R pixels of `box`; zeros for what stands still.
+      box, next_box: (..., 3) = [centre x, centre y, size], frame pixels; R x R pixels each.
+
+    Returns:
+      (..., R, R, 2).
+    """
+    side = flow.shape[-2]
+    box, next_box = box[..., None, None, :], next_box[..., None, None, :]
+    centres = _centres((side, side))
+    place = (centres / side - 0.5) * box[..., 2:] + box[..., :2] + flow
+    return ((place - next_box[..., :2]) / next_box[..., 2:] + 0.5) * side - centres
+
+
+def rendered_flow(
+    points: np.ndarray,
+    next_points: np.ndarray,
+    depth: np.ndarray,
+    next_depth: np.ndarray,
+    faces: np.ndarray,
+    image_size: tuple[int, int],
+    background: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The exact flow of a mesh that moves in front of what stands still.
+
+    Args:
+      points, next_points: (V, 2) pixels in each picture. depth, next_depth: (V,) metres. faces: (F, 3) int.
+      image_size: (H, W) of both pictures.
+      background: (H, W, 2) the flow of what stands still; zero unless the pictures lie in different places.
+
+    Returns:
+      flow (H, W, 2) float32, and valid (H, W) bool: what is seen there is also seen in the next picture.
+    """
+    buffer = zbuffer.rasterize(points, depth, faces, image_size)
+    next_buffer = zbuffer.rasterize(next_points, next_depth, faces, image_size)
+    values = [*(np.asarray(next_points) - points).T, next_depth]
+    x, y, arrival = (zbuffer.interpolate(buffer, points, faces, value) for value in values)
+    still = np.zeros((*image_size, 2), np.float32) if background is None else background
+    flow = np.where(buffer.mask[..., None], np.stack([x, y], axis=-1), still).astype(np.float32)
+    valid = _seen(next_buffer, _centres(image_size) + flow, np.where(buffer.mask, arrival, np.inf))
+    return flow, valid & (~buffer.mask | _facing(next_points, faces)[buffer.face])
+
+
+def visible_vertices(
+    points: np.ndarray, depth: np.ndarray, faces: np.ndarray, image_size: tuple[int, int]
+) -> np.ndarray:
+    """(V,) bool: the vertices in the picture that nothing hides; arguments as in `zbuffer.rasterize`.
+
+    A vertex is visible if one of its faces looks at the camera and it lies at most `TOLERANCE` behind the surface that
+    its pixel shows. A person should be drawn at least 100 pixels high: the coarser the pixels, the more they hide.
+    """
+    turned = np.zeros(len(points), bool)
+    turned[faces[_facing(points, faces)]] = True
+    return turned & _seen(zbuffer.rasterize(points, depth, faces, image_size), points, depth)
+
+
+def _seen(buffer: zbuffer.ZBuffer, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Whether points (..., 2) at a depth (...,) are in the picture and not behind what it shows."""
+    height, width = buffer.depth.shape
+    inside = np.all((points >= 0) & (points < (width, height)), axis=-1)
+    column, row = np.moveaxis(np.where(inside[..., None], points, 0).astype(int), -1, 0)
+    return inside & (depth <= buffer.depth[row, column] + TOLERANCE)
+
+
+def _facing(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) bool: the faces that look at the camera."""
+    a, b, c = points[faces].swapaxes(0, 1)
+    return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) < (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+
+
+def _centres(image_size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 2) float32 [x, y] of the pixels' centres."""
+    height, width = image_size
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32) + 0.5

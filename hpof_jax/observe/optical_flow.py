@@ -1,0 +1,213 @@
+"""Optical flow from each frame of a clip to the next and back, in the followed person's box.
+
+OpenCV's DIS (Kroeger et al., ECCV 2016), preset MEDIUM, looks at one square around the boxes of both frames; or the flow
+is another program's, read from files. Either way it is checked forward against backward and brought to `SIDE` pixels.
+"""
+
+import pathlib
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+
+import cv2
+import jax
+import numpy as np
+
+from hpof_jax.errors import UserError
+from hpof_jax.geometry import flow
+
+SIDE = 64  # pixels of a box, which the losses look at
+FINE_SIDE = 256  # pixels of the square in which it is found: on only 64, DIS would miss half of the motion
+FLO_MAGIC = 202021.25
+
+_common_box = jax.jit(flow.common_box)
+_between_boxes = jax.jit(flow.between_boxes)
+_consistency = jax.jit(flow.consistency)
+
+
+class FlowTracker:
+    """Takes the frames of a video one after another, each with the person's box, and keeps the flow between them."""
+
+    def __init__(self):
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._last: np.ndarray | None = None
+        self._boxes: list[np.ndarray] = []
+        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def __call__(self, image: np.ndarray, box: np.ndarray | None) -> None:
+        """`image` (H, W, 3) uint8 RGB is the next frame, `box` (3,) [centre x, centre y, size] px; None: not seen."""
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        self._boxes.append(np.zeros(3, np.float32) if box is None else np.asarray(box, np.float32))
+        if self._last is not None:
+            self._pairs.append(self._between(self._last, grey, *self._boxes[-2:]))
+        self._last = grey
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """flow (T - 1, 2, 64, 64, 2) float16, flow_valid (T - 1, 2, 64, 64) bool and flow_box (T, 3) float32 of the
+        T frames so far; see `hpof_jax.observe.clip.Observations`.
+        """
+        return _stack(self._pairs, self._boxes)
+
+    def _between(self, grey, next_grey, box, next_box):
+        if not (box[2] and next_box[2]):
+            return _nothing()
+        square = _square(box, next_box)
+        picture, next_picture = _cut(grey, square), _cut(next_grey, square)
+        forward = self._dis.calc(picture, next_picture, None)
+        backward = self._dis.calc(next_picture, picture, None)
+        return _to_boxes(forward, backward, square, box, next_box, grey.shape)
+
+
+def flow_in_boxes(
+    forward: Iterable[np.ndarray],
+    backward: Iterable[np.ndarray],
+    boxes: np.ndarray,
+    image_size: tuple[int, int],
+) -> dict[str, np.ndarray]:
+    """What `FlowTracker.arrays` gives, from the flow of whole frames that another program found.
+
+    Args:
+      forward, backward: T - 1 fields (H, W, 2) each, px: from frame t to t + 1, in t's pixels, and from t + 1 back to t,
+        in the pixels of t + 1. What is unknown is NaN or, as Middlebury's tools write it, larger than 1e9.
+      boxes: (T, 3) [centre x, centre y, size] px, zeros where the person is not seen.
+      image_size: (H, W).
+    """
+    boxes = np.asarray(boxes, np.float32)
+    pairs = []
+    for there, back, box, next_box in zip(forward, backward, boxes[:-1], boxes[1:], strict=True):
+        if box[2] and next_box[2]:
+            square = _square(box, next_box)
+            fields = _cut_field(there, square), _cut_field(back, square)
+            pairs.append(_to_boxes(*fields, square, box, next_box, image_size))
+        else:
+            pairs.append(_nothing())
+    return _stack(pairs, list(boxes))
+
+
+def read_flow(path: str | pathlib.Path, count: int, image_size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Yields the `count` flow fields (H, W, 2) float32 of a clip, px, that another program wrote; `UserError` if it did not.
+
+    `path` is a folder of `.flo` files (Middlebury's format) in the order of their numbers, one such file, or an array
+    (count, H, W, 2) in an `.npy` or `.npz` file.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.is_dir() or path.suffix.lower() == ".flo":
+        files = [p for p in path.glob("*") if p.suffix.lower() == ".flo"] if path.is_dir() else [path]
+        files.sort(key=lambda file: (len(file.name), file.name))  # flow2 before flow10
+        fields, shape = map(_read_flo, files), (len(files), *image_size, 2)
+    else:
+        fields = _read_array(path)
+        shape = fields.shape
+    if shape[:1] != (count,):
+        raise UserError(
+            f"{path} holds {shape[0] if shape else 'no'} flow fields, and the clip of {count + 1} frames needs "
+            f"{count}: give one from each frame to the next"
+        )
+    for field in fields:
+        if field.shape != (*image_size, 2):
+            raise UserError(
+                f"{path} holds flow fields of shape {field.shape}, and the video's are {(*image_size, 2)}: "
+                "make them from the video's own frames, at full size"
+            )
+        yield np.ascontiguousarray(field, np.float32)
+
+
+def _read_flo(path: pathlib.Path) -> np.ndarray:
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+            size = path.stat().st_size
+            magic, width, height = struct.unpack("<fii", head) if len(head) == 12 else (0, 0, 0)
+            if magic != FLO_MAGIC or min(width, height) < 1 or size != 12 + 8 * width * height:
+                raise UserError(
+                    f"the flow file {path} is damaged or not of Middlebury's .flo format: make it again"
+                )
+            return np.fromfile(file, "<f4").reshape(height, width, 2)
+    except OSError as error:
+        raise UserError(f"the flow file {path} cannot be read: {error.strerror or error}") from error
+
+
+def _read_array(path: pathlib.Path) -> np.ndarray:
+    try:
+        fields = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(fields, np.lib.npyio.NpzFile):
+            with fields as file:
+                (name,) = file.files
+                fields = file[name]
+    except OSError as error:
+        raise UserError(f"the flow {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        raise UserError(
+            f"the flow {path} is not one array in an .npy or .npz file, nor a folder of .flo files: give one of these"
+        ) from error
+    if fields.dtype.kind != "f":
+        raise UserError(f"the flow {path} holds {fields.dtype} numbers: give floating point, in pixels")
+    return fields
+
+
+def _square(box: np.ndarray, next_box: np.ndarray) -> tuple[int, int, int]:
+    """[left, top, side], whole pixels, of a square around both boxes."""
+    x, y, size = np.asarray(_common_box(box, next_box), np.float64)
+    left, top = int(np.floor(x - size / 2)), int(np.floor(y - size / 2))
+    return left, top, int(np.ceil(size)) + 1
+
+
+def _cut(grey: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
+    """The square of a grey picture at FINE_SIDE pixels; beyond the picture, its rim goes on."""
+    left, top, side = square
+    rows, columns = (np.clip(np.arange(side) + at, 0, end - 1) for at, end in zip((top, left), grey.shape))
+    smooth = cv2.INTER_AREA if side > FINE_SIDE else cv2.INTER_LINEAR
+    return cv2.resize(grey[rows][:, columns], (FINE_SIDE, FINE_SIDE), interpolation=smooth)
+
+
+def _cut_field(field: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
+    """The square of a flow field at, and in, FINE_SIDE pixels."""
+    left, top, side = square
+    pixel = side / FINE_SIDE
+    index_map = np.array([[pixel, 0, left + pixel / 2 - 0.5], [0, pixel, top + pixel / 2 - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (FINE_SIDE, FINE_SIDE)
+    cut = cv2.warpAffine(field, index_map, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cut / np.float32(pixel)
+
+
+def _to_boxes(forward, backward, square, box, next_box, image_size):
+    """Flow and validity in both directions, (2, SIDE, SIDE, 2) and (2, SIDE, SIDE), from fields on the square."""
+    ways = (forward, backward, box, next_box), (backward, forward, next_box, box)
+    flows, valids = zip(*(_to_box(*way, square, image_size) for way in ways), strict=True)
+    return np.stack(flows), np.stack(valids)
+
+
+def _to_box(there, back, box, next_box, square, image_size):
+    *corner, side = square
+    agree = np.asarray(_consistency(there, back))
+    pixels = np.moveaxis(np.indices((SIDE, SIDE), np.float32), 0, -1)[..., ::-1] + 0.5
+    place = (pixels / SIDE - 0.5) * box[2] + box[:2]
+    x, y = np.moveaxis((place - np.float32(corner)) * np.float32(FINE_SIDE / side) - np.float32(0.5), -1, 0)
+    there, agree = (
+        cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for values in (there, agree.astype(np.float32))
+    )
+    moved = there * np.float32(side / FINE_SIDE)
+    found = np.asarray(_between_boxes(moved, box, next_box))
+    valid = (agree > 0.5) & _inside(place, image_size) & _inside(place + moved, image_size)
+    valid &= _inside(pixels + found, (SIDE, SIDE))
+    return np.where(valid[..., None], found, 0).astype(np.float16), valid
+
+
+def _inside(points, size):
+    return np.all((points >= 0) & (points <= (size[1], size[0])), axis=-1)
+
+
+def _nothing():
+    return np.zeros((2, SIDE, SIDE, 2), np.float16), np.zeros((2, SIDE, SIDE), bool)
+
+
+def _stack(pairs, boxes):
+    flows, valids = zip(*pairs, strict=True) if pairs else ((), ())
+    return {
+        "flow": np.array(flows, np.float16).reshape(-1, 2, SIDE, SIDE, 2),
+        "flow_valid": np.array(valids, bool).reshape(-1, 2, SIDE, SIDE),
+        "flow_box": np.array(boxes, np.float32),
+    }
