@@ -20,6 +20,7 @@ from data_pipelines import stream
 from data_pipelines.augment import Augmentation, augment
 from data_pipelines.detector_errors import PERCENTILES, detector_errors, table
 from data_pipelines.simulate import DetectorNoise
+from data_pipelines.sources import open_sources
 from hpof_jax.body.files import load_body
 from hpof_jax.errors import UserError
 
@@ -42,7 +43,7 @@ def measure(sources: dict[str, float], batch_size: int, clip_length: int, rounds
     whole = cpu_seconds(make, rounds)
     result = {"frames_per_cpu_second": frames / whole, "batch_ms": 1e3 * whole, "stages_ms": {}}
 
-    drawers, _ = stream._open(sources, "train")
+    drawers, _ = open_sources(sources, "train")
     rng = np.random.default_rng(0)
     windows = {}
     for spec, drawer in zip(sources, drawers):

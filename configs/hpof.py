@@ -43,6 +43,8 @@ def get_config(variant: str = "") -> ConfigDict:
             "amass": "",  # comma-separated folders of AMASS .npz files
             "tfds": "",  # comma-separated folders written by data_pipelines.records
             "mocap_weight": 3.0,  # weight of all of these together
+            "rendered": "",  # comma-separated folders made by hpof_jax.data render
+            "rendered_weight": 4.0,  # weight of all of these together
             "drop_3d": 0.3,  # share of the clips whose detector gives no 3D landmarks
         }
     )

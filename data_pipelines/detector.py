@@ -207,7 +207,7 @@ def _swaps(dice, noise):
     """Which landmarks carry their partner's place, (B, T, 33) bool."""
     active, since = _events(dice, noise.swap_rate, noise.swap_frames)
     kind = _hold(_choice(dice.chance(), 3), since)
-    return active[..., None] & jnp.asarray(_SWAP_GROUPS)[kind]
+    return active[..., None] & jnp.asarray(SWAP_GROUPS)[kind]
 
 
 def _events(dice, rate, frames):
@@ -330,7 +330,8 @@ _LIMB = np.array([_limb_of(name) for name in BLAZEPOSE_LANDMARKS])
 _DISTAL = np.where(np.isin(_PART, (5, 6, 11, 12)), 0.5, 1.0)
 _LIMB_REACH = np.stack([np.where(limb == _LIMB, _DISTAL, 0.0) for limb in (2, 3, 4, 5)]).astype(np.float32)
 _INDEX = np.arange(33)
-_SWAP_GROUPS = np.stack([_INDEX >= 11, _INDEX >= 23, (_INDEX >= 11) & (_INDEX < 23)])
+# Which landmarks a swap of left and right takes: the whole body's, the legs', the arms'.
+SWAP_GROUPS = np.stack([_INDEX >= 11, _INDEX >= 23, (_INDEX >= 11) & (_INDEX < 23)])
 
 
 def _bone_matrices() -> tuple[np.ndarray, np.ndarray]:

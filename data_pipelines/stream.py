@@ -6,7 +6,6 @@ A resumed run passes the step it stopped at as `start_step` and sees the very ba
 simulation runs in JAX on the CPU, whatever accelerator the training step uses; TensorFlow only moves the batches.
 """
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -14,18 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 import jax
 import numpy as np
 
-from data_pipelines import motion, synthetic
-from data_pipelines.augment import Augmentation, draw_positions, read_at
-from data_pipelines.augment import augment as vary
+from data_pipelines.augment import Augmentation
 from data_pipelines.feed import Batch, as_dataset
-from data_pipelines.motion import MotionClip
+from data_pipelines.rendered import PER_FRAME, RenderedClips
 from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
+from data_pipelines.sources import class_names, draw_betas, draw_windows, open_sources
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
-
-SYNTHETIC = "synthetic"
-BETAS_LIMIT = 2.0
 
 
 def make_stream(
@@ -45,7 +40,8 @@ def make_stream(
     """An endless tf.data.Dataset of batches.
 
     Args:
-      sources: source -> share of the clips. "synthetic", "bvh:FOLDER", "amass:FOLDER" or "tfds:FOLDER".
+      sources: source -> share of the clips. "synthetic", "bvh:FOLDER", "amass:FOLDER" or "tfds:FOLDER": a simulated
+        detector watches them; "rendered:FOLDER": the real one has (see `rendered`).
       batch_size: clips in a batch of this process (B). clip_length: frames in a clip (T).
       seed: with it, process_index and the step, a batch is determined.
       split: "train" or "validation" files.
@@ -82,33 +78,36 @@ def batch_maker(
     body: BodyModel | None = None,
 ) -> Callable[[int], Batch]:
     """The function step -> batch behind `make_stream`; no TensorFlow in it."""
-    drawers, shares = _open(sources, split)
-    names = _class_names(drawers)
+    drawers, shares = open_sources(sources, split)
+    names = class_names(drawers)
     film = _Filming(body, noise)
     options = Augmentation() if augment else None
+    moving, watched = _apart(drawers, shares)
+    # A fixed number of clips is filmed: every other one would be compiled anew.
+    num_watched = round(batch_size * sum(share for _, share in watched))
 
     def make(step: int) -> Batch:
         rng = np.random.default_rng((seed, process_index, step))
-        chosen = rng.choice(len(drawers), size=batch_size, p=shares)
-        parts = [d.draw(rng, int(np.sum(chosen == i)), clip_length, options) for i, d in enumerate(drawers)]
-        shuffle = rng.permutation(batch_size)
-        windows = _Windows(*(np.concatenate(columns)[shuffle] for columns in zip(*parts, strict=True)))
-        pose, transl = windows.pose, windows.transl
-        if options:
-            pose, transl = vary(rng, pose, transl, options)
-        betas = np.clip(rng.normal(size=(batch_size, 10)), -BETAS_LIMIT, BETAS_LIMIT)
-        betas = np.where(np.isnan(windows.betas), betas, windows.betas)
-        batch = film(rng.integers(2**31), pose, transl, betas)
-        batch["mask"] = np.ones((batch_size, clip_length), bool)
-        batch["motion_class"] = np.array([names.index(c) for c in windows.motion_class], np.int32)
-        return batch
+        parts = []
+        if num_watched < batch_size:
+            windows = draw_windows(rng, *_normalised(moving), batch_size - num_watched, clip_length, options)
+            part = film(rng.integers(2**31), windows.pose, windows.transl, windows.betas)
+            part["mask"] = np.ones(part["seen"].shape, bool)
+            part["motion_class"] = _numbers(names, windows.motion_class)
+            parts.append(part)
+        if num_watched:
+            clips, share = _normalised(watched)
+            for source, count in zip(clips, rng.multinomial(num_watched, share)):
+                part, classes = source.draw(rng, count, clip_length, augment)
+                parts.append(part | {"motion_class": _numbers(names, classes)})
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     return make
 
 
 def stream_classes(sources: Mapping[str, float], split: str = "train") -> tuple[str, ...]:
     """Names of the motion classes, in the order that `motion_class` counts."""
-    return _class_names(_open(sources, split)[0])
+    return class_names(open_sources(sources, split)[0])
 
 
 def validation_windows(
@@ -135,16 +134,19 @@ def validation_windows(
     Yields:
       a batch like `make_stream`'s, the clips' names and their motion classes (B each).
     """
-    drawers, _ = _open(sources, split)
-    names = _class_names(drawers)
+    drawers, shares = open_sources(sources, split)
+    names = class_names(drawers)
     film = _Filming(body, noise)
-    clips = itertools.chain.from_iterable(d.clips(seed, 2 * clip_length, synthetic_clips) for d in drawers)
+    moving, watched = _apart(drawers, shares)
+    clips = itertools.chain.from_iterable(d.clips(seed, 2 * clip_length, synthetic_clips) for d, _ in moving)
+    filmed = (
+        (_film_whole(film, clip, clip_length, seed, number, max_frames), clip.name, clip.motion_class)
+        for number, clip in enumerate(clips)
+    )
+    seen = itertools.chain.from_iterable(d.windows(clip_length, max_frames) for d, _ in watched)
     rows: list[tuple[Batch, str, str]] = []
-    for number, clip in enumerate(clips):
-        rows += [
-            (row, clip.name, clip.motion_class)
-            for row in _film_whole(film, clip, clip_length, seed, number, max_frames)
-        ]
+    for windows, clip_name, clip_class in itertools.chain(filmed, seen):
+        rows += [(row, clip_name, clip_class) for row in windows]
         for row, _, name in rows:
             row.setdefault("motion_class", np.int32(names.index(name)))
         while len(rows) >= batch_size:
@@ -164,129 +166,34 @@ def _film_whole(film, clip, clip_length, seed, number, max_frames):
     padded = clip_length * 2 ** (windows - 1).bit_length()
     take = np.minimum(np.arange(padded), frames - 1)
     rng = np.random.default_rng((seed, number))
-    betas = np.clip(rng.normal(size=10), -BETAS_LIMIT, BETAS_LIMIT) if clip.betas is None else clip.betas
+    betas = draw_betas(rng) if clip.betas is None else clip.betas
     whole = film(rng.integers(2**31), clip.pose[None, take], clip.transl[None, take], betas[None])
     whole["mask"] = np.arange(padded)[None] < frames
     for window in range(windows):
         span = slice(window * clip_length, (window + 1) * clip_length)
-        yield {key: value[0, span] if key in _PER_FRAME else value[0] for key, value in whole.items()}
+        yield {key: value[0, span] if key in PER_FRAME else value[0] for key, value in whole.items()}
 
 
-_PER_FRAME = frozenset(("landmarks_2d", "landmarks_3d", "seen", "mask", "pose", "transl"))
+def _apart(drawers, shares):
+    """(source, share) of those that hold motion, and of those whose clips have been watched already."""
+    pairs = list(zip(drawers, shares))
+    return tuple(
+        [p for p in pairs if isinstance(p[0], RenderedClips) == rendered] for rendered in (False, True)
+    )
+
+
+def _normalised(pairs):
+    sources, shares = zip(*pairs)
+    return sources, np.array(shares) / sum(shares)
+
+
+def _numbers(names, classes):
+    return np.array([names.index(name) for name in classes], np.int32)
 
 
 def _stack(rows):
     batch = {key: np.stack([row[key] for row, _, _ in rows]) for key in rows[0][0]}
     return batch, [name for _, name, _ in rows], [name for _, _, name in rows]
-
-
-@dataclasses.dataclass
-class _Windows:
-    """pose (B, T, 24, 3), transl (B, T, 3), betas (B, 10) NaN where unknown, motion_class (B,) str."""
-
-    pose: np.ndarray
-    transl: np.ndarray
-    betas: np.ndarray
-    motion_class: np.ndarray
-
-    def __iter__(self):
-        return iter((self.pose, self.transl, self.betas, self.motion_class))
-
-
-class _Recordings:
-    """Windows from clips of one source."""
-
-    def __init__(self, clips: list[MotionClip]):
-        self._clips = clips
-        self._pose = np.concatenate([clip.pose for clip in clips])
-        self._transl = np.concatenate([clip.transl for clip in clips])
-        self._lengths = np.array([len(clip.pose) for clip in clips])
-        self._first = np.cumsum(self._lengths) - self._lengths
-        self._betas = np.stack([np.full(10, np.nan) if c.betas is None else c.betas for c in clips])
-        self._classes = np.array([clip.motion_class for clip in clips])
-        self._odds = clip_odds(self._lengths, self._classes)
-
-    @property
-    def classes(self) -> set[str]:
-        return set(self._classes.tolist())
-
-    def draw(self, rng, count, frames, options) -> _Windows:
-        chosen = rng.choice(len(self._clips), size=count, p=self._odds)
-        position = draw_positions(
-            rng, self._lengths[chosen], frames, options.speed if options else (1.0, 1.0)
-        )
-        pose, transl = read_at(self._pose, self._transl, self._first[chosen], position)
-        return _Windows(pose, transl, self._betas[chosen], self._classes[chosen])
-
-    def clips(self, seed, frames, count) -> Iterator[MotionClip]:
-        return iter(self._clips)
-
-
-class _Synthetic:
-    """Windows from the procedural source. Training and validation draw from different seeds."""
-
-    _kinds = {"gait": synthetic.sample_gait, "poses": synthetic.sample_poses}
-    _gaits = 0.4
-    classes = set(_kinds)
-
-    def draw(self, rng, count, frames, options) -> _Windows:
-        gaits = rng.binomial(count, self._gaits)
-        counts = dict(zip(self._kinds, (gaits, count - gaits)))
-        parts = [self._kinds[kind](rng, frames, count) for kind, count in counts.items() if count]
-        parts.append((np.zeros((0, frames, 24, 3), np.float32), np.zeros((0, frames, 3), np.float32)))
-        pose, transl = (np.concatenate(arrays) for arrays in zip(*parts))
-        return _Windows(
-            pose, transl, np.full((count, 10), np.nan), np.repeat(list(counts), list(counts.values()))
-        )
-
-    def clips(self, seed, frames, count) -> Iterator[MotionClip]:
-        for number in range(count):
-            kind = list(self._kinds)[number % len(self._kinds)]
-            # A step that no training run reaches.
-            rng = np.random.default_rng((seed, 2**31, number))
-            pose, transl = self._kinds[kind](rng, frames, 1)
-            yield MotionClip(f"{kind}_{number:03d}", kind, pose[0], transl[0])
-
-
-def clip_odds(lengths: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Odds of drawing each clip, (N,): by the root of its length, and of a class by the root of its clips' sum.
-
-    Both roots keep what there is much of (long clips, locomotion) from drowning the rest.
-    """
-    weight = np.sqrt(lengths.astype(np.float64))
-    _, member = np.unique(classes, return_inverse=True)
-    total = np.bincount(member, weight)[member]
-    weight = weight / np.sqrt(total)
-    return weight / weight.sum()
-
-
-def _open(sources: Mapping[str, float], split: str) -> tuple[list, np.ndarray]:
-    """The sources, read, and their shares."""
-    if not sources or min(sources.values()) <= 0:
-        raise UserError(
-            f"The shares of the motion sources are {dict(sources)}: give at least one source, each above zero."
-        )
-    shares = np.array(list(sources.values()), np.float64)
-    return [_open_one(spec, split) for spec in sources], shares / shares.sum()
-
-
-@functools.lru_cache(maxsize=8)
-def _open_one(spec: str, split: str):
-    if spec == SYNTHETIC:
-        return _Synthetic()
-    if spec.startswith("tfds:"):
-        from data_pipelines.records import read_records  # here, because it imports TensorFlow
-
-        clips = read_records(spec.partition(":")[2], split)
-    else:
-        clips = motion.load_source(spec, split)
-    if not clips:
-        raise UserError(f"{spec} has no clip in its {split} split: add files, or use another source for it.")
-    return _Recordings(clips)
-
-
-def _class_names(drawers) -> tuple[str, ...]:
-    return tuple(sorted(set().union(*(d.classes for d in drawers))))
 
 
 class _Filming:

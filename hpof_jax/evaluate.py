@@ -130,7 +130,9 @@ def main() -> None:
         "--checkpoint", help="a training run's folder or a weights .npz (default: the package's)"
     )
     parser.add_argument(
-        "--data", default="synthetic", help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH"
+        "--data",
+        default="synthetic",
+        help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH, rendered:PATH",
     )
     parser.add_argument("--json", type=pathlib.Path, help="also write the result there")
     parser.add_argument("--clip-length", type=_at_least_one, default=243)

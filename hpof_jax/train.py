@@ -147,6 +147,8 @@ def data_sources(data: ConfigDict) -> dict[str, float]:
     sources = {"synthetic": data.synthetic} if data.synthetic else {}
     mocap = [f"{kind}:{path}" for kind in ("bvh", "amass", "tfds") for path in data[kind].split(",") if path]
     sources.update({spec: data.mocap_weight / len(mocap) for spec in mocap})
+    rendered = [f"rendered:{path}" for path in data.rendered.split(",") if path]
+    sources.update({spec: data.rendered_weight / len(rendered) for spec in rendered})
     if not sources:
         raise UserError(
             "The config names no motion: set --config.data.synthetic=1 or --config.data.bvh=FOLDER."

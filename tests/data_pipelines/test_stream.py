@@ -4,6 +4,7 @@ import pytest
 from data_pipelines import motion, stream
 from data_pipelines.motion import MotionClip
 from data_pipelines.simulate import DetectorNoise
+from data_pipelines.sources import open_source
 from hpof_jax.errors import UserError
 
 BATCH, FRAMES = 8, 24
@@ -25,9 +26,9 @@ def recordings(monkeypatch):
         clip("c.bvh", "punch", 5, np.full(10, 0.5, np.float32)),
     ]
     monkeypatch.setattr(motion, "load_source", lambda spec, split: clips if spec == "bvh:recordings" else [])
-    stream._open_one.cache_clear()
+    open_source.cache_clear()
     yield clips
-    stream._open_one.cache_clear()
+    open_source.cache_clear()
 
 
 def equal(a, b):
@@ -149,15 +150,6 @@ def test_synthetic_validation_shows_motions_that_training_does_not():
     assert batches[0][0]["mask"].all()
     training = stream.batch_maker(SYNTHETIC, BATCH, FRAMES, seed=0, augment=False)(0)["pose"][:, 0, 1:]
     assert not np.isin(batches[0][0]["pose"][:, 0, 1:], training[training != 0]).any()
-
-
-def test_long_clips_and_large_classes_do_not_drown_the_others():
-    lengths = np.array([100] * 90 + [100] * 10)
-    odds = stream.clip_odds(lengths, np.array(["walk"] * 90 + ["kick"] * 10))
-    np.testing.assert_allclose(odds.sum(), 1)
-    np.testing.assert_allclose(odds[90:].sum(), 0.25)
-    odds = stream.clip_odds(np.array([100, 400]), np.array(["walk", "walk"]))
-    np.testing.assert_allclose(odds, [1 / 3, 2 / 3])
 
 
 @pytest.mark.parametrize(

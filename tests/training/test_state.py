@@ -31,7 +31,7 @@ def test_the_mlp_has_no_context():
     assert isinstance(model, HPOF) and model.kernel_size == 1
 
 
-def test_motion_capture_shares_its_weight():
+def test_motion_capture_and_rendered_clips_share_their_weights():
     config = hpof.get_config()
     config.data.update({"bvh": "a,b.zip", "amass": "c", "mocap_weight": 3.0})
     assert train.data_sources(config.data) == {
@@ -40,7 +40,9 @@ def test_motion_capture_shares_its_weight():
         "bvh:b.zip": 1.0,
         "amass:c": 1.0,
     }
-    config.data.update({"synthetic": 0.0, "bvh": "", "amass": ""})
+    config.data.update({"rendered": "d,e", "rendered_weight": 4.0, "bvh": "", "amass": ""})
+    assert train.data_sources(config.data) == {"synthetic": 1.0, "rendered:d": 2.0, "rendered:e": 2.0}
+    config.data.update({"synthetic": 0.0, "rendered": ""})
     with pytest.raises(UserError, match=r"names no motion: set --config\.data"):
         train.data_sources(config.data)
 

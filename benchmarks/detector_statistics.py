@@ -1,0 +1,138 @@
+"""Does the detector err on rendered people as it does on real ones?
+
+    python -m benchmarks.detector_statistics rendered/ [more/ ...] [--detector full] [--json FILE]
+
+Real: `benchmarks.real_views`' four cameras and their triangulated reference, every other frame (30 a second). Rendered: all
+clips of folders that `python -m hpof_jax.data render` made, against their own truth. The 12 limb joints, per frame in which
+the person was seen, mean over frames and median over clips (a real camera is a clip):
+
+- `pa_mpjpe`, `n_mpjpe`: mm, of the detector's 3D landmarks, as in `benchmarks.real_views`. `accel`: mm/frame^2 at 30
+  frames/s. `tilt`: degrees between the trunks. `slope`: of predicted on true depth about the mid-hip (1 is right).
+- `error_2d`: median distance in percent of the body's extent in the picture. `swapped`: percent of limb pairs that fit
+  better with left and right exchanged, by more than a tenth of that extent. `visibility`: mean, 0 to 100. `seen`: percent.
+
+What a hip is differs: the rendered truth has SMPL's joint, the real reference what the detector takes for it in all views.
+"""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from benchmarks import real_views
+from data_pipelines.motion import FPS
+from hpof_jax import cli, downloads
+from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, SMPL_LIMBS
+from hpof_jax.errors import UserError
+from hpof_jax.files import replacing
+from hpof_jax.training import metrics
+
+FIGURES = ("pa_mpjpe", "n_mpjpe", "accel", "tilt", "slope", "error_2d", "swapped", "visibility", "seen")
+SWAP_MARGIN = 0.1
+
+
+def statistics(
+    found: np.ndarray, found_pixels: np.ndarray, true: np.ndarray, true_pixels: np.ndarray, seen: np.ndarray
+) -> dict[str, float]:
+    """The figures of one clip.
+
+    Args:
+      found, true: (T, 12, 3) metres, camera frame. found_pixels: (T, 12, 3) with visibility. true_pixels: (T, 12, 2).
+      seen: (T,) bool.
+    """
+    found, true = np.asarray(found, np.float32), np.asarray(true, np.float32)
+
+    def average(errors, mask=seen):
+        return metrics.mean(metrics.total(np.asarray(errors, np.float32), mask))
+
+    about, true_about = (np.asarray(metrics.centre(points, real_views.HIPS)) for points in (found, true))
+    extent = np.ptp(true_pixels, axis=1).max(-1)
+    apart = np.linalg.norm(found_pixels[:, :, None, :2] - true_pixels[:, None], axis=-1)  # (T, found, true)
+    left, right = real_views.PAIRS.T
+    straight = apart[:, left, left] + apart[:, right, right]
+    crossed = apart[:, left, right] + apart[:, right, left]
+    own = np.diagonal(apart, axis1=1, axis2=2)
+    depth = np.sum(about[..., 2] * true_about[..., 2], axis=1) / np.maximum(
+        np.sum(true_about[..., 2] ** 2, axis=1), 1e-9
+    )
+    return {
+        "pa_mpjpe": average(metrics.pa_mpjpe(found, true)),
+        "n_mpjpe": average(metrics.n_mpjpe(found, true, root=real_views.HIPS)),
+        "accel": average(metrics.acceleration_error(about, true_about), metrics.acceleration_mask(seen)),
+        "tilt": average(real_views.trunk_angle(found, true)),
+        "slope": average(depth),
+        "error_2d": average(100 * np.median(own, axis=1) / extent),
+        "swapped": average(100 * np.mean(straight > crossed + SWAP_MARGIN * extent[:, None], axis=1)),
+        "visibility": average(100 * found_pixels[..., 2].mean(1)),
+        "seen": 100 * float(np.mean(seen)),
+    }
+
+
+def real_clips(detector: str) -> Iterator[dict[str, float]]:
+    folder = downloads.fetch("pose2sim_demo")
+    videos = [folder / "videos" / f"{camera}.mp4" for camera in real_views.CAMERAS]
+    reference = real_views.make_reference(folder, [real_views.observe(video, "heavy") for video in videos])
+    for camera, video in zip(reference.cameras, videos):
+        view = real_views.observe(video, detector)
+        step = round(float(view.fps) / FPS)
+        yield statistics(
+            view.landmarks_3d[::step, BLAZEPOSE_LIMBS],
+            view.landmarks_2d[::step, BLAZEPOSE_LIMBS],
+            camera.to_camera(reference.joints)[::step],
+            camera.project(reference.joints)[::step],
+            view.seen[::step],
+        )
+
+
+def rendered_clips(folder: pathlib.Path) -> Iterator[dict[str, float]]:
+    paths = sorted(folder.glob("clip_*.npz"))
+    if not paths:
+        raise UserError(
+            f"There is no rendered clip in {folder}: make some with python -m hpof_jax.data render."
+        )
+    for path in paths:
+        with np.load(path, allow_pickle=False) as clip:
+            height, width = clip["image_size"]
+            joints = clip["joints"][:, SMPL_LIMBS]
+            pixels = joints[..., :2] / joints[..., 2:] * clip["true_focal_length"] + (width / 2, height / 2)
+            yield statistics(
+                clip["landmarks_3d"][:, BLAZEPOSE_LIMBS],
+                clip["landmarks_2d"][:, BLAZEPOSE_LIMBS],
+                joints,
+                pixels,
+                clip["seen"],
+            )
+
+
+def show(name: str, clips: list[dict[str, float]]) -> dict[str, float]:
+    rows = np.array([[clip[figure] for figure in FIGURES] for clip in clips])
+    middle = np.nanmedian(rows, axis=0)
+    print(f"{name:32} {len(rows):5}", *(f"{value:10.2f}" for value in middle))
+    return {"clips": len(rows), **dict(zip(FIGURES, middle.tolist()))}
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The detector's errors on rendered and on real people.")
+    parser.add_argument(
+        "folders", nargs="+", type=pathlib.Path, help="made by python -m hpof_jax.data render"
+    )
+    parser.add_argument("--detector", choices=real_views.LANDMARK_MODELS, default="full")
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
+    args = parser.parse_args()
+    print(f"{'':32} {'clips':>5}", *(f"{figure:>10}" for figure in FIGURES))
+    report = {}
+    for number, clip in enumerate(real_clips(args.detector), start=1):
+        report[f"real camera {number}"] = show(f"real camera {number}", [clip])
+    report["real"] = show("real", list(real_clips(args.detector)))
+    for folder in args.folders:
+        report[str(folder)] = show(f"rendered: {folder.name}", list(rendered_clips(folder)))
+    if args.json:
+        with replacing(args.json, "The report") as partial:
+            partial.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""How a rendered person looks: skin, face, hair and clothes, drawn at random like a paper doll.
+
+In the rest pose, a T, nothing of the body hides anything else from the front or from the back. So two pictures, one of
+each side, colour all of it, and a garment is a region of these pictures: a fabric, and how far it stands off the skin.
+"""
+
+import colorsys
+import dataclasses
+import functools
+
+import cv2
+import numpy as np
+
+from hpof_jax.body.files import load_body
+from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS
+
+RESOLUTION = 320  # pixels of the pictures per metre
+MARGIN = 0.03  # metres around the body
+BLEED = 6  # texels painted around it, so that what is averaged at its edge is all paint
+
+
+@dataclasses.dataclass(frozen=True)
+class Doll:
+    """The free body cut into a front and a back, with what is the same for all looks. P points, F faces."""
+
+    vertex: np.ndarray  # (P,) the body's vertex at each point; those on the cut stand twice
+    faces: np.ndarray  # (F, 3) int32 indices of points, counter-clockwise seen from outside
+    texel: (
+        np.ndarray
+    )  # (P, 2) float32 [x, y] of each point in the atlas, the front's picture beside the back's, in pixels
+    size: tuple[int, int]  # (h, w) of one picture
+    row: np.ndarray  # (N,) the texels that the body covers, and a few around them; the same in both pictures
+    column: np.ndarray  # (N,)
+    x: np.ndarray  # (N,) float32 metres: how far such a texel lies from the middle, to either side
+    y: np.ndarray  # (N,) float32 metres, up
+    face: dict[str, np.ndarray]  # BlazePose's landmarks of the head in the rest pose, (3,) metres
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """One person's appearance."""
+
+    atlas: np.ndarray  # (h, 2 w, 3) uint8 RGB: the front beside the back
+    offset: np.ndarray  # (6890,) float32 metres by which clothes and hair stand off the skin
+
+
+@functools.cache
+def make_doll() -> Doll:
+    """The free body as a doll."""
+    body = load_body()
+    points, faces = np.asarray(body.v_template, np.float64), np.asarray(body.faces)
+    corners = points[faces]
+    behind = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2] < 0
+    key, index = np.unique(faces + len(points) * behind[:, None], return_inverse=True)
+    vertex, side = key % len(points), key // len(points)
+    half = np.abs(points[:, 0]).max() + MARGIN
+    low, high = points[:, 1].min() - MARGIN, points[:, 1].max() + MARGIN
+    width, height = (int(np.ceil(size * RESOLUTION)) for size in (2 * half, high - low))
+    texel = (points[vertex, :2] * (1, -1) + (half, high)) * RESOLUTION - 0.5
+    texel[:, 0] += side * width
+    faces = index.reshape(-1, 3).astype(np.int32)
+    covered = np.zeros((height, width), np.uint8)
+    for triangle in np.rint(texel[faces[~behind]]).astype(np.int32):
+        cv2.fillConvexPoly(covered, triangle, 1)
+    row, column = np.nonzero(cv2.dilate(covered, None, iterations=BLEED))
+    landmarks = np.asarray(body.landmark_regressor, np.float64) @ points
+    return Doll(
+        vertex=vertex,
+        faces=faces,
+        texel=texel.astype(np.float32),
+        size=(height, width),
+        row=row,
+        column=column,
+        x=np.abs((column + 0.5) / RESOLUTION - half).astype(np.float32),
+        y=(high - (row + 0.5) / RESOLUTION).astype(np.float32),
+        face=dict(zip(BLAZEPOSE_LANDMARKS[:11], landmarks)),
+    )
+
+
+def draw_look(rng: np.random.Generator) -> Look:
+    """A random person."""
+    return _Painter(rng, make_doll()).dress()
+
+
+class _Painter:
+    """Covers the texels of the two pictures, (2, N), front and back, with one region after the other."""
+
+    def __init__(self, rng: np.random.Generator, doll: Doll):
+        self._rng, self._doll = rng, doll
+        self._x, self._y = doll.x[None], doll.y[None]
+        self._front = np.array([[True], [False]])
+        joints = dict(zip(SMPL_JOINTS, np.asarray(load_body().J_template)))
+        self._at = {name.removeprefix("left_"): np.abs(place) for name, place in joints.items()}
+        self._level = {name.removeprefix("left_"): place[1] for name, place in joints.items()}
+        self._picture = np.empty((2, *doll.x.shape, 3), np.float32)
+        self._offset = np.zeros((2, *doll.x.shape), np.float32)
+
+    def dress(self) -> Look:
+        rng = self._rng
+        self._skin()
+        bottom, top = self._fabric(), self._fabric()
+        if rng.random() < 0.12:
+            bottom = top  # overalls and tracksuits
+        tucked = rng.random() < 0.3
+        for garment, fabric in ((self._top, top), (self._bottom, bottom))[:: 1 if tucked else -1]:
+            garment(fabric)
+        self._feet()
+        if rng.random() < 0.05:
+            self._cover(self._x > self._at["wrist"][0] + 0.01, self._fabric(), 0.004)
+        self._head()
+        return self._finish()
+
+    def _skin(self):
+        tone = self._rng.beta(1.2, 1.5)
+        light, dark = np.array([238, 200, 175.0]), np.array([75, 48, 36.0])
+        self._tone = (light + (dark - light) * tone) * self._rng.uniform(0.93, 1.07, 3)
+        self._picture[:] = self._tone
+        palms = (self._x > self._at["wrist"][0]) | (self._y < self._level["ankle"])
+        self._cover(palms, self._tone * (1.08, 0.96, 0.94), 0.0)
+
+    def _top(self, fabric):
+        rng, x, y = self._rng, self._x, self._y
+        shoulder, elbow, wrist = (self._at[name][0] for name in ("shoulder", "elbow", "wrist"))
+        sleeve = rng.choice([rng.uniform(0.14, shoulder), rng.uniform(shoulder + 0.06, elbow), wrist + rng.uniform(-0.15, 0.02)],
+                            p=[0.15, 0.45, 0.4])  # fmt: skip
+        hem = self._level["pelvis"] + rng.choice(
+            [rng.uniform(-0.1, 0.05), rng.uniform(-0.3, -0.1)], p=[0.75, 0.25]
+        )
+        neck = self._level["neck"]
+        depth = np.where(self._front, rng.exponential(0.03), 0.01)
+        collar = neck + rng.uniform(-0.02, 0.02) - depth * np.exp(-((x / rng.uniform(0.04, 0.09)) ** 2))
+        inside = (x < sleeve) & (y > hem) & ((y < collar) | (x > 0.12))
+        loose = rng.gamma(2.0, 0.006)
+        hang = np.clip((self._level["shoulder"] - y) / 0.3, 0, 1) + np.clip((x - shoulder) / 0.15, 0, 1)
+        self._cover(inside, fabric, 0.003 + loose * hang)
+        if rng.random() < 0.35:  # something on the chest
+            self._print(shoulder)
+        if rng.random() < 0.3:  # another colour: cuffs, a zip, a collar
+            trim = (x > sleeve - 0.03) | ((x < 0.008) & self._front) | (y > collar - 0.02) & (x < 0.12)
+            self._cover(inside & trim, self._cloth_colour(), None)
+
+    def _print(self, shoulder):
+        rng = self._rng
+        across, down = rng.uniform(0.05, shoulder - 0.03), rng.uniform(0.03, 0.13)
+        centre = self._level["shoulder"] - rng.uniform(0.07, 0.2)
+        u, v = self._x / across, (self._y - centre) / down
+        shape = (u**2 + v**2 < 1) if rng.random() < 0.4 else (u < 1) & (np.abs(v) < 1)
+        self._cover(shape & (self._front | (rng.random() < 0.3)), self._fabric(), None)
+
+    def _bottom(self, fabric):
+        rng, x, y = self._rng, self._x, self._y
+        waist = self._level["pelvis"] + rng.uniform(0.0, 0.12)
+        hip, knee, ankle = (self._level[name] for name in ("hip", "knee", "ankle"))
+        end = rng.choice([rng.uniform(ankle - 0.03, ankle + 0.04), rng.uniform(knee - 0.25, knee + 0.05), rng.uniform(knee + 0.05, hip - 0.08)],
+                         p=[0.68, 0.12, 0.2])  # fmt: skip
+        inside = (y < waist) & (y > end) & (x < 0.3)
+        loose = rng.gamma(1.6, 0.007)
+        taper = np.clip((hip + 0.05 - y) / 0.25, 0, 1)
+        self._cover(inside, fabric, 0.003 + loose * taper)
+        if rng.random() < 0.4:  # a belt
+            self._cover(inside & (y > waist - 0.035), self._cloth_colour(), None)
+
+    def _feet(self):
+        rng, y = self._rng, self._y
+        if rng.random() < 0.08:
+            return
+        ankle, sole = self._level["ankle"], self._level["foot"]
+        if rng.random() < 0.6:
+            bare = (y < ankle + rng.uniform(0.0, 0.2)) & (self._offset == 0)
+            self._cover(bare, self._cloth_colour(), 0.003)
+        boot = ankle + rng.choice([-0.02, 0.02, rng.uniform(0.05, 0.25)], p=[0.5, 0.35, 0.15])
+        self._cover(
+            (y < boot) & ((y < ankle) | (self._offset < 0.01)),
+            self._fabric(plain=True),
+            rng.uniform(0.006, 0.014),
+        )
+        if rng.random() < 0.5:
+            self._cover(y < sole - rng.uniform(0.0, 0.01), self._cloth_colour(), None)
+
+    def _head(self):
+        rng, x, y, face = self._rng, self._x, self._y, self._doll.face
+        eye, mouth, ear = face["left_eye"], (face["left_mouth"] + face["right_mouth"]) / 2, face["left_ear"]
+        tone, dark = self._tone, self._tone * rng.uniform(0.2, 0.5)
+
+        def oval(centre, across, down):
+            return ((x - centre[0]) / across) ** 2 + ((y - centre[1]) / down) ** 2 < 1
+
+        hair = _rgb(rng.uniform(0.02, 0.12), rng.uniform(0.0, 0.75), rng.choice([rng.uniform(0.06, 0.35), rng.uniform(0.3, 0.9)], p=[0.75, 0.25]))  # fmt: skip
+        on_front = [
+            (oval(eye, 0.017, 0.007), np.array([225, 222, 218.0])),
+            (oval(eye, 0.0065, 0.0075), _rgb(rng.uniform(0, 0.6), 0.5, rng.uniform(0.1, 0.35))),
+            (oval(eye + (0, 0.022, 0), 0.02, rng.uniform(0.003, 0.006)), hair * 0.7),
+            (
+                oval(mouth, 0.026, rng.uniform(0.006, 0.01)),
+                tone * (0.85, 0.6, 0.6) + (rng.uniform(0, 60), 0, 0),
+            ),
+            (oval(face["nose"] + (0.008, -0.012, 0), 0.004, 0.003), tone * 0.5),
+        ]
+        if rng.random() < 0.25:  # a beard
+            beard = (y < mouth[1] + 0.018) & (y > mouth[1] - 0.07) & (x < 0.075) & ~oval(mouth, 0.026, 0.007)
+            share = rng.uniform(0.3, 0.95)
+            on_front.insert(0, (beard, tone * (1 - share) + hair * share))
+        if rng.random() < 0.2:  # glasses
+            rim = oval(eye, 0.027, 0.021) & ~oval(eye, 0.023, 0.017) | (np.abs(y - eye[1]) < 0.003) & (
+                x < 0.075
+            )
+            on_front.append((rim, dark))
+        for region, colour in on_front:
+            self._cover(region & self._front & (y > self._level["neck"]), colour, None)
+        bald, cap = rng.random() < 0.08, rng.random() < 0.12
+        if not bald:
+            line = eye[1] + rng.uniform(0.045, 0.075) - np.clip(x - 0.03, 0, None) * rng.uniform(0, 1.2)
+            length = rng.choice(
+                [ear[1] - rng.uniform(0.02, 0.06), self._level["neck"] + rng.uniform(-0.12, 0.03)],
+                p=[0.65, 0.35],
+            )
+            sides = (x > rng.uniform(0.068, 0.078)) & (y > length)
+            nape = (y > length) & (x < 0.1)
+            region = np.where(self._front, (y > line) | sides & (y > ear[1] - 0.1), nape) & (x < 0.11)
+            streaks = 1 + rng.uniform(0.05, 0.25) * np.sin(x * rng.uniform(200, 600) + 9 * self._blobs(12))
+            self._cover(
+                region & (y > self._level["spine3"]), hair * streaks[..., None], rng.uniform(0.004, 0.03)
+            )
+        if cap:
+            low = eye[1] + rng.uniform(0.025, 0.05)
+            self._cover(
+                y > np.where(self._front, low, low - 0.02), self._fabric(plain=True), rng.uniform(0.008, 0.02)
+            )
+
+    def _finish(self) -> Look:
+        rng, doll = self._rng, self._doll
+        worn = 1 + rng.uniform(0.02, 0.12) * np.stack([self._blobs(10)[0], self._blobs(10)[0]])
+        atlas = self._spread(np.clip(self._picture * worn[..., None], 0, 255).astype(np.uint8))
+        folds = 1 + rng.uniform(0.1, 0.5) * np.stack(
+            [self._blobs(int(rng.integers(15, 50)))[0] for _ in range(2)]
+        )
+        # A step of the cloth on the skin is not steeper than the mesh can show.
+        offset = cv2.blur(self._spread(self._offset * np.maximum(folds, 0.2)), (7, 7))
+        column, row = np.rint(doll.texel).astype(int).T
+        count = np.bincount(doll.vertex)
+        return Look(atlas, (np.bincount(doll.vertex, offset[row, column]) / count).astype(np.float32))
+
+    def _spread(self, values):
+        """(2, N, ...) at the texels -> the pictures side by side, (h, 2 w, ...)."""
+        height, width = self._doll.size
+        pictures = np.zeros((height, 2 * width, *values.shape[2:]), values.dtype)
+        for side in range(2):
+            pictures[self._doll.row, self._doll.column + side * width] = values[side]
+        return pictures
+
+    def _blobs(self, size: int) -> np.ndarray:
+        """Smooth noise of about unit variance, `size` texels from bump to bump, (1, N) float32."""
+        height, width = self._doll.size
+        coarse = self._rng.normal(size=(height // size + 2, width // size + 2)).astype(np.float32)
+        return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[
+            None, self._doll.row, self._doll.column
+        ]
+
+    def _cover(self, region, colour, offset):
+        """Paints a region, (2, N) or broadcastable; an offset of None leaves the old one."""
+        region = np.broadcast_to(region, self._offset.shape)
+        np.copyto(self._picture, colour, where=region[..., None])
+        if offset is not None:
+            np.copyto(self._offset, offset, where=region)
+
+    def _cloth_colour(self) -> np.ndarray:
+        rng = self._rng
+        kind = rng.random()
+        if kind < 0.35:  # black to white
+            return _rgb(rng.random(), rng.uniform(0, 0.12), rng.uniform(0.06, 0.95))
+        if kind < 0.5:  # jeans
+            return _rgb(rng.uniform(0.56, 0.64), rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.65))
+        return _rgb(rng.random(), rng.uniform(0.2, 0.95), rng.uniform(0.15, 0.95))
+
+    def _fabric(self, plain: bool = False) -> np.ndarray:
+        """Colours (1, N, 3) of cloth: plain, striped, checked, dotted or blotched."""
+        rng, x, y = self._rng, self._x, self._y
+        ground, other = self._cloth_colour(), self._cloth_colour()
+        kind = "plain" if plain else rng.choice(["plain", "rings", "stripes", "checks", "dots", "blotches"], p=[0.5, 0.15, 0.08, 0.1, 0.05, 0.12])  # fmt: skip
+        period, share = np.exp(rng.uniform(np.log(0.02), np.log(0.2))), rng.uniform(-0.7, 0.7)
+        along, across = (np.sin(2 * np.pi / period * (axis + rng.random())) for axis in (y, x))
+        if kind == "plain":
+            other, weight = ground, np.zeros_like(x)
+        elif kind == "rings":
+            weight = along > share
+        elif kind == "stripes":
+            weight = across > share
+        elif kind == "checks":
+            weight = 0.5 * (along > 0) + 0.5 * (across > 0)
+        elif kind == "dots":
+            weight = along * across > 0.5
+        else:
+            weight = self._blobs(int(rng.integers(8, 40))) > share
+        weight = np.asarray(weight, np.float32)[..., None]
+        return ground * (1 - weight) + other * weight
+
+
+def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
+    return 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))

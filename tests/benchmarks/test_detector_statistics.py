@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from benchmarks.detector_statistics import FIGURES, statistics
+
+
+@pytest.fixture
+def walk():
+    """A made-up clip of 20 frames: joints (T, 12, 3) before a camera, and their pixels."""
+    rng = np.random.default_rng(0)
+    joints = rng.normal(0, 0.3, (1, 12, 3)) + 0.05 * rng.normal(size=(20, 12, 3)) + (0, 0, 4)
+    return joints, 1000 * joints[..., :2] / joints[..., 2:] + 500
+
+
+def seen_as(joints, pixels):
+    return joints, np.concatenate([pixels, np.full((20, 12, 1), 0.9)], axis=-1)
+
+
+def test_a_perfect_detector_makes_no_error(walk):
+    figures = statistics(*seen_as(*walk), *walk, seen=np.arange(20) < 15)
+    assert tuple(figures) == FIGURES
+    for figure in ("pa_mpjpe", "n_mpjpe", "accel", "tilt", "error_2d", "swapped"):
+        assert figures[figure] == pytest.approx(0, abs=0.1), figure
+    assert figures["slope"] == pytest.approx(1, abs=1e-4)
+    assert figures["visibility"] == pytest.approx(90, abs=1e-3) and figures["seen"] == 75
+
+
+def test_each_error_shows_in_its_figure(walk):
+    joints, pixels = walk
+    everybody = np.ones(20, bool)
+    flat = (joints - joints.mean(axis=1, keepdims=True)) * (1, 1, 0.5)
+    assert statistics(*seen_as(flat, pixels), *walk, everybody)["slope"] == pytest.approx(0.5, abs=1e-3)
+    larger = statistics(*seen_as(2 * joints, pixels), *walk, everybody)
+    assert larger["pa_mpjpe"] < 0.1 and larger["n_mpjpe"] < 0.1 and larger["accel"] > 10
+    exchanged = np.arange(12).reshape(-1, 2)[:, ::-1].ravel()
+    swapped = statistics(
+        *seen_as(joints, np.where(np.arange(20)[:, None, None] < 5, pixels[:, exchanged], pixels)),
+        *walk,
+        everybody,
+    )
+    assert 10 < swapped["swapped"] <= 25 and swapped["error_2d"] > 1
