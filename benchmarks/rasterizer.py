@@ -1,0 +1,183 @@
+"""The soft rasterizer beside all pairs of pixel and face, and beside SoftRas.
+
+    python -m benchmarks.rasterizer [--sizes 64 128 224] [--batch 8] [--rounds 9] [--json FILE]
+
+One body of 6,890 vertices in random poses that fill the picture. Median times over interleaved rounds and, of these, the
+ratios; memory beyond arguments and results as the compiler reports it. All pairs is the same silhouette, SoftRas
+another one (Liu et al., ICCV 2019, sigma 1e-4 of half a picture squared): both go through every pixel and every face, one
+picture after the other, so that they are timed on one picture and counted `--batch` times. Their gradients at more than
+64 pixels take minutes and are left out unless `--all` is given. `area`: the pixels above one half, over those whose
+centre a z-buffer finds covered.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import timing
+from hpof_jax import cli
+from hpof_jax.body import BodyModel, forward, load_body
+from hpof_jax.files import replacing
+from hpof_jax.geometry import zbuffer
+from hpof_jax.geometry.rasterizer import soft_silhouette
+
+SOFTRAS_CUT = 1e-4  # a face is left out where its probability is below
+
+
+def all_pairs(points: jax.Array, faces: jax.Array, image_size: tuple[int, int]) -> jax.Array:
+    """The covered shares of the faces that look at the camera, added up, pixel by pixel and face by face.
+
+    Args:
+      points: (V, 2) pixels. faces: (F, 3). image_size: (H, W).
+
+    Returns:
+      (H, W); at most 1 of it is what `soft_silhouette` calls covered.
+    """
+    corners = jnp.moveaxis(points[faces], 1, 0)  # (3, F, 2)
+    (ax, ay), (bx, by), (cx, cy) = (corner.T for corner in corners)
+    facing = (bx - ax) * (cy - ay) < (cx - ax) * (by - ay)
+
+    def pixel(place):
+        row, column = place
+        sides = zip(corners, jnp.roll(corners, -1, axis=0))
+        return jnp.sum(jnp.where(facing, sum(_right_of(*side, row, column) for side in sides), 0.0))
+
+    return _by_pixel(pixel, image_size, points.dtype)
+
+
+def softras(
+    points: jax.Array, faces: jax.Array, image_size: tuple[int, int], sigma: float = 1e-4
+) -> jax.Array:
+    """SoftRas's silhouette 1 - prod(1 - sigmoid(+-d^2 / sigma)); arguments as above, sigma in half pictures squared."""
+    half = max(image_size) / 2
+    corners = points[faces] / half
+    starts, steps = corners, jnp.roll(corners, -1, axis=1) - corners
+    lengths = jnp.maximum(jnp.sum(steps**2, axis=-1), 1e-12)
+
+    def pixel(place):
+        row, column = place
+        away = jnp.stack([column + 0.5, row + 0.5]) / half - starts  # (F, 3, 2)
+        along = jnp.clip(jnp.sum(away * steps, axis=-1) / lengths, 0.0, 1.0)
+        squared = jnp.min(jnp.sum((away - along[..., None] * steps) ** 2, axis=-1), axis=-1)
+        side = steps[..., 0] * away[..., 1] - steps[..., 1] * away[..., 0]
+        inside = jnp.all(side > 0, axis=-1) | jnp.all(side < 0, axis=-1)
+        near = inside | (squared < sigma * np.log(1 / SOFTRAS_CUT - 1))
+        signed = jnp.where(inside, squared, -squared) / sigma
+        return 1 - jnp.exp(jnp.sum(jnp.where(near, -jax.nn.softplus(signed), 0.0)))
+
+    return _by_pixel(pixel, image_size, points.dtype)
+
+
+def _right_of(start, end, row, column):
+    """The signed area of a pixel between sides (F, 2) -> (F, 2) and its own right border."""
+    (x, y), (next_x, next_y) = start.T, end.T
+    top, bottom = jnp.clip(y, row, row + 1), jnp.clip(next_y, row, row + 1)
+    slope = (next_x - x) / jnp.where(next_y == y, 1.0, next_y - y)
+    first, last = (column + 1 - (x + (at - y) * slope) for at in (top, bottom))
+    apart = last - first
+    level = jnp.abs(apart) < 1e-6
+    mean = (_ramp_area(last) - _ramp_area(first)) / jnp.where(level, 1.0, apart)
+    return (bottom - top) * jnp.where(level, jnp.clip((first + last) / 2, 0.0, 1.0), mean)
+
+
+def _ramp_area(x):
+    """The integral of clip(x, 0, 1)."""
+    inside = jnp.clip(x, 0.0, 1.0)
+    return inside * inside / 2 + jnp.maximum(x - 1, 0.0)
+
+
+def _by_pixel(pixel, image_size, dtype):
+    height, width = image_size
+    rows, columns = jnp.meshgrid(
+        jnp.arange(height, dtype=dtype), jnp.arange(width, dtype=dtype), indexing="ij"
+    )
+    values = jax.lax.map(jax.checkpoint(pixel), (rows.ravel(), columns.ravel()), batch_size=64)
+    return values.reshape(height, width)
+
+
+def random_points(body: BodyModel, batch: int, side: int, seed: int = 0) -> np.ndarray:
+    """Bodies in random poses, each as large as nine tenths of the picture: (batch, V, 2) pixels."""
+    rng = np.random.default_rng(seed)
+    betas = rng.normal(size=(batch, 10)).astype(np.float32)
+    pose = rng.normal(0, 0.3, (batch, 24, 3)).astype(np.float32)
+    pose[:, 0] += np.float32([np.pi, 0, 0])  # y down, facing the camera
+    vertices, _ = jax.jit(forward)(body, betas, pose[:, 0], pose[:, 1:])
+    flat = np.asarray(vertices)[..., :2]
+    low, high = flat.min(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
+    return (side / 2 + (flat - (low + high) / 2) * (0.9 * side / (high - low).max(-1, keepdims=True))).astype(
+        np.float32
+    )
+
+
+def measure(body: BodyModel, side: int, batch: int, rounds: int, everything: bool) -> dict:
+    size, faces = (side, side), np.asarray(body.faces)
+    points = random_points(body, batch, side)
+    weights = np.random.default_rng(1).normal(size=(batch, side, side)).astype(np.float32)
+
+    def gradient(draw):
+        return jax.jit(jax.grad(lambda points, weights: jnp.sum(weights * draw(points))))
+
+    ours, one_by_one = jax.jit(lambda p: soft_silhouette(p, faces, size)), (points[0], weights[0])
+    ways = {"soft_silhouette": lambda: ours(points)}
+    backward = gradient(lambda p: soft_silhouette(p, faces, size))
+    ways["soft_silhouette, gradient"] = lambda: backward(points, weights)
+    for name, draw in (("all pairs", all_pairs), ("SoftRas", softras)):
+        drawn = jax.jit(lambda p, draw=draw: draw(p, faces, size))
+        ways[name] = lambda drawn=drawn: drawn(points[0])
+        if everything or side <= 64:
+            slope = gradient(lambda p, draw=draw: draw(p, faces, size))
+            ways[f"{name}, gradient"] = lambda slope=slope: slope(*one_by_one)
+    result = {"size": side, "batch": batch, "ms": {}, "times_as_long": {}}
+    times = timing.interleaved(ways, rounds)
+    for way in ways:
+        pictures = 1 if "soft_silhouette" in way else batch
+        result["ms"][way] = 1e3 * pictures * statistics.median(times[way]["wall"])
+        own = "soft_silhouette, gradient" if "gradient" in way else "soft_silhouette"
+        result["times_as_long"][way] = timing.ratio(times, way, own) * pictures
+    result["mib"] = timing.temporary_mib(lambda p: soft_silhouette(p, faces, size), points)
+    result["mib_gradient"] = timing.temporary_mib(backward, points, weights)
+    double = points[np.arange(2 * batch) % batch]
+    growth = timing.interleaved({"once": ways["soft_silhouette"], "twice": lambda: ours(double)}, rounds)
+    result["twice_the_batch"] = timing.ratio(growth, "twice", "once")
+    hard = [zbuffer.rasterize(p, np.ones(len(p)), faces, size).mask.sum() for p in points]
+    result["area"] = float(np.sum(np.asarray(ours(points)) > 0.5) / np.sum(hard))
+    result["softras_area"] = float(
+        np.sum(np.asarray(jax.jit(lambda p: softras(p, faces, size))(points[0])) > 0.5) / hard[0]
+    )
+    return result
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The soft rasterizer beside all pairs and SoftRas.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 224])
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--all", action="store_true", help="also what takes minutes")
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
+    args = parser.parse_args()
+    body, report = load_body(), []
+    for side in args.sizes:
+        result = measure(body, side, args.batch, args.rounds, args.all)
+        report.append(result)
+        print(
+            f"{side} px, batch {args.batch}: {result['mib']:.1f} MiB, {result['mib_gradient']:.1f} MiB with gradient; ",
+            end="",
+        )
+        print(
+            f"twice the batch {result['twice_the_batch']:.2f} x; area {result['area']:.3f}, SoftRas {result['softras_area']:.3f}"
+        )
+        for way, ms in result["ms"].items():
+            print(f"  {way:28} {ms:10.2f} ms  {result['times_as_long'][way]:9.1f} x")
+    if args.json:
+        with replacing(args.json, "The report") as partial:
+            partial.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
