@@ -43,14 +43,9 @@ def soft_silhouette(
     """
     points = jnp.asarray(points)
     points = points.astype(jnp.promote_types(points.dtype, jnp.float32))
-    batch, rim = points.shape[:-2], math.ceil(3 * sigma)
-    height, width = (int(side) + 2 * rim for side in image_size)
-    flat = points.reshape(-1, *points.shape[-2:]) + rim
     edges = jax.tree.map(jnp.asarray, _edges(faces))
-    covered = jnp.clip(_coverage(flat, edges, (height, width)), 0.0, 1.0)
-    if rim:
-        covered = _blur(_blur(covered, sigma, 1), sigma, 2)
-    return covered.reshape(*batch, *covered.shape[1:])
+    drawn = _draw(points.reshape(-1, *points.shape[-2:]), edges, tuple(map(int, image_size)), float(sigma))
+    return drawn.reshape(*points.shape[:-2], *drawn.shape[1:])
 
 
 class _Edges(NamedTuple):
@@ -74,6 +69,15 @@ class _Pieces(NamedTuple):
     column: jax.Array  # -1 for all that lies to the left of the picture
     rise: jax.Array  # pixels downwards
     across: jax.Array  # how far its middle is from the pixel's left side
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _draw(points, edges, image_size, sigma):
+    rim = math.ceil(3 * sigma)
+    height, width = image_size
+    covered = _coverage(points + rim, edges, (height + 2 * rim, width + 2 * rim))
+    covered = jnp.clip(covered, 0.0, 1.0)
+    return _blur(_blur(covered, sigma, 1), sigma, 2) if rim else covered
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -165,7 +169,8 @@ def _reach(start, end, image_size):
     height, width = image_size
     (x, y), (dx, dy) = ((point[..., 0], point[..., 1]) for point in (start, end - start))
     slope_x, slope_y = (1 / jnp.where(jnp.abs(step) < TINY, TINY, step) for step in (dx, dy))
-    top, bottom = jnp.clip(-y * slope_y, 0, 1), jnp.clip((height - y) * slope_y, 0, 1)
+    # A row too many at either end: nothing is drawn there, so that how exactly a long edge is cut off does not matter.
+    top, bottom = jnp.clip((-1 - y) * slope_y, 0, 1), jnp.clip((height + 1 - y) * slope_y, 0, 1)
     low, high = jnp.minimum(top, bottom), jnp.maximum(top, bottom)
     enter, leave = jnp.clip(-x * slope_x, low, high), jnp.clip((width - x) * slope_x, low, high)
     outside = jnp.where(dx < 0, high, low)

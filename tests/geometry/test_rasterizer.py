@@ -139,9 +139,7 @@ def test_any_leading_axes_transformations_and_faces_known_late():
     body = coarse_body()
     points, faces, size = random_points(body, 6, 16).reshape(2, 3, -1, 2), np.asarray(body.faces), (16, 20)
     draw = functools.partial(soft_silhouette, image_size=size)
-
-    def gradient(points, faces, draw=draw):
-        return jax.grad(lambda p: jnp.sum(draw(p, faces) ** 2))(points)
+    gradient = jax.grad(lambda points, faces: jnp.sum(draw(points, faces) ** 2))
 
     expected, slope = draw(points, faces), gradient(points, faces)
     assert expected.shape == (2, 3, 16, 20) and expected.dtype == jnp.float32
