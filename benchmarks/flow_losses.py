@@ -1,0 +1,366 @@
+"""What optical flow is worth to the pose: a perturbed motion is fitted to a clip, with and without each term.
+
+    python -m benchmarks.flow_losses --motion bvh:FOLDER_OR_ZIP --motion synthetic [--clips 56] [--json FILE]
+
+Clips of rendered people (`data_pipelines.render`), whose truth is known, are watched by the real detector; the flow is
+exact (`geometry.flow.rendered_flow`) or that of DIS on the pictures. The true pose is perturbed, its shape forgotten and
+its place shifted; then Adam follows the gradient of
+
+    K       the 33 landmarks in 2D, little acceleration, and staying near the start
+    M       the silhouette on the detector's mask
+    W       the warped silhouettes: `losses.flow_silhouette`
+    P       the same of each part of the body, as far as seen: `part_silhouettes`
+    V       `losses.vertex_flow` of the visible vertices
+
+First K alone, then all terms of the row. Errors over all frames and 24 joints; what a term changes is the mean over clips of
+the paired difference to the row without it, with its standard error. The camera is known.
+
+    python -m benchmarks.flow_losses --slopes ...
+
+tells instead how W and P rise with an error in each limb's rotation, in the place and in the shape, with exact flow.
+"""
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import json
+import pathlib
+import sys
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+from data_pipelines import render
+from hpof_jax import cli
+from hpof_jax.body import BodyModel, load_body
+from hpof_jax.body.coarse import decimate, part_faces
+from hpof_jax.body.model import keypoints, skin
+from hpof_jax.files import replacing
+from hpof_jax.geometry import camera, flow
+from hpof_jax.geometry.rasterizer import part_silhouettes, soft_silhouette
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.observe.optical_flow import SIDE, FlowTracker
+from hpof_jax.observe.person import PersonTracker
+from hpof_jax.training import losses, metrics
+
+FPS = 30.0
+WEIGHTS = {"K": 1000.0, "M": 100.0, "W": 30.0, "P": 300.0, "V": 3.0}
+STAY, STEADY = 200.0, 1e4
+STEPS = 60, 80  # with K alone, with everything
+# Degrees, the same in a clip and in each frame; metres a metre away, sideways and in depth.
+PERTURBATIONS = {"small": (6.0, 2.0, 0.005, 0.03), "large": (18.0, 5.0, 0.015, 0.08)}
+OFFSET, TREMOR = 0.015, 0.01  # of a simulated landmark, in boxes: of the clip, of the frame
+ROWS = ("K", "KW", "KP", "KV", "KPV", "KM", "KMW", "KMP", "KMV", "KMPV")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """C clips of T frames; pixels are those of the rendered window."""
+
+    pose: np.ndarray  # (C, T, 24, 3), transl (C, T, 3), betas (C, 10): the truth
+    transl: np.ndarray
+    betas: np.ndarray
+    focal_length: np.ndarray  # (C,) px
+    middle: np.ndarray  # (C, 2) px, the principal point
+    box: np.ndarray  # (C, T, 3) px
+    landmarks: np.ndarray  # (C, T, 33, 3) [x px, y px, visibility]
+    masks: np.ndarray  # (C, T, 64, 64) the detector's, 0 to 1, in the box
+    inside: np.ndarray  # (C, T, 64, 64) what of the box lies in the picture
+    flow: dict[str, np.ndarray]  # of each kind, as `Observations` has it: (C, T - 1, 2, 64, 64, 2)
+    valid: dict[str, np.ndarray]  # (C, T - 1, 2, 64, 64)
+
+
+def make_clips(body: BodyModel, motions: list[str], count: int, frames: int, seed: int) -> Clips:
+    """Renders and watches clips until there are enough in which the person is seen all the time."""
+    clips, progress = [], tqdm(total=count, unit="clip", disable=not sys.stderr.isatty())
+    for number in itertools.count():
+        film = render.make_film(seed, number, motions, frames=frames)
+        clip = _watch(body, film)
+        if clip is not None:
+            clips.append(clip)
+            progress.update()
+        if len(clips) == count:
+            return jax.tree.map(lambda *arrays: np.stack(arrays), *clips)
+
+
+def _watch(body, film):
+    shot, tracker, dis = film.shot, PersonTracker("full", fps=FPS), FlowTracker()
+    boxes, landmarks, masks, inside = [], [], [], []
+    for picture, _ in film.pictures:
+        pose = tracker(picture)
+        if pose is None:
+            return None
+        landmarks.append(pose.landmarks_2d)
+        boxes.append(np.asarray(camera.box_from_keypoints(pose.landmarks_2d)))
+        dis(picture, boxes[-1])
+        masks.append(_in_box(pose.mask / np.float32(255), pose.to_frame, boxes[-1]))
+        whole = np.ones(picture.shape[:2], np.float32)
+        inside.append(_in_box(whole, np.diag([*whole.shape[::-1], 0])[:2], boxes[-1]))
+    seen, boxes = dis.arrays(), np.stack(boxes)
+    truth, window = shot.truth, shot.window
+    exact, exact_valid = _exact_flow(body, shot, boxes)
+    return Clips(
+        *(truth[key] for key in ("pose", "transl", "betas")),
+        focal_length=np.float32(window.focal_length),
+        middle=np.float32(window.centre),
+        box=boxes,
+        landmarks=np.stack(landmarks),
+        masks=np.stack(masks),
+        inside=np.stack(inside),
+        flow={"exact": exact, "DIS": np.float32(seen["flow"])},
+        valid={"exact": exact_valid, "DIS": seen["flow_valid"]},
+    )
+
+
+def _in_box(image, to_frame, box):
+    """A picture on the square that `to_frame` (2, 3) maps from the unit square, at the 64 x 64 pixels of a box."""
+    height, width = image.shape
+    pixels = (np.moveaxis(np.indices((SIDE, SIDE)), 0, -1)[..., ::-1] + 0.5) / SIDE - 0.5
+    place = pixels * box[2] + box[:2]
+    x, y = np.moveaxis(np.linalg.solve(to_frame[:, :2], (place - to_frame[:, 2])[..., None])[..., 0], -1, 0)
+    return cv2.remap(image, np.float32(x * width - 0.5), np.float32(y * height - 0.5), cv2.INTER_LINEAR)
+
+
+def _exact_flow(body, shot, boxes):
+    rotations = axis_angle_to_matrix(shot.truth["pose"])
+    vertices, _ = jax.jit(skin)(body, shot.truth["betas"][None], rotations, shot.truth["transl"])
+    vertices, faces = np.asarray(vertices), np.asarray(body.faces)
+    focal, middle = shot.window.focal_length, shot.window.centre
+    points = vertices[..., :2] / vertices[..., 2:] * focal + middle
+    points = ((points - boxes[:, None, :2]) / boxes[:, None, 2:] + 0.5) * SIDE
+    pixels = (np.moveaxis(np.indices((SIDE, SIDE)), 0, -1)[..., ::-1] + 0.5) / SIDE - 0.5
+    found = []
+    for now, later in zip(range(len(boxes) - 1), range(1, len(boxes))):
+        both = []
+        for a, b in ((now, later), (later, now)):
+            # What lies behind the person is far away and moves as the camera turns.
+            place = pixels * boxes[a, 2] + boxes[a, :2]
+            rays = np.concatenate([(place - middle) / focal, np.ones((SIDE, SIDE, 1))], axis=-1)
+            rays = rays @ (shot.to_camera[b] @ shot.to_camera[a].T).T
+            still = rays[..., :2] / rays[..., 2:] * focal + middle - place
+            still = np.asarray(flow.between_boxes(np.float32(still), boxes[a], boxes[b]))
+            both.append(
+                flow.rendered_flow(
+                    points[a], points[b], vertices[a, :, 2], vertices[b, :, 2], faces, (SIDE, SIDE), still
+                )
+            )
+        found.append([np.stack(way) for way in zip(*both)])
+    return tuple(np.stack(arrays) for arrays in zip(*found))
+
+
+def pose_vertices(body: BodyModel, clips: Clips, guess: dict) -> tuple[jax.Array, jax.Array]:
+    """The vertices of a guess in pixels of the boxes (C, T, V, 2), and their depth (C, T, V) in metres."""
+    rotations = axis_angle_to_matrix(guess["pose"])
+    vertices, _ = skin(body, guess["betas"][:, None], rotations, guess["transl"])
+    place = _project(clips, vertices)
+    return (camera.to_box(place, clips.box) + 1) * (SIDE / 2), vertices[..., 2]
+
+
+def _project(clips, points):
+    depth = jnp.maximum(points[..., 2:], 0.1)
+    focal = jnp.asarray(clips.focal_length)[:, None, None, None]
+    return points[..., :2] / depth * focal + jnp.asarray(clips.middle)[:, None, None]
+
+
+def terms(body, parts, clips, guess, start, names, kind, visible, sigma=0.5):
+    """Each term named in `names`, (C,)."""
+    found = {}
+    if "K" in names:
+        rotations = axis_angle_to_matrix(guess["pose"])
+        points, joints = keypoints(body, body.landmarks, guess["betas"][:, None], rotations)
+        points = points + guess["transl"][:, :, None]
+        here, there = (
+            camera.to_box(place, clips.box) for place in (_project(clips, points), clips.landmarks[..., :2])
+        )
+        errors = losses.keypoints_2d(here, there, clips.landmarks[..., 2])
+        away = jnp.mean(jnp.sum((guess["pose"] - start["pose"]) ** 2, axis=-1), axis=(1, 2))
+        away += 0.01 * jnp.mean(guess["betas"] ** 2, axis=-1)
+        rush = jnp.mean(losses.acceleration(joints + guess["transl"][:, :, None]) ** 2, axis=(1, 2, 3))
+        found["K"] = jnp.mean(errors, axis=1) + (STAY * away + STEADY * rush) / WEIGHTS["K"]
+    if set(names) & set("MWPV"):
+        points, depth = pose_vertices(body, clips, guess)
+    if set(names) & set("MW"):
+        silhouettes = soft_silhouette(points, body.faces, (SIDE, SIDE), sigma)
+    if "M" in names:
+        found["M"] = jnp.mean(losses.silhouette(silhouettes, clips.masks, clips.inside), axis=1)
+    if set(names) & set("WPV"):
+        moves, valid = clips.flow[kind], clips.valid[kind]
+    if "W" in names:
+        found["W"] = _mean(*losses.flow_silhouette(silhouettes, moves, valid))
+    if "P" in names:
+        seen = jnp.moveaxis(part_silhouettes(points, depth, parts, (SIDE, SIDE), sigma), 2, 1)
+        every = (moves[:, None], valid[:, None])
+        every = [jnp.broadcast_to(a, (len(a), len(parts), *a.shape[2:])) for a in every]
+        found["P"] = _mean(*losses.flow_silhouette(seen, *every))
+    if "V" in names:
+        body_only = valid
+        if "M" in names:
+            here = clips.masks > 0.5
+            body_only = valid & jnp.stack([here[:, :-1], here[:, 1:]], axis=2)
+        found["V"] = _mean(*losses.vertex_flow(points, moves, body_only, visible))
+    return found
+
+
+def _mean(values, where):
+    axes = tuple(range(1, values.ndim))
+    return jnp.sum(jnp.where(where, values, 0), axis=axes) / jnp.maximum(jnp.sum(where, axis=axes), 1)
+
+
+@functools.partial(jax.jit, static_argnames=("names", "kind", "steps", "parts"))
+def _descend(body, parts, clips, guess, start, visible, names, kind, steps):
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.02, steps, alpha=0.3))
+
+    def loss(guess):
+        found = terms(body, _faces(parts), clips, guess, start, names, kind, visible)
+        return sum(jnp.sum(WEIGHTS[name] * value) for name, value in found.items())
+
+    def step(carry, _):
+        guess, state = carry
+        updates, state = optimizer.update(jax.grad(loss)(guess), state)
+        return (optax.apply_updates(guess, updates), state), None
+
+    return jax.lax.scan(step, (guess, optimizer.init(guess)), length=steps)[0][0]
+
+
+@functools.lru_cache
+def _frozen(parts: tuple[bytes, ...]):
+    return [np.frombuffer(part, np.int32).reshape(-1, 3) for part in parts]
+
+
+def _faces(parts):
+    return _frozen(parts)
+
+
+def visible_vertices(body: BodyModel, clips: Clips, guess: dict) -> np.ndarray:
+    points, depth = jax.device_get(jax.jit(pose_vertices)(body, clips, guess))
+    faces, fine = np.asarray(body.faces), 2
+    seen = [
+        flow.visible_vertices(p * fine, d, faces, (SIDE * fine, SIDE * fine))
+        for p, d in zip(points.reshape(-1, *points.shape[2:]), depth.reshape(-1, depth.shape[-1]))
+    ]
+    return np.reshape(seen, depth.shape)
+
+
+def perturb(clips: Clips, size: str, seed: int) -> dict[str, np.ndarray]:
+    """A guess at the motion: the truth, turned and shifted at random, with the mean shape."""
+    per_clip, per_frame, aside, depth = PERTURBATIONS[size]
+    rng, (count, frames) = np.random.default_rng(seed), clips.pose.shape[:2]
+    turn = per_clip * rng.normal(size=(count, 1, 24, 3)) + per_frame * rng.normal(size=(count, frames, 24, 3))
+    shift = rng.normal(size=(count, 1, 3)) * (aside, aside, depth) * clips.transl[..., 2:]
+    return {
+        "pose": np.float32(clips.pose + np.deg2rad(turn) / np.sqrt(3)),
+        "transl": np.float32(clips.transl + shift),
+        "betas": np.zeros_like(clips.betas),
+    }
+
+
+def simulate_landmarks(body: BodyModel, clips: Clips, seed: int) -> np.ndarray:
+    """The true landmarks, all of them seen, each as far off as it stays in the clip and as it trembles: like `landmarks`."""
+    points, _ = keypoints(
+        body, body.landmarks, clips.betas[:, None], axis_angle_to_matrix(jnp.asarray(clips.pose))
+    )
+    place = np.asarray(_project(clips, points + clips.transl[:, :, None]))
+    rng, (count, frames) = np.random.default_rng(seed), place.shape[:2]
+    noise = OFFSET * rng.normal(size=(count, 1, 33, 2)) + TREMOR * rng.normal(size=(count, frames, 33, 2))
+    return np.concatenate(
+        [place + noise * clips.box[:, :, None, 2:], np.ones_like(place[..., :1])], axis=-1, dtype=np.float32
+    )
+
+
+def fit(body, parts, clips, start, names, kind) -> dict:
+    """The guess after all steps."""
+    visible = np.zeros((*clips.box.shape[:2], body.v_template.shape[0]), bool)
+    guess = _descend(body, parts, clips, start, start, visible, "K", "exact", STEPS[0])
+    kind = kind or "exact"
+    for _ in range(2):
+        if "V" in names:
+            visible = visible_vertices(body, clips, guess)
+        guess = _descend(body, parts, clips, guess, start, visible, names, kind, STEPS[1] // 2)
+    return guess
+
+
+@jax.jit
+def errors(body, clips, guess):
+    """MPJPE, PA-MPJPE, PVE in mm and acceleration error in m/s^2 of each clip, (4, C)."""
+    (points, joints), (true_points, true_joints) = (
+        skin(body, g["betas"][:, None], axis_angle_to_matrix(g["pose"]), g["transl"])
+        for g in (guess, {key: getattr(clips, key) for key in guess})
+    )
+    return jnp.stack(
+        [
+            metrics.mpjpe(joints, true_joints).mean(1),
+            metrics.pa_mpjpe(joints, true_joints).mean(1),
+            metrics.pve(points, true_points, joints[..., 0, :], true_joints[..., 0, :]).mean(1),
+            metrics.acceleration_error(joints, true_joints, FPS).mean(1),
+        ]
+    )
+
+
+def table(body, parts, clips, sizes, kinds, rows, seed) -> list[dict]:
+    report = []
+    for size in sizes:
+        start = perturb(clips, size, seed)
+        per_row = {("start", ""): np.asarray(errors(body, clips, start))}
+        for kind, names in itertools.product(kinds, rows):
+            kind = kind if set(names) & set("WPV") else ""
+            if (names, kind) not in per_row:
+                guess = fit(body, parts, clips, start, names, kind)
+                per_row[names, kind] = np.asarray(errors(body, clips, guess))
+            without = ("KM" if "M" in names else "K") if kind else ("K" if "M" in names else "start")
+            against = per_row.get((without, ""))
+            found = per_row[names, kind]
+            line = {"perturbation": size, "flow": kind, "terms": names, "errors": found.mean(1).tolist()}
+            line["spread"] = found.std(1).tolist()
+            if against is not None:
+                gain = found - against
+                line["against"] = without
+                line["gain"] = gain.mean(1).tolist()
+                line["gain_error"] = (gain.std(1, ddof=1) / np.sqrt(gain.shape[1])).tolist()
+            if line not in report:
+                report.append(line)
+                show(line)
+    return report
+
+
+def show(line: dict) -> None:
+    errors = "".join(f"{value:8.1f} ({spread:5.1f})" for value, spread in zip(line["errors"], line["spread"]))
+    gains = ", ".join(
+        f"{a:+.1f} +- {b:.1f}" for a, b in zip(line.get("gain", []), line.get("gain_error", []))
+    )
+    print(
+        f"{line['perturbation']:6} {line['flow']:6} {line['terms']:6}{errors}   {line.get('against', ''):5} {gains}",
+        flush=True,
+    )
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--motion", action="append", help="as `hpof_jax.data render` takes it; synthetic")
+    parser.add_argument("--clips", type=int, default=56)
+    parser.add_argument("--frames", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", nargs="+", default=ROWS)
+    parser.add_argument("--flow", nargs="+", default=["exact", "DIS"])
+    parser.add_argument("--perturbation", nargs="+", default=list(PERTURBATIONS))
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
+    args = parser.parse_args()
+    body = decimate(load_body(), 1000)
+    parts = tuple(np.int32(part).tobytes() for part in part_faces(body))
+    clips = make_clips(load_body(), args.motion or ["synthetic"], args.clips, args.frames, args.seed)
+    report = table(body, parts, clips, args.perturbation, args.flow, args.rows, args.seed)
+    if args.json:
+        with replacing(args.json, "The report") as partial:
+            partial.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
