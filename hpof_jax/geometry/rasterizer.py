@@ -54,23 +54,26 @@ def part_silhouettes(
 ) -> jax.Array:
     """What is seen of each part of a mesh: its silhouette, less what lies before it.
 
-    A part as a whole lies before another if the mean depth of its corners is less. That is right for the limbs of
-    a body and costs no depth per pixel.
+    A part as a whole lies before another if the mean depth of its corners is less: that mostly is right for the limbs
+    of a body, and costs no depth per pixel. Of a pixel, the parts behind get what those before them leave.
 
     Args:
       points, image_size, sigma: as in `soft_silhouette`. depth: (..., V) metres, without a gradient.
       parts: P arrays (F, 3), the faces of each part, which need not be closed: see `body.coarse.part_faces`.
 
     Returns:
-      (..., P, H, W) in [0, 1]; their sum over the parts is 1 where something is surely covered.
+      (..., P, H, W) in [0, 1]; added up they are the silhouette of the whole.
     """
     alone = _silhouettes(points, parts, image_size, sigma)
     depth = jax.lax.stop_gradient(jnp.asarray(depth))
     order = jnp.argsort(jnp.stack([jnp.mean(depth[..., part], axis=(-1, -2)) for part in parts], axis=-1))
     sorted_parts = jnp.moveaxis(jnp.take_along_axis(alone, order[..., None, None], axis=-3), -3, 0)
-    _, seen = jax.lax.scan(
-        lambda free, part: (free * (1 - part), free * part), jnp.ones_like(sorted_parts[0]), sorted_parts
-    )
+
+    def look(free, part):
+        seen = jnp.minimum(part, free)
+        return free - seen, seen
+
+    _, seen = jax.lax.scan(look, jnp.ones_like(sorted_parts[0]), sorted_parts)
     back = jnp.argsort(order)[..., None, None]
     return jnp.take_along_axis(jnp.moveaxis(seen, 0, -3), back, axis=-3)
 

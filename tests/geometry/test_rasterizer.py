@@ -167,7 +167,7 @@ def test_a_part_is_seen_as_far_as_nothing_lies_before_it():
         seen = np.asarray(part_silhouettes(points, depth, parts, (8, 8), sigma=0.0))
         alone = [silhouette(points, part, (8, 8)) for part in parts]
         np.testing.assert_allclose(seen[near], alone[near], atol=1e-6)
-        np.testing.assert_allclose(seen[far], alone[far] * (1 - alone[near]), atol=1e-6)
+        np.testing.assert_allclose(seen[far], np.minimum(alone[far], 1 - alone[near]), atol=1e-6)
         assert seen.sum() == pytest.approx(28)
 
 
@@ -178,12 +178,12 @@ def test_parts_of_a_body_add_up_to_it_and_move_with_it():
     seen = np.asarray(part_silhouettes(points, depth, parts, (24, 24)))
     assert seen.shape == (3, len(parts), 24, 24) and seen.min() >= 0
     whole = np.asarray(soft_silhouette(points, body.faces, (24, 24)))
-    assert np.abs(seen.sum(axis=1) - whole).mean() < 0.02
+    assert np.abs(seen.sum(axis=1) - whole).mean() < 0.005
     weights = np.float32(np.random.default_rng(0).normal(size=seen.shape))
     with jax.enable_x64(True):
         total = jax.jit(lambda p: jnp.sum(weights * part_silhouettes(p, depth, parts, (24, 24))))
         points = np.float64(points)
         gradient = jax.grad(total)(points)
-        step = 1e-4 * np.random.default_rng(1).normal(size=points.shape)
+        step = 1e-6 * np.random.default_rng(1).normal(size=points.shape)
         slope = total(points + step) - total(points - step)
     np.testing.assert_allclose(2 * np.sum(np.asarray(gradient) * step), slope, rtol=1e-3)
