@@ -28,7 +28,6 @@ import json
 import pathlib
 import sys
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,12 +43,14 @@ from hpof_jax.files import replacing
 from hpof_jax.geometry import camera, flow
 from hpof_jax.geometry.rasterizer import part_silhouettes, soft_silhouette
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.observe.clip import mask_in_square
 from hpof_jax.observe.optical_flow import SIDE, FlowTracker
 from hpof_jax.observe.person import PersonTracker
 from hpof_jax.training import losses, metrics
 
 FPS = 30.0
 WEIGHTS = {"K": 1000.0, "M": 100.0, "W": 30.0, "P": 300.0, "V": 3.0}
+SIGMA = 0.5
 STAY, STEADY = 200.0, 1e4
 STEPS = 60, 80  # with K alone, with everything
 # Degrees, the same in a clip and in each frame; metres a metre away, sideways and in depth.
@@ -76,12 +77,15 @@ class Clips:
     valid: dict[str, np.ndarray]  # (C, T - 1, 2, 64, 64)
 
 
-def make_clips(body: BodyModel, motions: list[str], count: int, frames: int, seed: int) -> Clips:
-    """Renders and watches clips until there are enough in which the person is seen all the time."""
+def make_clips(
+    body: BodyModel, motions: list[str], count: int, frames: int, seed: int, every: int = 1
+) -> Clips:
+    """Renders clips and watches every so many of their pictures, until there are enough in which the person is seen all the
+    time."""
     clips, progress = [], tqdm(total=count, unit="clip", disable=not sys.stderr.isatty())
     for number in itertools.count():
-        film = render.make_film(seed, number, motions, frames=frames)
-        clip = _watch(body, film)
+        film = render.make_film(seed, number, motions, frames=frames * every)
+        clip = _watch(body, film, every)
         if clip is not None:
             clips.append(clip)
             progress.update()
@@ -89,19 +93,22 @@ def make_clips(body: BodyModel, motions: list[str], count: int, frames: int, see
             return jax.tree.map(lambda *arrays: np.stack(arrays), *clips)
 
 
-def _watch(body, film):
-    shot, tracker, dis = film.shot, PersonTracker("full", fps=FPS), FlowTracker()
+def _watch(body, film, every):
+    shot, tracker, dis = film.shot, PersonTracker("full", fps=FPS / every), FlowTracker()
+    shot = dataclasses.replace(shot, to_camera=shot.to_camera[::every], truth=dict(shot.truth))
+    for key in ("pose", "transl"):
+        shot.truth[key] = shot.truth[key][::every]
     boxes, landmarks, masks, inside = [], [], [], []
-    for picture, _ in film.pictures:
+    for picture, _ in itertools.islice(film.pictures, 0, None, every):
         pose = tracker(picture)
         if pose is None:
             return None
         landmarks.append(pose.landmarks_2d)
         boxes.append(np.asarray(camera.box_from_keypoints(pose.landmarks_2d)))
         dis(picture, boxes[-1])
-        masks.append(_in_box(pose.mask / np.float32(255), pose.to_frame, boxes[-1]))
-        whole = np.ones(picture.shape[:2], np.float32)
-        inside.append(_in_box(whole, np.diag([*whole.shape[::-1], 0])[:2], boxes[-1]))
+        masks.append(mask_in_square(pose.mask, pose.to_frame, boxes[-1], SIDE))
+        place = _pixels(boxes[-1])
+        inside.append(np.all((place > 0) & (place < picture.shape[1::-1]), axis=-1))
     seen, boxes = dis.arrays(), np.stack(boxes)
     truth, window = shot.truth, shot.window
     exact, exact_valid = _exact_flow(body, shot, boxes)
@@ -118,13 +125,14 @@ def _watch(body, film):
     )
 
 
-def _in_box(image, to_frame, box):
-    """A picture on the square that `to_frame` (2, 3) maps from the unit square, at the 64 x 64 pixels of a box."""
-    height, width = image.shape
-    pixels = (np.moveaxis(np.indices((SIDE, SIDE)), 0, -1)[..., ::-1] + 0.5) / SIDE - 0.5
-    place = pixels * box[2] + box[:2]
-    x, y = np.moveaxis(np.linalg.solve(to_frame[:, :2], (place - to_frame[:, 2])[..., None])[..., 0], -1, 0)
-    return cv2.remap(image, np.float32(x * width - 0.5), np.float32(y * height - 0.5), cv2.INTER_LINEAR)
+def box_pixels(points: jax.Array, box: jax.Array) -> jax.Array:
+    """Pixels of a frame (..., K, 2) to those of a box of 64 x 64 pixels (..., 3) in it."""
+    return (camera.to_box(points, box) + 1) * (SIDE / 2)
+
+
+def _pixels(box):
+    """Where in its frame the pixels of a box lie, (64, 64, 2)."""
+    return ((np.moveaxis(np.indices((SIDE, SIDE)), 0, -1)[..., ::-1] + 0.5) / SIDE - 0.5) * box[2] + box[:2]
 
 
 def _exact_flow(body, shot, boxes):
@@ -133,14 +141,13 @@ def _exact_flow(body, shot, boxes):
     vertices, faces = np.asarray(vertices), np.asarray(body.faces)
     focal, middle = shot.window.focal_length, shot.window.centre
     points = vertices[..., :2] / vertices[..., 2:] * focal + middle
-    points = ((points - boxes[:, None, :2]) / boxes[:, None, 2:] + 0.5) * SIDE
-    pixels = (np.moveaxis(np.indices((SIDE, SIDE)), 0, -1)[..., ::-1] + 0.5) / SIDE - 0.5
+    points = np.asarray(box_pixels(points, boxes))
     found = []
     for now, later in zip(range(len(boxes) - 1), range(1, len(boxes))):
         both = []
         for a, b in ((now, later), (later, now)):
             # What lies behind the person is far away and moves as the camera turns.
-            place = pixels * boxes[a, 2] + boxes[a, :2]
+            place = _pixels(boxes[a])
             rays = np.concatenate([(place - middle) / focal, np.ones((SIDE, SIDE, 1))], axis=-1)
             rays = rays @ (shot.to_camera[b] @ shot.to_camera[a].T).T
             still = rays[..., :2] / rays[..., 2:] * focal + middle - place
@@ -159,7 +166,7 @@ def pose_vertices(body: BodyModel, clips: Clips, guess: dict) -> tuple[jax.Array
     rotations = axis_angle_to_matrix(guess["pose"])
     vertices, _ = skin(body, guess["betas"][:, None], rotations, guess["transl"])
     place = _project(clips, vertices)
-    return (camera.to_box(place, clips.box) + 1) * (SIDE / 2), vertices[..., 2]
+    return box_pixels(place, clips.box), vertices[..., 2]
 
 
 def _project(clips, points):
@@ -168,7 +175,7 @@ def _project(clips, points):
     return points[..., :2] / depth * focal + jnp.asarray(clips.middle)[:, None, None]
 
 
-def terms(body, parts, clips, guess, start, names, kind, visible, sigma=0.5):
+def terms(body, parts, clips, guess, start, names, kind, visible):
     """Each term named in `names`, (C,)."""
     found = {}
     if "K" in names:
@@ -186,7 +193,7 @@ def terms(body, parts, clips, guess, start, names, kind, visible, sigma=0.5):
     if set(names) & set("MWPV"):
         points, depth = pose_vertices(body, clips, guess)
     if set(names) & set("MW"):
-        silhouettes = soft_silhouette(points, body.faces, (SIDE, SIDE), sigma)
+        silhouettes = soft_silhouette(points, body.faces, (SIDE, SIDE), SIGMA)
     if "M" in names:
         found["M"] = jnp.mean(losses.silhouette(silhouettes, clips.masks, clips.inside), axis=1)
     if set(names) & set("WPV"):
@@ -194,7 +201,7 @@ def terms(body, parts, clips, guess, start, names, kind, visible, sigma=0.5):
     if "W" in names:
         found["W"] = _mean(*losses.flow_silhouette(silhouettes, moves, valid))
     if "P" in names:
-        seen = jnp.moveaxis(part_silhouettes(points, depth, parts, (SIDE, SIDE), sigma), 2, 1)
+        seen = jnp.moveaxis(part_silhouettes(points, depth, parts, (SIDE, SIDE), SIGMA), 2, 1)
         every = (moves[:, None], valid[:, None])
         every = [jnp.broadcast_to(a, (len(a), len(parts), *a.shape[2:])) for a in every]
         found["P"] = _mean(*losses.flow_silhouette(seen, *every))
