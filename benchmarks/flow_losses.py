@@ -9,7 +9,6 @@ its place shifted; then Adam follows the gradient of
     K       the 33 landmarks in 2D, little acceleration, and staying near the start
     M       the silhouette on the detector's mask
     W       the warped silhouettes: `losses.flow_silhouette`
-    P       the same of each part of the body, as far as seen: `part_silhouettes`
     V       `losses.vertex_flow` of the visible vertices
 
 First K alone, then all terms of the row. Errors over all frames and 24 joints; what a term changes is the mean over clips of
@@ -17,7 +16,7 @@ the paired difference to the row without it, with its standard error. The camera
 
     python -m benchmarks.flow_losses --slopes ...
 
-tells instead how W and P rise with an error in each limb's rotation, in the place and in the shape, with exact flow.
+tells instead how W and V rise with an error in each limb's rotation, in the place and in the shape, with exact flow.
 """
 
 import argparse
@@ -37,26 +36,32 @@ from tqdm import tqdm
 from data_pipelines import render
 from hpof_jax import cli
 from hpof_jax.body import BodyModel, load_body
-from hpof_jax.body.coarse import decimate, part_faces
+from hpof_jax.body.coarse import decimate
 from hpof_jax.body.model import keypoints, skin
+from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.files import replacing
 from hpof_jax.geometry import camera, flow
-from hpof_jax.geometry.rasterizer import part_silhouettes, soft_silhouette
-from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.geometry.rasterizer import soft_silhouette
+from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from hpof_jax.observe.clip import mask_in_square
 from hpof_jax.observe.optical_flow import SIDE, FlowTracker
 from hpof_jax.observe.person import PersonTracker
 from hpof_jax.training import losses, metrics
 
 FPS = 30.0
-WEIGHTS = {"K": 1000.0, "M": 100.0, "W": 30.0, "P": 300.0, "V": 3.0}
+WEIGHTS = {"K": 1000.0, "M": 100.0, "W": 30.0, "V": 3.0}
 SIGMA = 0.5
 STAY, STEADY = 200.0, 1e4
 STEPS = 60, 80  # with K alone, with everything
 # Degrees, the same in a clip and in each frame; metres a metre away, sideways and in depth.
 PERTURBATIONS = {"small": (6.0, 2.0, 0.005, 0.03), "large": (18.0, 5.0, 0.015, 0.08)}
+ANGLES = 0.0, 2.0, 5.0, 10.0, 20.0  # degrees
+ERRORS = dict.fromkeys(
+    ("pelvis", "left_hip", "right_hip", "left_knee", "right_knee", "spine2", "neck", "left_shoulder", "right_shoulder",
+     "left_elbow", "right_elbow"), ANGLES
+) | {"place": (0.0, 0.02, 0.05, 0.1, 0.2), "depth": (0.0, 0.05, 0.1, 0.2, 0.4), "shape": (0.0, 0.5, 1.0, 2.0)}  # fmt: skip
 OFFSET, TREMOR = 0.015, 0.01  # of a simulated landmark, in boxes: of the clip, of the frame
-ROWS = ("K", "KW", "KP", "KV", "KPV", "KM", "KMW", "KMP", "KMV", "KMPV")
+ROWS = ("K", "KW", "KV", "KWV", "KM", "KMW", "KMV", "KMWV")
 
 
 @jax.tree_util.register_dataclass
@@ -175,7 +180,7 @@ def _project(clips, points):
     return points[..., :2] / depth * focal + jnp.asarray(clips.middle)[:, None, None]
 
 
-def terms(body, parts, clips, guess, start, names, kind, visible):
+def terms(body, clips, guess, start, names, kind, visible):
     """Each term named in `names`, (C,)."""
     found = {}
     if "K" in names:
@@ -190,21 +195,16 @@ def terms(body, parts, clips, guess, start, names, kind, visible):
         away += 0.01 * jnp.mean(guess["betas"] ** 2, axis=-1)
         rush = jnp.mean(losses.acceleration(joints + guess["transl"][:, :, None]) ** 2, axis=(1, 2, 3))
         found["K"] = jnp.mean(errors, axis=1) + (STAY * away + STEADY * rush) / WEIGHTS["K"]
-    if set(names) & set("MWPV"):
+    if set(names) & set("MWV"):
         points, depth = pose_vertices(body, clips, guess)
     if set(names) & set("MW"):
         silhouettes = soft_silhouette(points, body.faces, (SIDE, SIDE), SIGMA)
     if "M" in names:
         found["M"] = jnp.mean(losses.silhouette(silhouettes, clips.masks, clips.inside), axis=1)
-    if set(names) & set("WPV"):
+    if set(names) & set("WV"):
         moves, valid = clips.flow[kind], clips.valid[kind]
     if "W" in names:
         found["W"] = _mean(*losses.flow_silhouette(silhouettes, moves, valid))
-    if "P" in names:
-        seen = jnp.moveaxis(part_silhouettes(points, depth, parts, (SIDE, SIDE), SIGMA), 2, 1)
-        every = (moves[:, None], valid[:, None])
-        every = [jnp.broadcast_to(a, (len(a), len(parts), *a.shape[2:])) for a in every]
-        found["P"] = _mean(*losses.flow_silhouette(seen, *every))
     if "V" in names:
         body_only = valid
         if "M" in names:
@@ -219,12 +219,12 @@ def _mean(values, where):
     return jnp.sum(jnp.where(where, values, 0), axis=axes) / jnp.maximum(jnp.sum(where, axis=axes), 1)
 
 
-@functools.partial(jax.jit, static_argnames=("names", "kind", "steps", "parts"))
-def _descend(body, parts, clips, guess, start, visible, names, kind, steps):
+@functools.partial(jax.jit, static_argnames=("names", "kind", "steps"))
+def _descend(body, clips, guess, start, visible, names, kind, steps):
     optimizer = optax.adam(optax.cosine_decay_schedule(0.02, steps, alpha=0.3))
 
     def loss(guess):
-        found = terms(body, _faces(parts), clips, guess, start, names, kind, visible)
+        found = terms(body, clips, guess, start, names, kind, visible)
         return sum(jnp.sum(WEIGHTS[name] * value) for name, value in found.items())
 
     def step(carry, _):
@@ -233,15 +233,6 @@ def _descend(body, parts, clips, guess, start, visible, names, kind, steps):
         return (optax.apply_updates(guess, updates), state), None
 
     return jax.lax.scan(step, (guess, optimizer.init(guess)), length=steps)[0][0]
-
-
-@functools.lru_cache
-def _frozen(parts: tuple[bytes, ...]):
-    return [np.frombuffer(part, np.int32).reshape(-1, 3) for part in parts]
-
-
-def _faces(parts):
-    return _frozen(parts)
 
 
 def visible_vertices(body: BodyModel, clips: Clips, guess: dict) -> np.ndarray:
@@ -280,15 +271,15 @@ def simulate_landmarks(body: BodyModel, clips: Clips, seed: int) -> np.ndarray:
     )
 
 
-def fit(body, parts, clips, start, names, kind) -> dict:
+def fit(body, clips, start, names, kind) -> dict:
     """The guess after all steps."""
     visible = np.zeros((*clips.box.shape[:2], body.v_template.shape[0]), bool)
-    guess = _descend(body, parts, clips, start, start, visible, "K", "exact", STEPS[0])
+    guess = _descend(body, clips, start, start, visible, "K", "exact", STEPS[0])
     kind = kind or "exact"
     for _ in range(2):
         if "V" in names:
             visible = visible_vertices(body, clips, guess)
-        guess = _descend(body, parts, clips, guess, start, visible, names, kind, STEPS[1] // 2)
+        guess = _descend(body, clips, guess, start, visible, names, kind, STEPS[1] // 2)
     return guess
 
 
@@ -309,15 +300,15 @@ def errors(body, clips, guess):
     )
 
 
-def table(body, parts, clips, sizes, kinds, rows, seed) -> list[dict]:
+def table(body, clips, sizes, kinds, rows, seed) -> list[dict]:
     report = []
     for size in sizes:
         start = perturb(clips, size, seed)
         per_row = {("start", ""): np.asarray(errors(body, clips, start))}
         for kind, names in itertools.product(kinds, rows):
-            kind = kind if set(names) & set("WPV") else ""
+            kind = kind if set(names) & set("WV") else ""
             if (names, kind) not in per_row:
-                guess = fit(body, parts, clips, start, names, kind)
+                guess = fit(body, clips, start, names, kind)
                 per_row[names, kind] = np.asarray(errors(body, clips, guess))
             without = ("KM" if "M" in names else "K") if kind else ("K" if "M" in names else "start")
             against = per_row.get((without, ""))
@@ -346,6 +337,41 @@ def show(line: dict) -> None:
     )
 
 
+def slopes(body, clips: Clips) -> list[dict]:
+    """How W and V rise with an error of the true motion that grows from the first frame to the last, with exact flow."""
+    truth = {key: np.asarray(getattr(clips, key)) for key in ("pose", "transl", "betas")}
+    visible = visible_vertices(body, clips, truth)
+    measure = jax.jit(lambda guess: terms(body, clips, guess, truth, "WV", "exact", visible))
+    rng, (count, frames) = np.random.default_rng(0), clips.box.shape[:2]
+    grow = np.linspace(0, 1, frames)[:, None]
+    axis = rng.normal(size=(count, 1, 3))
+    axis /= np.linalg.norm(axis, axis=-1, keepdims=True)
+    report = []
+    for name, steps in ERRORS.items():
+        lines = []
+        for step in steps:
+            guess = dict(truth)
+            if name in SMPL_JOINTS:
+                joint = SMPL_JOINTS.index(name)
+                turn = axis_angle_to_matrix(np.float32(np.deg2rad(step) * axis * grow))
+                turned = turn @ axis_angle_to_matrix(truth["pose"][:, :, joint])
+                guess["pose"] = truth["pose"].copy()
+                guess["pose"][:, :, joint] = matrix_to_axis_angle(turned)
+            elif name == "shape":
+                guess["betas"] = np.float32(truth["betas"] + step * np.sign(rng.normal(size=(count, 10))))
+            else:
+                way = np.float32([0, 0, 1]) if name == "depth" else axis * np.float32([1, 1, 0])
+                guess["transl"] = np.float32(truth["transl"] + step * way * grow)
+            lines.append({key: np.asarray(value) for key, value in measure(guess).items()})
+        for key in "WV":
+            values = np.stack([line[key] for line in lines])
+            report.append({"error in": name, "term": key, "at": steps, "mean": values.mean(1).tolist()})
+            report[-1]["rises"] = 100 * float(np.mean(np.all(np.diff(values, axis=0) > 0, axis=0)))
+            means = " ".join(f"{value:8.5f}" for value in values.mean(1))
+            print(f"{name:15} {key}  {means}   rises in {report[-1]['rises']:.0f} % of the clips", flush=True)
+    return report
+
+
 @cli.entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -355,15 +381,18 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=56)
     parser.add_argument("--frames", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--slopes", action="store_true", help="the errors that the losses see, and no fit")
     parser.add_argument("--rows", nargs="+", default=ROWS)
     parser.add_argument("--flow", nargs="+", default=["exact", "DIS"])
     parser.add_argument("--perturbation", nargs="+", default=list(PERTURBATIONS))
     parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
     args = parser.parse_args()
     body = decimate(load_body(), 1000)
-    parts = tuple(np.int32(part).tobytes() for part in part_faces(body))
     clips = make_clips(load_body(), args.motion or ["synthetic"], args.clips, args.frames, args.seed)
-    report = table(body, parts, clips, args.perturbation, args.flow, args.rows, args.seed)
+    if args.slopes:
+        report = slopes(body, clips)
+    else:
+        report = table(body, clips, args.perturbation, args.flow, args.rows, args.seed)
     if args.json:
         with replacing(args.json, "The report") as partial:
             partial.write_text(json.dumps(report, indent=1))

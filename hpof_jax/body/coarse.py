@@ -7,23 +7,6 @@ import numpy as np
 
 from hpof_jax.body.model import BodyModel
 
-# The joints whose faces move as one part in a picture; hands go with the forearms, feet with the shins.
-PARTS = (
-    (0, 3, 6, 9, 13, 14),  # trunk
-    (12, 15),  # head
-    (16,), (18, 20, 22),  # left arm
-    (17,), (19, 21, 23),  # right arm
-    (1,), (4, 7, 10),  # left leg
-    (2,), (5, 8, 11),  # right leg
-)  # fmt: skip
-
-
-def part_faces(model: BodyModel) -> list[np.ndarray]:
-    """The faces (F, 3) of each of `PARTS`: a face belongs to the joints that move its corners most."""
-    weights = np.asarray(model.skinning).T[np.asarray(model.faces)].sum(axis=1)  # (F, 24)
-    owner = np.argmax([weights[:, part].sum(axis=1) for part in PARTS], axis=0)
-    return [np.asarray(model.faces)[owner == number] for number in range(len(PARTS))]
-
 
 def decimate(model: BodyModel, num_faces: int = 2000) -> BodyModel:
     """A body of about `num_faces` triangles that moves as `model` does.

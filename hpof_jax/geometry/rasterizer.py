@@ -10,14 +10,13 @@ what swells the silhouettes of SoftRas (Liu et al., ICCV 2019). `docs/rasterizer
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-CHUNK = 4096  # bits of the outline that are walked along at a time
+CHUNK = 8192  # bits of the outline that are walked along at a time
 BLOCK = 16  # edges in which one of them is looked for at once
 TINY = 1e-30
 
@@ -42,50 +41,22 @@ def soft_silhouette(
     Returns:
       (..., H, W) in [0, 1]; differentiable once with respect to the points, in reverse mode.
     """
-    return _silhouettes(points, [faces], image_size, sigma)[..., 0, :, :]
-
-
-def part_silhouettes(
-    points: jax.Array,
-    depth: jax.Array,
-    parts: Sequence[jax.Array],
-    image_size: tuple[int, int],
-    sigma: float = 0.5,
-) -> jax.Array:
-    """What is seen of each part of a mesh: its silhouette, less what lies before it.
-
-    A part as a whole lies before another if the mean depth of its corners is less: that mostly is right for the limbs
-    of a body, and costs no depth per pixel. Of a pixel, the parts behind get what those before them leave.
-
-    Args:
-      points, image_size, sigma: as in `soft_silhouette`. depth: (..., V) metres, without a gradient.
-      parts: P arrays (F, 3), the faces of each part, which need not be closed: see `body.coarse.part_faces`.
-
-    Returns:
-      (..., P, H, W) in [0, 1]; added up they are the silhouette of the whole.
-    """
-    alone = _silhouettes(points, parts, image_size, sigma)
-    depth = jax.lax.stop_gradient(jnp.asarray(depth))
-    order = jnp.argsort(jnp.stack([jnp.mean(depth[..., part], axis=(-1, -2)) for part in parts], axis=-1))
-    sorted_parts = jnp.moveaxis(jnp.take_along_axis(alone, order[..., None, None], axis=-3), -3, 0)
-
-    def look(free, part):
-        seen = jnp.minimum(part, free)
-        return free - seen, seen
-
-    _, seen = jax.lax.scan(look, jnp.ones_like(sorted_parts[0]), sorted_parts)
-    back = jnp.argsort(order)[..., None, None]
-    return jnp.take_along_axis(jnp.moveaxis(seen, 0, -3), back, axis=-3)
+    points = jnp.asarray(points)
+    points = points.astype(jnp.promote_types(points.dtype, jnp.float32))
+    edges = jax.tree.map(jnp.asarray, _edges(faces))
+    drawn = _draw(points.reshape(-1, *points.shape[-2:]), edges, tuple(map(int, image_size)), float(sigma))
+    return drawn.reshape(*points.shape[:-2], *drawn.shape[1:])
 
 
 class _Edges(NamedTuple):
-    """The R edges of all parts, each between at most two of their F faces; one between more of them stands here again."""
+    """The R edges of a mesh, each between at most two of its F faces; one between more of them stands here again."""
 
-    corners: jax.Array  # (3, F) the faces of all parts
+    corners: jax.Array  # (3, F) the mesh's faces
     ends: jax.Array  # (2, R) the vertices that each edge joins
     faces: jax.Array  # (2, R) its faces, F where there is none
-    signs: jax.Array  # (2, R) 1 if that face goes along it from the first end to the second, -1 if back
-    part: jax.Array  # (R,) whose edge it is
+    signs: (
+        jax.Array
+    )  # (2, R) whether that face goes along it from the first end to the second, 1, or back, -1
 
 
 class _Pieces(NamedTuple):
@@ -100,62 +71,48 @@ class _Pieces(NamedTuple):
     across: jax.Array  # how far its middle is from the pixel's left side
 
 
-def _silhouettes(points, parts, image_size, sigma):
-    """Of each part alone: (..., V, 2) -> (..., P, H, W)."""
-    points = jnp.asarray(points)
-    points = points.astype(jnp.promote_types(points.dtype, jnp.float32))
-    edges = jax.tree.map(jnp.asarray, _edges(parts))
-    shape = (len(parts), *map(int, image_size))
-    drawn = _draw(points.reshape(-1, *points.shape[-2:]), edges, shape, float(sigma))
-    return drawn.reshape(*points.shape[:-2], *shape)
-
-
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def _draw(points, edges, shape, sigma):
+def _draw(points, edges, image_size, sigma):
     rim = math.ceil(3 * sigma)
-    parts, height, width = shape
-    covered = _coverage(points + rim, edges, (parts, height + 2 * rim, width + 2 * rim))
+    height, width = image_size
+    covered = _coverage(points + rim, edges, (height + 2 * rim, width + 2 * rim))
     covered = jnp.clip(covered, 0.0, 1.0)
     return _blur(_blur(covered, sigma, 1), sigma, 2) if rim else covered
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _coverage(points: jax.Array, edges: _Edges, shape: tuple[int, int, int]) -> jax.Array:
-    """The covered shares of the faces that look at the camera, added up in each part: (B, V, 2) -> (B P, H, W)."""
-    parts, height, width = shape
+def _coverage(points: jax.Array, edges: _Edges, image_size: tuple[int, int]) -> jax.Array:
+    """The covered shares of all faces that look at the camera, added up: (B, V, 2) -> (B, H, W)."""
+    height, width = image_size
 
-    def add(steps, image, edge, layers, pieces):
+    def add(steps, image, ends, layers, pieces):
         # To the right of an edge a pixel is covered as high as the edge is there: running sums of steps along a row.
-        picture = image * parts + edges.part[edge]
         row, column = jnp.where(pieces.row < 0, height, pieces.row), jnp.maximum(pieces.column, 0)
         now = pieces.rise * layers
         later = now * jnp.where(pieces.column < 0, 0, pieces.across)
-        steps = steps.at[column, picture, row].add(now - later, mode="drop")
-        return steps.at[column + 1, picture, row].add(later, mode="drop")
+        steps = steps.at[column, image, row].add(now - later, mode="drop")
+        return steps.at[column + 1, image, row].add(later, mode="drop")
 
-    steps = jnp.zeros((width, len(points) * parts, height), points.dtype)
-    steps = _walk(points, edges, (height, width), add, steps)
+    steps = _walk(points, edges, image_size, add, jnp.zeros((width, len(points), height), points.dtype))
     _, covered = jax.lax.scan(lambda total, step: (total + step,) * 2, jnp.zeros_like(steps[0]), steps)
     return jnp.moveaxis(covered, 0, -1)
 
 
-def _coverage_forward(points, edges, shape):
-    return _coverage(points, edges, shape), (points, edges)
+def _coverage_forward(points, edges, image_size):
+    return _coverage(points, edges, image_size), (points, edges)
 
 
-def _coverage_backward(shape, kept, gradient):
+def _coverage_backward(image_size, kept, gradient):
     points, edges = kept
-    parts, *image_size = shape
 
-    def add(total, image, edge, layers, pieces):
+    def add(total, image, ends, layers, pieces):
         # A piece that moves sweeps its own pixel, as far as it moves across.
-        picture = image * parts + edges.part[edge]
         row, column = (jnp.where(index < 0, max(image_size), index) for index in (pieces.row, pieces.column))
-        swept = gradient.at[picture, row, column].get(mode="fill", fill_value=0) * (pieces.end - pieces.begin)
+        swept = gradient.at[image, row, column].get(mode="fill", fill_value=0) * (pieces.end - pieces.begin)
         by_end = jnp.sum(swept * (pieces.begin + pieces.end) / 2, axis=0)
         shares = jnp.stack([jnp.sum(swept, axis=0) - by_end, by_end]) * layers
         across = jnp.stack([-pieces.along[:, 1], pieces.along[:, 0]], axis=-1)
-        return total.at[image, edges.ends[:, edge]].add(shares[..., None] * across)
+        return total.at[image, ends].add(shares[..., None] * across)
 
     return _walk(points, edges, image_size, add, jnp.zeros_like(points)), None
 
@@ -182,8 +139,9 @@ def _walk(points, edges, image_size, add, total):
         place = jnp.sum(behind <= number[:, None], axis=1)
         number = number - jnp.take_along_axis(behind - bits[block], place[:, None], axis=1)[:, 0]
         edge, image = jnp.divmod(block * BLOCK + place, len(points))
-        pieces = _cut(points[image, edges.ends[:, edge]], number, image_size)
-        return first + CHUNK, add(total, image, edge, layers[edge, image] * there, pieces)
+        ends = edges.ends[:, edge]
+        pieces = _cut(points[image, ends], number, image_size)
+        return first + CHUNK, add(total, image, ends, layers[edge, image] * there, pieces)
 
     return jax.lax.while_loop(lambda carry: carry[0] < until[-1], step, (0, total))[1]
 
@@ -230,12 +188,11 @@ def _cut(ends, number, image_size):
     share = jnp.where(is_left, number, number - left) + jnp.array([[0], [1]])
     share = share / jnp.maximum(jnp.where(is_left, left, inside), 1)
     bit = jnp.where(is_left, outside, enter) * (1 - share) + jnp.where(is_left, enter, leave) * share
-    first, last = bit = jnp.sort(bit, axis=0)
+    first, last = bit = jnp.stack([jnp.min(bit, axis=0), jnp.max(bit, axis=0)])  # jnp.sort takes far longer
     x, y = jnp.moveaxis(start * (1 - bit[..., None]) + end * bit[..., None], -1, 0)
     (cross_x, _), (cross_y, border) = _crossing(*x), _crossing(*y)
-    cuts = jnp.stack(
-        [jnp.zeros_like(first), *jnp.sort(jnp.stack([cross_x, cross_y]), axis=0), jnp.ones_like(first)]
-    )
+    inner = jnp.minimum(cross_x, cross_y), jnp.maximum(cross_x, cross_y)
+    cuts = jnp.stack([jnp.zeros_like(first), *inner, jnp.ones_like(first)])
     # On the border itself to the last digit, or what is above it and what is below do not add up.
     ys = jnp.where(cuts == cross_y, border, y[0] + (y[1] - y[0]) * cuts)
     ys = ys.at[0].set(y[0]).at[-1].set(y[1])
@@ -270,32 +227,31 @@ def _blur(image, sigma, axis):
     return sum(part * float(tap) for part, tap in zip(parts, taps / taps.sum()))
 
 
-def _edges(parts):
-    if any(isinstance(faces, jax.core.Tracer) for faces in parts):
-        return _find_edges(parts, jnp)
-    return _sorted_once(*(np.ascontiguousarray(faces, np.int32).tobytes() for faces in parts))
+def _edges(faces):
+    if isinstance(faces, jax.core.Tracer):
+        return _find_edges(faces, jnp)
+    faces = np.ascontiguousarray(faces, np.int32)
+    return _sorted_once(faces.tobytes())
 
 
 @functools.lru_cache(maxsize=16)
-def _sorted_once(*parts: bytes) -> _Edges:
-    edges = _find_edges([np.frombuffer(faces, np.int32).reshape(-1, 3) for faces in parts], np)
-    there = edges.signs[0] != 0
-    return _Edges(edges.corners, *(array[..., there] for array in edges[1:]))
+def _sorted_once(faces: bytes) -> _Edges:
+    edges = _find_edges(np.frombuffer(faces, np.int32).reshape(-1, 3), np)
+    return edges._replace(
+        **{name: getattr(edges, name)[:, edges.signs[0] != 0] for name in ("ends", "faces", "signs")}
+    )
 
 
-def _find_edges(parts, xp) -> _Edges:
+def _find_edges(faces, xp) -> _Edges:
     """The sides of all faces, paired where two are the same edge; the second of a pair has sign 0 in its own place."""
-    faces = xp.concatenate(parts)
     number = len(faces)
-    part = xp.repeat(np.arange(len(parts)), 3 * np.array([len(part) for part in parts]))
     first, second = faces.reshape(-1), xp.roll(faces, -1, axis=1).reshape(-1)
     owner = xp.repeat(xp.arange(number), 3)
     sign = xp.where(first < second, 1, -1)
     ends = xp.stack([xp.minimum(first, second), xp.maximum(first, second)])
-    order = xp.lexsort((sign, ends[1], ends[0], part))
-    ends, owner, sign, part = ends[:, order], owner[order], sign[order], part[order]
-    same = xp.all(ends[:, 1:] == ends[:, :-1], axis=0) & (part[1:] == part[:-1])
-    same = xp.concatenate([xp.zeros(1, bool), same])
+    order = xp.lexsort((sign, ends[1], ends[0]))
+    ends, owner, sign = ends[:, order], owner[order], sign[order]
+    same = xp.concatenate([xp.zeros(1, bool), xp.all(ends[:, 1:] == ends[:, :-1], axis=0)])
     index = xp.arange(3 * number)
     since = index - (xp.maximum.accumulate if xp is np else jax.lax.cummax)(xp.where(same, 0, index))
     leads = since % 2 == 0
@@ -306,5 +262,4 @@ def _find_edges(parts, xp) -> _Edges:
         ends=ends,
         faces=xp.stack([owner, xp.where(has_partner, partner_owner, number)]),
         signs=xp.stack([xp.where(leads, sign, 0), xp.where(has_partner, partner_sign, 0)]),
-        part=part,
     )

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpof_jax.body import forward, load_body
-from hpof_jax.body.coarse import PARTS, decimate, part_faces
+from hpof_jax.body.coarse import decimate
 from hpof_jax.body.model import keypoints
 from hpof_jax.geometry import zbuffer
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
@@ -42,16 +42,3 @@ def test_its_landmarks_are_the_whole_bodys():
         keypoints(body, body.landmarks, jnp.ones(10), rotations),
     ):
         np.testing.assert_array_equal(got, want)
-
-
-def test_every_face_belongs_to_one_part():
-    body = load_body()
-    parts = part_faces(body)
-    together = np.concatenate(parts)
-    assert len(parts) == len(PARTS) and min(map(len, parts)) > 30
-    np.testing.assert_array_equal(
-        together[np.lexsort(together.T)], np.asarray(body.faces)[np.lexsort(np.asarray(body.faces).T)]
-    )
-    # The left arm's parts are on the body's left, +x, and the right arm's on its right.
-    middle = [np.asarray(body.v_template)[part].mean(axis=(0, 1))[0] for part in parts]
-    assert min(middle[2:4]) > 0.1 and max(middle[4:6]) < -0.1

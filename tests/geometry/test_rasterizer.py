@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks.rasterizer import all_pairs, random_points
 from hpof_jax import load_body
-from hpof_jax.body.coarse import decimate, part_faces
+from hpof_jax.body.coarse import decimate
 from hpof_jax.geometry import zbuffer
-from hpof_jax.geometry.rasterizer import part_silhouettes, soft_silhouette
+from hpof_jax.geometry.rasterizer import soft_silhouette
 
 UP = np.array([[0, 2, 1]])  # looks at the camera if its corners go clockwise, as y points down
 
@@ -156,34 +156,3 @@ def test_any_leading_axes_transformations_and_faces_known_late():
     ):
         np.testing.assert_allclose(found, slope[1, 2], atol=1e-5)
     assert draw(jnp.asarray(points, jnp.bfloat16), faces).dtype == jnp.float32
-
-
-def test_a_part_is_seen_as_far_as_nothing_lies_before_it():
-    square = np.array([(0, 0), (4, 0), (4, 4), (0, 4.0)])
-    points = np.float32(np.concatenate([square + 1, square + 3]))
-    parts = [np.array([[0, 3, 2], [0, 2, 1]]) + first for first in (0, 4)]
-    for near, far in ((0, 1), (1, 0)):
-        depth = np.repeat([3.0, 2.0] if near else [2.0, 3.0], 4)
-        seen = np.asarray(part_silhouettes(points, depth, parts, (8, 8), sigma=0.0))
-        alone = [silhouette(points, part, (8, 8)) for part in parts]
-        np.testing.assert_allclose(seen[near], alone[near], atol=1e-6)
-        np.testing.assert_allclose(seen[far], np.minimum(alone[far], 1 - alone[near]), atol=1e-6)
-        assert seen.sum() == pytest.approx(28)
-
-
-def test_parts_of_a_body_add_up_to_it_and_move_with_it():
-    body = coarse_body()
-    points, parts = random_points(body, 3, 24), part_faces(body)
-    depth = np.broadcast_to(np.asarray(body.v_template)[:, 2], points.shape[:-1])
-    seen = np.asarray(part_silhouettes(points, depth, parts, (24, 24)))
-    assert seen.shape == (3, len(parts), 24, 24) and seen.min() >= 0
-    whole = np.asarray(soft_silhouette(points, body.faces, (24, 24)))
-    assert np.abs(seen.sum(axis=1) - whole).mean() < 0.005
-    weights = np.float32(np.random.default_rng(0).normal(size=seen.shape))
-    with jax.enable_x64(True):
-        total = jax.jit(lambda p: jnp.sum(weights * part_silhouettes(p, depth, parts, (24, 24))))
-        points = np.float64(points)
-        gradient = jax.grad(total)(points)
-        step = 1e-6 * np.random.default_rng(1).normal(size=points.shape)
-        slope = total(points + step) - total(points - step)
-    np.testing.assert_allclose(2 * np.sum(np.asarray(gradient) * step), slope, rtol=1e-3)
