@@ -49,7 +49,7 @@ from hpof_jax.observe.person import PersonTracker
 from hpof_jax.training import losses, metrics
 
 FPS = 30.0
-WEIGHTS = {"K": 1000.0, "M": 100.0, "W": 30.0, "V": 3.0}
+WEIGHTS = {"K": 1000.0, "M": 300.0, "W": 1000.0, "V": 30.0}
 SIGMA = 0.5
 STAY, STEADY = 200.0, 1e4
 STEPS = 60, 80  # with K alone, with everything
@@ -147,23 +147,16 @@ def _exact_flow(body, shot, boxes):
     focal, middle = shot.window.focal_length, shot.window.centre
     points = vertices[..., :2] / vertices[..., 2:] * focal + middle
     points = np.asarray(box_pixels(points, boxes))
-    found = []
-    for now, later in zip(range(len(boxes) - 1), range(1, len(boxes))):
-        both = []
-        for a, b in ((now, later), (later, now)):
-            # What lies behind the person is far away and moves as the camera turns.
-            place = _pixels(boxes[a])
-            rays = np.concatenate([(place - middle) / focal, np.ones((SIDE, SIDE, 1))], axis=-1)
-            rays = rays @ (shot.to_camera[b] @ shot.to_camera[a].T).T
-            still = rays[..., :2] / rays[..., 2:] * focal + middle - place
-            still = np.asarray(flow.between_boxes(np.float32(still), boxes[a], boxes[b]))
-            both.append(
-                flow.rendered_flow(
-                    points[a], points[b], vertices[a, :, 2], vertices[b, :, 2], faces, (SIDE, SIDE), still
-                )
-            )
-        found.append([np.stack(way) for way in zip(*both)])
-    return tuple(np.stack(arrays) for arrays in zip(*found))
+    background = np.empty((len(boxes) - 1, 2, SIDE, SIDE, 2), np.float32)
+    for pair, way in np.ndindex(background.shape[:2]):
+        a, b = (pair, pair + 1)[:: -1 if way else 1]
+        # What lies behind the person is far away and moves as the camera turns.
+        place = _pixels(boxes[a])
+        rays = np.concatenate([(place - middle) / focal, np.ones((SIDE, SIDE, 1))], axis=-1)
+        rays = rays @ (shot.to_camera[b] @ shot.to_camera[a].T).T
+        moved = np.float32(rays[..., :2] / rays[..., 2:] * focal + middle - place)
+        background[pair, way] = flow.between_boxes(moved, boxes[a], boxes[b])
+    return flow.rendered_flow(points, vertices[..., 2], faces, (SIDE, SIDE), background)[:2]
 
 
 def pose_vertices(body: BodyModel, clips: Clips, guess: dict) -> tuple[jax.Array, jax.Array]:
@@ -300,41 +293,38 @@ def errors(body, clips, guess):
     )
 
 
-def table(body, clips, sizes, kinds, rows, seed) -> list[dict]:
+def table(body, clips, sizes, watchers, kinds, rows, seed) -> list[dict]:
     report = []
-    for size in sizes:
-        start = perturb(clips, size, seed)
-        per_row = {("start", ""): np.asarray(errors(body, clips, start))}
-        for kind, names in itertools.product(kinds, rows):
-            kind = kind if set(names) & set("WV") else ""
-            if (names, kind) not in per_row:
-                guess = fit(body, clips, start, names, kind)
-                per_row[names, kind] = np.asarray(errors(body, clips, guess))
-            without = ("KM" if "M" in names else "K") if kind else ("K" if "M" in names else "start")
-            against = per_row.get((without, ""))
-            found = per_row[names, kind]
-            line = {"perturbation": size, "flow": kind, "terms": names, "errors": found.mean(1).tolist()}
-            line["spread"] = found.std(1).tolist()
-            if against is not None:
-                gain = found - against
-                line["against"] = without
-                line["gain"] = gain.mean(1).tolist()
-                line["gain_error"] = (gain.std(1, ddof=1) / np.sqrt(gain.shape[1])).tolist()
-            if line not in report:
-                report.append(line)
-                show(line)
+    for size, watcher in itertools.product(sizes, watchers):
+        start, watched = perturb(clips, size, seed), clips
+        if watcher == "simulated":
+            watched = dataclasses.replace(clips, landmarks=simulate_landmarks(body, clips, seed))
+        found = {("start", ""): np.asarray(errors(body, clips, start))}
+        # Rows without flow first, and once: they are what the others are compared with.
+        plan = [(names, "") for names in rows if not set(names) & set("WV")]
+        plan += [(names, kind) for kind in kinds for names in rows if (names, "") not in plan]
+        for names, kind in plan:
+            found[names, kind] = np.asarray(errors(body, clips, fit(body, watched, start, names, kind)))
+        for (names, kind), values in found.items():
+            line = {"perturbation": size, "landmarks": watcher, "flow": kind, "terms": names}
+            line |= {"errors": values.mean(1).tolist(), "spread": values.std(1, ddof=1).tolist()}
+            against = found.get(("KM" if "M" in names else "K", ""))
+            if kind and against is not None:
+                change = values - against
+                line["change"] = change.mean(1).tolist()
+                line["change_error"] = (change.std(1, ddof=1) / np.sqrt(change.shape[1])).tolist()
+            report.append(line)
+            show(line)
     return report
 
 
 def show(line: dict) -> None:
-    errors = "".join(f"{value:8.1f} ({spread:5.1f})" for value, spread in zip(line["errors"], line["spread"]))
-    gains = ", ".join(
-        f"{a:+.1f} +- {b:.1f}" for a, b in zip(line.get("gain", []), line.get("gain_error", []))
+    errors = "".join(f"{value:7.1f} ({spread:4.1f})" for value, spread in zip(line["errors"], line["spread"]))
+    change = ", ".join(
+        f"{a:+.1f} +- {b:.1f}" for a, b in zip(line.get("change", []), line.get("change_error", []))
     )
-    print(
-        f"{line['perturbation']:6} {line['flow']:6} {line['terms']:6}{errors}   {line.get('against', ''):5} {gains}",
-        flush=True,
-    )
+    what = (f"{line[key]:10}" for key in ("perturbation", "landmarks", "flow", "terms"))
+    print(f"{''.join(what)}{errors}   {change}", flush=True)
 
 
 def slopes(body, clips: Clips) -> list[dict]:
@@ -380,19 +370,23 @@ def main() -> None:
     parser.add_argument("--motion", action="append", help="as `hpof_jax.data render` takes it; synthetic")
     parser.add_argument("--clips", type=int, default=56)
     parser.add_argument("--frames", type=int, default=10)
+    parser.add_argument("--every", type=int, default=1, help="use one of so many frames")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--slopes", action="store_true", help="the errors that the losses see, and no fit")
     parser.add_argument("--rows", nargs="+", default=ROWS)
+    parser.add_argument("--landmarks", nargs="+", default=["simulated", "detector"])
     parser.add_argument("--flow", nargs="+", default=["exact", "DIS"])
     parser.add_argument("--perturbation", nargs="+", default=list(PERTURBATIONS))
     parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
     args = parser.parse_args()
     body = decimate(load_body(), 1000)
-    clips = make_clips(load_body(), args.motion or ["synthetic"], args.clips, args.frames, args.seed)
+    clips = make_clips(
+        load_body(), args.motion or ["synthetic"], args.clips, args.frames, args.seed, args.every
+    )
     if args.slopes:
         report = slopes(body, clips)
     else:
-        report = table(body, clips, args.perturbation, args.flow, args.rows, args.seed)
+        report = table(body, clips, args.perturbation, args.landmarks, args.flow, args.rows, args.seed)
     if args.json:
         with replacing(args.json, "The report") as partial:
             partial.write_text(json.dumps(report, indent=1))

@@ -98,31 +98,37 @@ def between_boxes(flow: jax.Array, box: jax.Array, next_box: jax.Array) -> jax.A
 
 def rendered_flow(
     points: np.ndarray,
-    next_points: np.ndarray,
     depth: np.ndarray,
-    next_depth: np.ndarray,
     faces: np.ndarray,
     image_size: tuple[int, int],
     background: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The exact flow of a mesh that moves in front of what stands still.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The exact flow of a mesh that moves in front of what stands still, from each picture to the next and back.
 
     Args:
-      points, next_points: (V, 2) pixels in each picture. depth, next_depth: (V,) metres. faces: (F, 3) int.
-      image_size: (H, W) of both pictures.
-      background: (H, W, 2) the flow of what stands still; zero unless the pictures lie in different places.
+      points: (T, V, 2) pixels in each picture. depth: (T, V) metres. faces: (F, 3) int.
+      image_size: (H, W) of all pictures.
+      background: (T - 1, 2, H, W, 2) the flow of what stands still; zero unless the pictures lie in different places.
 
     Returns:
-      flow (H, W, 2) float32, and valid (H, W) bool: what is seen there is also seen in the next picture.
+      flow (T - 1, 2, H, W, 2) float32; valid (T - 1, 2, H, W) bool: what is seen there is also seen in the other picture;
+      and the mesh's masks (T, H, W) bool.
     """
-    buffer = zbuffer.rasterize(points, depth, faces, image_size)
-    next_buffer = zbuffer.rasterize(next_points, next_depth, faces, image_size)
-    values = [*(np.asarray(next_points) - points).T, next_depth]
-    x, y, arrival = (zbuffer.interpolate(buffer, points, faces, value) for value in values)
-    still = np.zeros((*image_size, 2), np.float32) if background is None else background
-    flow = np.where(buffer.mask[..., None], np.stack([x, y], axis=-1), still).astype(np.float32)
-    valid = _seen(next_buffer, _centres(image_size) + flow, np.where(buffer.mask, arrival, np.inf))
-    return flow, valid & (~buffer.mask | _facing(next_points, faces)[buffer.face])
+    pictures = [zbuffer.rasterize(p, d, faces, image_size) for p, d in zip(points, depth, strict=True)]
+    flow = np.zeros((len(points) - 1, 2, *image_size, 2), np.float32)
+    if background is not None:
+        flow[:] = background
+    valid = np.zeros(flow.shape[:-1], bool)
+    for pair, way in np.ndindex(valid.shape[:2]):
+        here, there = (pair, pair + 1)[:: -1 if way else 1]
+        mask = pictures[here].mask
+        values = *(points[there] - points[here]).T, depth[there]
+        x, y, arrival = (zbuffer.interpolate(pictures[here], points[here], faces, value) for value in values)
+        flow[pair, way][mask] = np.stack([x, y], axis=-1)[mask]
+        target = _centres(image_size) + flow[pair, way]
+        seen = _seen(pictures[there], target, np.where(mask, arrival, np.inf))
+        valid[pair, way] = seen & (~mask | _facing(points[there], faces)[pictures[here].face])
+    return flow, valid, np.stack([picture.mask for picture in pictures])
 
 
 def visible_vertices(

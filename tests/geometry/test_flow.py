@@ -108,6 +108,14 @@ FACES = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
 DEPTH = np.repeat([1.0, 2.0], 4)
 
 
+def to_next(points, later, size=SIZE, **options):
+    """Flow and validity from the first of two pictures to the second."""
+    found, valid, _ = flow.rendered_flow(
+        np.stack([points, later]), np.stack([DEPTH, DEPTH]), FACES, size, **options
+    )
+    return found[0, 0], valid[0, 0]
+
+
 def cards(left, top, far_left=10):
     """A near card of 12 x 10 px at (left, top) before a far one of 30 x 24 px."""
     corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], float)
@@ -116,7 +124,7 @@ def cards(left, top, far_left=10):
 
 def test_rendered_flow_is_exact_and_knows_what_gets_covered():
     points, later = cards(15, 10), cards(20, 12, far_left=9)
-    found, valid = flow.rendered_flow(points, later, DEPTH, DEPTH, FACES, SIZE)
+    found, valid = to_next(points, later)
     near, far, covered, hidden = np.zeros((4, *SIZE), bool)
     near[10:20, 15:27] = True
     far[6:30, 10:40] = True
@@ -129,10 +137,23 @@ def test_rendered_flow_is_exact_and_knows_what_gets_covered():
     np.testing.assert_array_equal(valid, ~(far & covered) & ~hidden)
 
 
+def test_rendered_flow_of_a_clip_goes_both_ways():
+    path = np.stack([cards(15 + 3 * t, 10, far_left=10 - t) for t in range(3)])
+    found, valid, masks = flow.rendered_flow(path, np.stack([DEPTH] * 3), FACES, SIZE)
+    assert found.shape == (2, 2, *SIZE, 2) and valid.shape == (2, 2, *SIZE)
+    for pair in range(2):
+        ways = (pair, pair + 1), (pair + 1, pair)
+        for way, (here, there) in enumerate(ways):
+            one = to_next(path[here], path[there])
+            np.testing.assert_array_equal(found[pair, way], one[0])
+            np.testing.assert_array_equal(valid[pair, way], one[1])
+            np.testing.assert_array_equal(masks[here], zbuffer.rasterize(path[here], DEPTH, FACES, SIZE).mask)
+
+
 def test_exact_flow_brings_the_next_mask_back():
     first, then = cards(15.3, 10.2), cards(17.8, 11.6) + [0.7, 0]
     masks = [zbuffer.rasterize(points, DEPTH, FACES, SIZE).mask for points in (first, then)]
-    found, valid = flow.rendered_flow(first, then, DEPTH, DEPTH, FACES, SIZE)
+    found, valid = to_next(first, then)
     wrong = np.abs(np.asarray(flow.warp(masks[1].astype(np.float32), found)) - masks[0]) * valid
     rim = wrong > 0
     assert rim.sum() < 150 and rim[8:28, 12:38].sum() == 0  # nothing inside
@@ -142,11 +163,11 @@ def test_exact_flow_brings_the_next_mask_back():
 
 def test_what_leaves_the_picture_or_turns_away_is_not_valid():
     points = cards(15, 10)
-    found, valid = flow.rendered_flow(points, points + [45, 0], DEPTH, DEPTH, FACES, SIZE)
+    found, valid = to_next(points, points + [45, 0])
     body = zbuffer.rasterize(points, DEPTH, FACES, SIZE).mask
     assert (found[body][:, 0] > 44).all() and not (valid & body)[:, 15:].any() and valid[6:30, 10:15].all()
     turned = points * [-1, 1] + [50, 0]  # both cards show their backs, which are not drawn
-    valid = flow.rendered_flow(points, turned, DEPTH, DEPTH, FACES, SIZE)[1]
+    valid = to_next(points, turned)[1]
     np.testing.assert_array_equal(valid, ~body)
 
 
@@ -154,7 +175,7 @@ def test_the_background_flows_where_the_pictures_lie_in_different_places():
     box, next_box = np.array([[30, 30, 64], [34, 30, 64]], np.float32)
     still = np.asarray(flow.between_boxes(np.zeros((64, 64, 2), np.float32), box, next_box))
     points = cards(15, 10)
-    found, valid = flow.rendered_flow(points, points - [4, 0], DEPTH, DEPTH, FACES, (64, 64), still)
+    found, valid = to_next(points, points - [4, 0], (64, 64), background=still)
     np.testing.assert_allclose(found, np.broadcast_to([-4, 0], found.shape), atol=1e-4)
     assert valid[:, 4:].all() and not valid[:, :4].any()
 

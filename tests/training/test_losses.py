@@ -102,14 +102,10 @@ def moving():
     low, high = points.min(1), points.max(1)
     box = np.concatenate([(low + high) / 2 + [[3, 0], [-2, 4], [0, 1]], [[480], [500], [490]]], axis=-1)
     points = np.float32((np.asarray(camera.to_box(points, box)) + 1) * (SIDE / 2))
-    depth, still = vertices[..., 2], np.zeros((SIDE, SIDE, 2), np.float32)
-    flow, valid = np.zeros((2, 2, SIDE, SIDE, 2), np.float32), np.zeros((2, 2, SIDE, SIDE), bool)
-    for pair in (0, 1):
-        for way, (a, b) in enumerate([(pair, pair + 1), (pair + 1, pair)]):
-            background = np.asarray(between_boxes(still, box[a], box[b]))
-            flow[pair, way], valid[pair, way] = rendered_flow(
-                points[a], points[b], depth[a], depth[b], body.faces, (SIDE, SIDE), background
-            )
+    depth, still = vertices[..., 2], np.zeros((2, 2, SIDE, SIDE, 2), np.float32)
+    ends = np.stack([box[:-1], box[1:]], axis=1)
+    background = np.asarray(between_boxes(still, ends, ends[:, ::-1]))
+    flow, valid, _ = rendered_flow(points, depth, np.asarray(body.faces), (SIDE, SIDE), background)
     drawn = [
         zbuffer.rasterize(p * 4, d, body.faces, (SIDE * 4, SIDE * 4)).mask for p, d in zip(points, depth)
     ]
