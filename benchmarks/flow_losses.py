@@ -379,7 +379,7 @@ def main() -> None:
     parser.add_argument("--perturbation", nargs="+", default=list(PERTURBATIONS))
     parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
     args = parser.parse_args()
-    body = decimate(load_body(), 1000)
+    body = decimate(load_body())
     clips = make_clips(
         load_body(), args.motion or ["synthetic"], args.clips, args.frames, args.seed, args.every
     )

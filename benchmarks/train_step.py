@@ -2,6 +2,7 @@
 
     python -m benchmarks.train_step --json train_step.json
     python -m benchmarks.train_step --config configs/tiny.py --rounds 9
+    python -m benchmarks.train_step --outline --batch-size 8 --clip-length 16
 
 All ways take turns in one process. Beside the wall clock stands process time (all threads), which other programs on
 the machine do not touch; the ratios are of process time on a CPU and of the wall clock on an accelerator.
@@ -21,12 +22,15 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from benchmarks import timing
 from data_pipelines import stream
 from hpof_jax import cli
 from hpof_jax.body import load_body
+from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
 from hpof_jax.models.hpof import HPOF
 from hpof_jax.training import parallel, state, steps
+from hpof_jax.training.terms import OUTLINE_LOSSES, loss_terms
 
 
 class Recurrent(nn.Module):
@@ -51,8 +55,11 @@ def interleaved(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str,
     }
 
 
-def training(config: ConfigDict, batch: dict[str, np.ndarray], body) -> Callable[[], object]:
-    """One call, one step of training on every local device."""
+def training(
+    config: ConfigDict, batch: dict[str, np.ndarray], body, losses: dict[str, float] | None = None
+) -> Callable[[], object]:
+    """One call, one step of training on every local device; `losses` instead of the config's."""
+    losses = config.losses.to_dict() if losses is None else losses
     model = state.make_model(config.model)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     step = parallel.pmap_step(
@@ -60,15 +67,16 @@ def training(config: ConfigDict, batch: dict[str, np.ndarray], body) -> Callable
             model,
             body,
             optimizer,
-            config.losses.to_dict(),
+            losses,
             seed=config.seed,
             ema_decay=config.optimizer.ema_decay,
             drop_3d=config.data.drop_3d,
             axis_name=parallel.AXIS,
+            outline=decimate(body) if OUTLINE_LOSSES & set(losses) else None,
         )
     )
     now = {"state": parallel.replicate(state.init_state(model, body, optimizer, config.seed))}
-    shares = parallel.cut(batch)
+    shares = jax.device_put(parallel.cut(batch))  # training does so while the step before is under way
 
     def act():
         now["state"], logs = step(now["state"], shares)
@@ -89,7 +97,7 @@ def parts(config: ConfigDict, batch: dict[str, np.ndarray], body) -> dict[str, C
         return model.apply({"params": params}, inputs, body)
 
     def loss(params):
-        terms = steps.loss_terms(body, inputs, predict(params), batch, weights)
+        terms = loss_terms(body, inputs, predict(params), batch, weights)
         return sum(weights[name] * value / jnp.maximum(count, 1.0) for name, (value, count) in terms.items())
 
     def encode(params):
@@ -146,6 +154,27 @@ def measure(config: ConfigDict, rounds: int) -> dict:
     }
 
 
+def measure_outline(config: ConfigDict, rounds: int) -> dict:
+    """What the losses on outline and motion cost, on all consecutive frames, over the step without them."""
+    body, clips, frames = load_body(), config.batch_size, config.clip_length
+    batch = stream.batch_maker({"synthetic": 1.0}, clips, frames, 0, flow="exact", flow_frames=frames)(0)
+    rest = {name: weight for name, weight in config.losses.items() if name not in OUTLINE_LOSSES}
+    ways = {"without": training(config, batch, body, rest)}
+    for name in sorted(OUTLINE_LOSSES):
+        ways[name] = training(config, batch, body, rest | {name: 1.0})
+    ways["all of them"] = training(config, batch, body, rest | dict.fromkeys(OUTLINE_LOSSES, 1.0))
+    times = timing.interleaved(ways, rounds)
+    milliseconds = {way: 1e3 * statistics.median(times[way]["wall"]) for way in ways}
+    costs = {way: timing.ratio(times, way, "without") - 1.0 for way in ways}
+    return {"batch": [clips, frames], "milliseconds": milliseconds, "cost_over_the_rest": costs}
+
+
+def show_outline(result: dict) -> None:
+    print("{} clips of {} frames, 64 x 64 pixels".format(*result["batch"]))
+    for way, took in result["milliseconds"].items():
+        print(f"{way:20}{took:8.1f} ms   {result['cost_over_the_rest'][way]:+.2f} x the step without")
+
+
 def show(result: dict) -> None:
     print(
         f"{result['batch'][0]} clips of {result['batch'][1]} frames, {result['devices']} x {result['device']}"
@@ -166,18 +195,23 @@ def main() -> None:
     )
     parser.add_argument("--config", default="configs/hpof.py", help="the config file, with its variant")
     parser.add_argument("--batch-size", type=int, help="clips, instead of the config's")
+    parser.add_argument("--clip-length", type=int, help="frames of a clip, instead of the config's")
+    parser.add_argument("--outline", action="store_true", help="the cost of the losses on outline and motion")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
     options = parser.parse_args()
     config = load_config(options.config)
     if options.batch_size:
         config.batch_size = options.batch_size
+    if options.clip_length:
+        config.clip_length = options.clip_length
     if config.model.name != "hpof":
         raise UserError(
             f"The parts of '{config.model.name}' are not known: give a config of the model 'hpof'."
         )
-    result = measure(config, max(options.rounds, 1))
-    show(result)
+    act, tell = (measure_outline, show_outline) if options.outline else (measure, show)
+    result = act(config, max(options.rounds, 1))
+    tell(result)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

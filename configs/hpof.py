@@ -3,13 +3,17 @@
     python -m hpof_jax.train --config configs/hpof.py
     python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP   # adds your own motion capture
 
-Variants come after a colon, `configs/hpof.py:mlp`: the same training with one part of the model changed.
+Variants come after a colon, `configs/hpof.py:mlp`: the same training with one part changed or, as `:flow`, added.
 """
 
 from ml_collections import ConfigDict
 
 VARIANTS = {
     "": {},
+    "flow": {
+        "data": {"flow": "noisy"},
+        "losses": {"flow_silhouette": 1.0, "silhouette": 0.3, "vertex_flow": 0.03},
+    },
     "mlp": {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},  # per frame: no context but the shape's
     "mean_pose": {
         "model": ConfigDict({"name": "mean_pose", "channels": 256})
@@ -46,6 +50,8 @@ def get_config(variant: str = "") -> ConfigDict:
             "rendered": "",  # comma-separated folders made by hpof_jax.data render
             "rendered_weight": 4.0,  # weight of all of these together
             "drop_3d": 0.3,  # share of the clips whose detector gives no 3D landmarks
+            "flow": "none",  # "exact" or "noisy" (like DIS) optical flow and masks, for the losses on outline and motion
+            "flow_frames": 8,  # of each clip, which these losses look at
         }
     )
     # A loss that is not named is not computed.

@@ -18,6 +18,7 @@ from data_pipelines.feed import Batch, as_dataset
 from data_pipelines.rendered import PER_FRAME, RenderedClips
 from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
 from data_pipelines.sources import class_names, draw_betas, draw_windows, open_sources
+from data_pipelines.true_flow import KINDS, TrueFlow
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
@@ -36,6 +37,8 @@ def make_stream(
     augment: bool = True,
     noise: DetectorNoise = DetectorNoise(),  # noqa: B008 (frozen)
     body: BodyModel | None = None,
+    flow: str = "none",
+    flow_frames: int = 8,
 ):
     """An endless tf.data.Dataset of batches.
 
@@ -48,6 +51,7 @@ def make_stream(
       start_step: the step of the first batch.
       augment: whether motions are varied (see `augment`).
       noise: the simulated detector's errors. body: the body that moves; None: the free body.
+      flow: "exact" or "noisy" optical flow and masks of `flow_frames` frames of each clip (see `true_flow`), or "none".
 
     Returns:
       dicts of float32 (`bool` for seen, mask, has_*; int32 for motion_class): landmarks_2d (B, T, 33, 3),
@@ -62,7 +66,9 @@ def make_stream(
         raise UserError(
             f"process_index {process_index} is not below process_count {process_count}: correct them."
         )
-    make = batch_maker(sources, batch_size, clip_length, seed, split, process_index, augment, noise, body)
+    make = batch_maker(
+        sources, batch_size, clip_length, seed, split, process_index, augment, noise, body, flow, flow_frames
+    )
     return as_dataset(make, start_step)
 
 
@@ -76,8 +82,13 @@ def batch_maker(
     augment: bool = True,
     noise: DetectorNoise = DetectorNoise(),  # noqa: B008
     body: BodyModel | None = None,
+    flow: str = "none",
+    flow_frames: int = 8,
 ) -> Callable[[int], Batch]:
     """The function step -> batch behind `make_stream`; no TensorFlow in it."""
+    if flow not in KINDS:
+        raise UserError(f"There is no optical flow '{flow}' to be made: choose one of {', '.join(KINDS)}.")
+    add_flow = TrueFlow(flow, flow_frames) if flow != "none" else lambda rng, batch: batch
     drawers, shares = open_sources(sources, split)
     names = class_names(drawers)
     film = _Filming(body, noise)
@@ -100,7 +111,7 @@ def batch_maker(
             for source, count in zip(clips, rng.multinomial(num_watched, share)):
                 part, classes = source.draw(rng, count, clip_length, augment)
                 parts.append(part | {"motion_class": _numbers(names, classes)})
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        return add_flow(rng, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
 
     return make
 

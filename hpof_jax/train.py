@@ -22,8 +22,10 @@ from ml_collections import ConfigDict, config_flags
 
 from hpof_jax import cli
 from hpof_jax.body import load_body
+from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
 from hpof_jax.training import checkpoint, evaluation, parallel, preemption, state, steps
+from hpof_jax.training.terms import LOSSES, OUTLINE_LOSSES
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, such as configs/hpof.py.")
 _WORKDIR = flags.DEFINE_string(
@@ -63,6 +65,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         start_step=start,
+        flow=config.data.flow,
+        flow_frames=config.data.flow_frames,
     ).as_numpy_iterator()
     step = parallel.pmap_step(
         steps.make_train_step(
@@ -74,6 +78,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             ema_decay=config.optimizer.ema_decay,
             drop_3d=config.data.drop_3d,
             axis_name=parallel.AXIS,
+            outline=decimate(body) if OUTLINE_LOSSES & set(config.losses) else None,
         )
     )
     train_state = parallel.replicate(train_state)
@@ -176,10 +181,12 @@ class _Log:
 
 
 def _check(config: ConfigDict) -> None:
-    known = {"keypoints_2d", "keypoints_3d", "body_pose", "betas", "smoothness"}
-    unknown = set(config.losses) - known
+    unknown = set(config.losses) - LOSSES
     if unknown:
-        raise UserError(f"There is no loss '{min(unknown)}': config.losses takes {sorted(known)}.")
+        raise UserError(f"There is no loss '{min(unknown)}': config.losses takes {sorted(LOSSES)}.")
+    seen = OUTLINE_LOSSES & set(config.losses)
+    if seen and config.data.flow == "none":
+        raise UserError(f"The loss '{min(seen)}' needs optical flow: set --config.data.flow=noisy.")
     for key in ("batch_size", "clip_length", "num_steps"):
         if config[key] < 1:
             raise UserError(f"config.{key} is {config[key]}: it must be at least 1.")

@@ -8,7 +8,7 @@ import numpy as np
 from hpof_jax.body.model import BodyModel
 
 
-def decimate(model: BodyModel, num_faces: int = 2000) -> BodyModel:
+def decimate(model: BodyModel, num_faces: int = 1000) -> BodyModel:
     """A body of about `num_faces` triangles that moves as `model` does.
 
     Quadric edge collapse on the template (Garland and Heckbert 1997); what is left of the vertices is put back on the

@@ -15,19 +15,21 @@ TOLERANCE = (
     0.03  # metres; a surface this little behind what its pixel shows is still seen: pixels span slopes
 )
 
+CELL, LAYER = 4, 0.12  # pixels and metres: what `in_front` tells apart
 
-def warp(image: jax.Array, flow: jax.Array) -> jax.Array:
+
+def warp(image: jax.Array, flow: jax.Array, step: int = 1) -> jax.Array:
     """Brings the picture that `flow` leads to back to where the flow starts: out[y, x] = image[y + dy, x + dx].
 
     Bilinear, with gradients to both. Outside the image it is 0, faded in over the last pixel.
 
     Args:
-      image: (..., H, W). flow: (..., H, W, 2) finite, pixels.
+      image: (..., H, W). flow: (..., H, W, 2) finite, pixels. step: `flow` holds every `step`-th row and column alone.
 
     Returns:
-      (..., H, W).
+      (..., H, W), or as many rows and columns as `flow` has.
     """
-    points = _centres(image.shape[-2:]) + flow
+    points = _centres(image.shape[-2:])[::step, ::step] + flow
     flat = points.reshape(*points.shape[:-3], -1, 2)
     return sample(image, flat).reshape(points.shape[:-1])
 
@@ -142,6 +144,28 @@ def visible_vertices(
     turned = np.zeros(len(points), bool)
     turned[faces[_facing(points, faces)]] = True
     return turned & _seen(zbuffer.rasterize(points, depth, faces, image_size), points, depth)
+
+
+def in_front(points: jax.Array, depth: jax.Array, faces: jax.Array, side: int) -> jax.Array:
+    """The visible vertices of a mesh in a picture of side x side pixels, roughly, in JAX: (..., V) bool.
+
+    What a z-buffer is too slow for: a vertex counts if one of its faces looks at the camera and no vertex in the same cell
+    of `CELL` pixels lies more than `LAYER` before it. Arguments as in `visible_vertices`, with any leading axes.
+    """
+    faces, cells = jnp.asarray(faces), side // CELL
+    a, b, c = jnp.moveaxis(points[..., faces, :], -2, 0)
+    one, other = b - a, c - a
+    facing = one[..., 0] * other[..., 1] < one[..., 1] * other[..., 0]
+    turned = jnp.zeros(depth.shape, bool).at[..., faces].max(facing[..., None])
+    inside = jnp.all((points >= 0) & (points < side), axis=-1)
+    column, row = jnp.moveaxis(jnp.where(inside[..., None], points, 0).astype(jnp.int32) // CELL, -1, 0)
+    cell = row * cells + column
+    flat = jnp.where(inside, depth, jnp.inf).reshape(-1, depth.shape[-1])
+    nearest = jax.vmap(lambda z, at: jnp.full(cells * cells, jnp.inf, z.dtype).at[at].min(z))(
+        flat, cell.reshape(flat.shape)
+    )
+    nearest = jnp.take_along_axis(nearest, cell.reshape(flat.shape), axis=-1).reshape(depth.shape)
+    return turned & inside & (depth <= nearest + LAYER)
 
 
 def _seen(buffer: zbuffer.ZBuffer, points: np.ndarray, depth: np.ndarray) -> np.ndarray:

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 CHUNK = 8192  # bits of the outline that are walked along at a time
-BLOCK = 16  # edges in which one of them is looked for at once
 TINY = 1e-30
 
 
@@ -123,22 +122,16 @@ _coverage.defvjp(_coverage_forward, _coverage_backward)
 def _walk(points, edges, image_size, add, total):
     """`total = add(total, pieces)` for all pieces of the outline, some thousands at a time."""
     layers, bits = _outline(points, edges, image_size)
-    bits = jnp.pad(bits, (0, -len(bits) % BLOCK)).reshape(-1, BLOCK)
-    until = jnp.cumsum(jnp.sum(bits, axis=1))
-    triangle = np.triu(np.ones((BLOCK, BLOCK), np.float32))
+    until = jnp.cumsum(bits)
 
     def step(carry):
         first, total = carry
-        # Bit number k of all belongs to the last edge before which there are no more than k.
+        # Bit number k of all belongs to the first edge up to whose end there are more than k.
         number = first + jnp.arange(CHUNK)
         there = number < until[-1]
-        number = jnp.minimum(number, until[-1] - 1)
-        block = jnp.searchsorted(until, number, side="right")
-        number = number - (until[block] - jnp.sum(bits[block], axis=1))
-        behind = jnp.matmul(bits[block].astype(jnp.float32), triangle, precision="highest").astype(int)
-        place = jnp.sum(behind <= number[:, None], axis=1)
-        number = number - jnp.take_along_axis(behind - bits[block], place[:, None], axis=1)[:, 0]
-        edge, image = jnp.divmod(block * BLOCK + place, len(points))
+        place = jnp.searchsorted(until, jnp.minimum(number, until[-1] - 1), side="right")
+        number = number - (until[place] - bits[place])
+        edge, image = jnp.divmod(place, len(points))
         ends = edges.ends[:, edge]
         pieces = _cut(points[image, ends], number, image_size)
         return first + CHUNK, add(total, image, ends, layers[edge, image] * there, pieces)

@@ -64,7 +64,9 @@ def silhouette(pred: jax.Array, target: jax.Array, known: jax.Array) -> jax.Arra
     return 1.0 - (both + 1e-3) / (either + 1e-3)
 
 
-def flow_silhouette(silhouettes: jax.Array, flow: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
+def flow_silhouette(
+    silhouettes: jax.Array, flow: jax.Array, valid: jax.Array, step: int = 1
+) -> tuple[jax.Array, jax.Array]:
     """|warp(S_{t+1}, F_{t -> t+1}) - S_t| and |warp(S_t, F_{t+1 -> t}) - S_{t+1}|: bodies that move as the picture does.
 
     A body that is wrong in the same way in both frames satisfies it.
@@ -73,13 +75,15 @@ def flow_silhouette(silhouettes: jax.Array, flow: jax.Array, valid: jax.Array) -
       silhouettes: (..., T, R, R) soft silhouettes in [0, 1], each in the box of its frame.
       flow: (..., T - 1, 2, R, R, 2) from frame t to t + 1 and back, in pixels of the boxes.
       valid: (..., T - 1, 2, R, R) bool, where to believe the flow.
+      step: look at every `step`-th pixel of both axes alone; the gradient of the warp is what costs.
 
     Returns:
-      The errors (..., T - 1, 2, R, R) and where they count, as `masked_sum` takes them.
+      The errors (..., T - 1, 2, R / step, R / step) and where they count, as `masked_sum` takes them.
     """
     here, there = _both_ways(silhouettes, silhouettes.ndim - 3)
+    flow, valid = flow[..., ::step, ::step, :], valid[..., ::step, ::step]
     flow = jnp.where(valid[..., None], flow, 0.0).astype(silhouettes.dtype)
-    return jnp.abs(warp(there, flow) - here), valid
+    return jnp.abs(warp(there, flow, step) - here[..., ::step, ::step]), valid
 
 
 def vertex_flow(

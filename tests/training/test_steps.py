@@ -5,6 +5,7 @@ import pytest
 
 from configs import hpof
 from hpof_jax.training import state, steps
+from hpof_jax.training.terms import loss_terms
 
 WEIGHTS = hpof.get_config().losses.to_dict()
 TRUTH = ("pose", "betas", "transl")
@@ -16,9 +17,9 @@ def loss(model, body):
 
     def total(params, batch):
         inputs = steps.batch_inputs(batch)
-        terms = steps.loss_terms(body, inputs, model.apply({"params": params}, inputs, body), batch, WEIGHTS)
-        means = {name: value for name, (value, _) in terms.items()}
-        return sum(means.values()), terms
+        found = loss_terms(body, inputs, model.apply({"params": params}, inputs, body), batch, WEIGHTS)
+        means = {name: value for name, (value, _) in found.items()}
+        return sum(means.values()), found
 
     return jax.jit(jax.grad(total, has_aux=True))
 
@@ -55,7 +56,7 @@ def test_only_the_named_losses_are_computed(model, body, batch, params):
     prediction = jax.eval_shape(lambda: model.apply({"params": params}, steps.batch_inputs(batch), body))
     for name in WEIGHTS:
         found = jax.eval_shape(
-            lambda p, b, name=name: steps.loss_terms(body, steps.batch_inputs(b), p, b, {name: 1.0}),
+            lambda p, b, name=name: loss_terms(body, steps.batch_inputs(b), p, b, {name: 1.0}),
             prediction,
             batch,
         )

@@ -1,0 +1,89 @@
+"""Optical flow and masks of clips whose motion is known: what the losses on outline and motion are trained with."""
+
+import cv2
+import jax
+import numpy as np
+
+from data_pipelines.feed import Batch
+from hpof_jax.body.coarse import decimate
+from hpof_jax.body.files import load_body
+from hpof_jax.body.model import skin
+from hpof_jax.geometry import camera, flow
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
+
+SIDE = 64  # pixels of a box
+KINDS = ("none", "exact", "noisy")
+# Like DIS on rendered people: 0.07 px off in the middle, smoothly, more at motion boundaries, where it often knows it.
+BLUR, NOISE, PATCH, DOUBT = 1.0, 0.07, 8, 0.7  # pixels
+
+
+class TrueFlow:
+    """Adds to a batch of the stream what `training.terms.loss_terms` names, for K consecutive frames of each clip.
+
+    The mesh is coarse (500 vertices), the background stands still in the picture, and the boxes are those of the
+    landmarks. "noisy": as DIS would find it. Flow is float16, masks are uint8, 255 on the person.
+    """
+
+    def __init__(self, kind: str, frames: int):
+        self._kind, self._frames = kind, frames
+        with jax.default_device(jax.devices("cpu")[0]):
+            body = decimate(load_body())
+            self._faces = np.asarray(body.faces)
+            self._pose = jax.jit(lambda *truth: _vertices(body, *truth))
+
+    def __call__(self, rng: np.random.Generator, batch: Batch) -> Batch:
+        """The batch, longer by `flow_first`, `flow_box`, `flow`, `flow_valid`, `masks`, `has_flow` and `has_mask`."""
+        count, length = batch["mask"].shape
+        frames = min(self._frames, length)
+        first = rng.integers(length - frames + 1, size=count)
+        window = np.arange(count)[:, None], first[:, None] + np.arange(frames)
+        keys = "pose", "transl", "landmarks_2d"
+        pose, transl, landmarks = (batch[key][window] for key in keys)
+        with jax.default_device(jax.devices("cpu")[0]):
+            points, depth, box, still = jax.device_get(
+                self._pose(
+                    pose, transl, landmarks, *(batch[k] for k in ("betas", "true_focal_length", "image_size"))
+                )
+            )
+        seen = batch["seen"][window] & batch["mask"][window]
+        drawn = [
+            flow.rendered_flow(p, d, self._faces, (SIDE, SIDE), b) for p, d, b in zip(points, depth, still)
+        ]
+        moves, valid, masks = (np.stack(arrays) for arrays in zip(*drawn))
+        if self._kind == "noisy":
+            moves, valid = like_dis(rng, moves, valid)
+        valid &= np.isfinite(moves).all(axis=-1)  # not where a vertex is behind the camera
+        valid &= (seen[:, 1:] & seen[:, :-1])[:, :, None, None, None]
+        return batch | {
+            "flow_first": first.astype(np.int32),
+            "flow_box": np.where(seen[..., None], box, 0).astype(np.float32),
+            "flow": np.where(valid[..., None], moves, 0).astype(np.float16),
+            "flow_valid": valid,
+            "masks": masks.astype(np.uint8) * np.uint8(255),
+            "has_flow": np.ones(count, bool),
+            "has_mask": np.ones(count, bool),
+        }
+
+
+def like_dis(rng: np.random.Generator, moves: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Exact flow (..., R, R, 2) and its validity (..., R, R), as DIS and its consistency check would give them."""
+    found = np.empty_like(moves)
+    side = moves.shape[-2]
+    coarse = rng.normal(size=(*moves.shape[:-3], side // PATCH + 1, side // PATCH + 1, 2)).astype(np.float32)
+    for index in np.ndindex(moves.shape[:-3]):
+        # Upsampling a noise that is rough halves it.
+        noise = 2 * NOISE * cv2.resize(coarse[index], (side, side), interpolation=cv2.INTER_LINEAR)
+        found[index] = cv2.GaussianBlur(moves[index], (0, 0), BLUR) + noise
+    return found, valid & (np.linalg.norm(found - moves, axis=-1) < DOUBT)
+
+
+def _vertices(body, pose, transl, landmarks, betas, focal_length, image_size):
+    """In pixels of the landmarks' boxes (B, K, V, 2), their depth (B, K, V), the boxes, and what stands still in them."""
+    vertices, _ = skin(body, betas[:, None], axis_angle_to_matrix(pose), transl)
+    pixels = camera.project(vertices, focal_length[:, None, None], image_size[:, None, None])
+    pixels = jax.numpy.where(vertices[..., 2:] > camera.MIN_DEPTH, pixels, jax.numpy.nan)
+    box = camera.box_from_keypoints(landmarks)
+    ends = jax.numpy.stack([box[:, :-1], box[:, 1:]], axis=2)
+    still = jax.numpy.zeros((*ends.shape[:-1], SIDE, SIDE, 2))
+    still = flow.between_boxes(still, ends, ends[:, :, ::-1])
+    return (camera.to_box(pixels, box) + 1) * (SIDE / 2), vertices[..., 2], box, still

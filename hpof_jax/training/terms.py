@@ -1,0 +1,143 @@
+"""What the training step adds up: every loss of the config for a batch and a prediction, as sums and counts."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from hpof_jax.body.model import BodyModel, keypoints, skin
+from hpof_jax.geometry import camera
+from hpof_jax.geometry.flow import in_front
+from hpof_jax.geometry.rasterizer import soft_silhouette
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.models.hpof import Prediction
+from hpof_jax.models.inputs import Inputs
+from hpof_jax.training import losses
+
+Batch = Mapping[str, jax.Array]
+OUTLINE_LOSSES = frozenset(("silhouette", "flow_silhouette", "vertex_flow"))
+STEP = 4  # pixels; bodies lie everywhere, so that in the mean over a batch every fourth row and column tells as much
+LOSSES = OUTLINE_LOSSES | {"keypoints_2d", "keypoints_3d", "body_pose", "betas", "smoothness"}
+
+
+def loss_terms(
+    body: BodyModel,
+    inputs: Inputs,
+    prediction: Prediction,
+    batch: Batch,
+    weights: Mapping[str, float],
+    outline: BodyModel | None = None,
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Every loss named in `weights` as (sum, count) over this batch; see `losses` for the terms.
+
+    `outline` is the coarse body that `OUTLINE_LOSSES` are about. They look at K consecutive frames of each clip, from
+    `flow_first` (B,) on: `flow_box` (B, K, 3), zeros where the person was not seen, and in the R x R pixels of these
+    boxes `flow`, `flow_valid` (B, K - 1, 2, R, R[, 2]) and `masks` (B, K, R, R), 0 to 255, which are known where
+    `has_flow` and `has_mask` (B,) say so.
+    """
+    mask = inputs.mask
+    has_smpl = mask & batch["has_smpl"][:, None]
+    has_3d = mask & batch["has_3d"][:, None]
+    # What is not known may be NaN: it is taken out before it meets a prediction, whose gradient it would spoil.
+    known = has_smpl | has_3d
+    betas = jnp.where(jnp.any(known, axis=-1)[:, None], batch["betas"], 0.0)
+    true_rotations = axis_angle_to_matrix(jnp.where(known[..., None, None], batch["pose"], 0.0))
+    transl = jnp.where(has_3d[..., None], batch["transl"], 0.0)
+    pred_points, pred_joints = keypoints(
+        body, body.landmarks, prediction.betas[:, None], prediction.rotations
+    )
+    true_points, true_joints = keypoints(body, body.landmarks, betas[:, None], true_rotations)
+    pred_3d = _relative(pred_joints, pred_points)
+    true_3d = _relative(true_joints, true_points)
+
+    terms = {}
+    if "keypoints_2d" in weights:
+        pelvis = camera.cam_to_translation(
+            prediction.cam, inputs.box, batch["focal_length"][:, None], batch["image_size"][:, None]
+        )
+        pred_2d = _project(
+            pred_points - pred_joints[..., :1, :], pelvis, batch["focal_length"], batch, inputs.box
+        )
+        place = transl + true_joints[..., 0, :]
+        true_2d = _project(
+            true_points - true_joints[..., :1, :], place, batch["true_focal_length"], batch, inputs.box
+        )
+        # A landmark far outside the box is cut off by the frame's edge or lies behind the camera.
+        inside = jnp.max(jnp.abs(true_2d), axis=-1) < 3.0
+        errors = losses.keypoints_2d(jnp.clip(pred_2d, -6.0, 6.0), true_2d, inside.astype(pred_2d.dtype))
+        terms["keypoints_2d"] = losses.masked_sum(errors, has_3d)
+    if "keypoints_3d" in weights:
+        errors = losses.keypoints_3d(pred_3d, true_3d, jnp.ones_like(pred_3d[..., 0]))
+        terms["keypoints_3d"] = losses.masked_sum(errors, has_3d)
+    if "body_pose" in weights:
+        errors = losses.body_pose(prediction.rotations, true_rotations)
+        terms["body_pose"] = losses.masked_sum(errors, has_smpl)
+    if "betas" in weights:
+        errors = losses.betas(prediction.betas, betas)
+        terms["betas"] = losses.masked_sum(errors, batch["has_smpl"] & jnp.any(mask, axis=-1))
+    if "smoothness" in weights:
+        target = jnp.where(batch["has_3d"][:, None, None, None], true_3d, 0.0)
+        errors = losses.smoothness(pred_3d, target)
+        terms["smoothness"] = losses.masked_sum(errors, mask[:, 2:] & mask[:, 1:-1] & mask[:, :-2])
+    if OUTLINE_LOSSES & set(weights):
+        terms |= _outline_terms(outline, inputs, prediction, batch, weights)
+    return terms
+
+
+def _outline_terms(body, inputs, prediction, batch, weights):
+    box, side = batch["flow_box"], batch["masks"].shape[-1]
+    frames = batch["flow_first"][:, None] + jnp.arange(box.shape[1])
+
+    def cut(values):
+        return jnp.take_along_axis(values, frames.reshape(*frames.shape, *[1] * (values.ndim - 2)), axis=1)
+
+    focal_length, image_size = batch["focal_length"], batch["image_size"]
+    pelvis = camera.cam_to_translation(
+        cut(prediction.cam), cut(inputs.box), focal_length[:, None], image_size[:, None]
+    )
+    vertices, joints = skin(body, prediction.betas[:, None], cut(prediction.rotations))
+    vertices = vertices + (pelvis - joints[..., 0, :])[..., None, :]
+    pixels = camera.project(vertices, focal_length[:, None, None], image_size[:, None, None])
+    seen = box[..., 2] > 0
+    box = jnp.where(seen[..., None], box, 1.0)
+    points, depth = (camera.to_box(pixels, box) + 1.0) * (side / 2), vertices[..., 2]
+    both = (seen[:, 1:] & seen[:, :-1] & batch["has_flow"][:, None])[..., None, None, None]
+    moves, valid = batch["flow"], batch["flow_valid"] & both
+
+    terms = {}
+    if {"silhouette", "flow_silhouette"} & set(weights):
+        drawn = jnp.where(depth[..., None] > camera.MIN_DEPTH, points, jnp.nan)
+        silhouettes = soft_silhouette(drawn, body.faces, (side, side), sigma=0.0)
+    if "silhouette" in weights:
+        masks = batch["masks"].astype(points.dtype) / 255
+        errors = losses.silhouette(silhouettes, masks, _in_picture(box, image_size, side))
+        terms["silhouette"] = losses.masked_sum(errors, seen & batch["has_mask"][:, None])
+    if "flow_silhouette" in weights:
+        terms["flow_silhouette"] = losses.masked_sum(*losses.flow_silhouette(silhouettes, moves, valid, STEP))
+    if "vertex_flow" in weights:
+        # Between the body and what is behind it, the flow is of both.
+        body_only = jnp.stack([batch["masks"][:, :-1], batch["masks"][:, 1:]], axis=2) > 127
+        valid = valid & (body_only | ~batch["has_mask"][:, None, None, None, None])
+        visible = in_front(jax.lax.stop_gradient(points), depth, body.faces, side)
+        terms["vertex_flow"] = losses.masked_sum(*losses.vertex_flow(points, moves, valid, visible))
+    return terms
+
+
+def _in_picture(box, image_size, side):
+    """Which pixels of the boxes (B, K, 3) lie in the picture: (B, K, R, R) 0 or 1."""
+    along = (jnp.arange(side) + 0.5) / side - 0.5
+    place = box[..., :2, None] + along * box[..., 2, None, None]  # (B, K, [x, y], R)
+    inside = (place > 0) & (place < image_size[:, None, ::-1, None])
+    return (inside[..., 0, None, :] & inside[..., 1, :, None]).astype(box.dtype)
+
+
+def _relative(joints, points):
+    """Joints and landmarks together, relative to the pelvis: (B, T, 24 + 33, 3)."""
+    return jnp.concatenate([joints, points], axis=-2) - joints[..., :1, :]
+
+
+def _project(points, pelvis, focal_length, batch, box):
+    """Pelvis-relative points (B, T, K, 3) at a place (B, T, 3) to box coordinates (B, T, K, 2)."""
+    placed = points + pelvis[..., None, :]
+    pixels = camera.project(placed, focal_length[:, None, None], batch["image_size"][:, None, None])
+    return camera.to_box(pixels, box)

@@ -1,0 +1,129 @@
+"""The losses on outline and motion as the training step sees them; the others are tested in `test_steps.py`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from data_pipelines import stream
+from hpof_jax.body.coarse import decimate
+from hpof_jax.geometry import camera, flow
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.models.hpof import Prediction
+from hpof_jax.training import parallel, state, steps, terms
+
+WEIGHTS = dict.fromkeys(sorted(terms.OUTLINE_LOSSES), 1.0)
+
+
+@pytest.fixture(scope="module")
+def outline(body):
+    return decimate(body)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """What the stream gives, and a model that knows the truth: the camera's focal length included."""
+    batch = stream.batch_maker({"synthetic": 1.0}, 8, 6, seed=1, flow="exact", flow_frames=4)(0)
+    return batch | {"focal_length": batch["true_focal_length"]}
+
+
+@pytest.fixture(scope="module")
+def truth(body, clips):
+    inputs = steps.batch_inputs(clips)
+    rotations = axis_angle_to_matrix(jnp.asarray(clips["pose"]))
+    pelvis = clips["transl"] + (body.J_template[0] + clips["betas"] @ body.J_shapedirs[:, 0])[:, None]
+    cam = camera.translation_to_cam(
+        pelvis, inputs.box, clips["focal_length"][:, None], clips["image_size"][:, None]
+    )
+    return Prediction(jnp.asarray(clips["betas"]), rotations, cam)
+
+
+@pytest.fixture(scope="module")
+def found(outline):
+    """`(prediction, batch) -> ({term: mean}, {term: count})`."""
+
+    @jax.jit
+    def found(prediction, batch):
+        sums = terms.loss_terms(outline, steps.batch_inputs(batch), prediction, batch, WEIGHTS, outline)
+        means = {name: value / jnp.maximum(count, 1) for name, (value, count) in sums.items()}
+        return means, {name: count for name, (_, count) in sums.items()}
+
+    return found
+
+
+def test_the_true_motion_is_near_the_floor_and_errors_rise_from_there(found, truth, clips):
+    floor, counts = found(truth, clips)
+    assert set(floor) == set(WEIGHTS) and all(count > 0 for count in counts.values())
+    assert floor["flow_silhouette"] < 0.03 and floor["silhouette"] < 0.2 and floor["vertex_flow"] < 0.3
+    last = floor
+    for degrees in (10, 30):
+        turn = axis_angle_to_matrix(
+            np.deg2rad(degrees / 6) * np.float32([0, 0, 1]) * np.arange(6, dtype=np.float32)[:, None]
+        )
+        rotations = truth.rotations.at[:, :, 0].set(turn @ truth.rotations[:, :, 0])
+        now, _ = found(truth._replace(rotations=rotations), clips)
+        assert all(now[name] > last[name] for name in WEIGHTS)
+        last = now
+
+
+def test_clips_without_flow_or_mask_do_not_count(found, truth, clips):
+    _, counts = found(truth, clips)
+    hidden = {key: value.copy() for key, value in clips.items()}
+    hidden["has_flow"][:4] = False
+    hidden["has_mask"][:4] = False
+    hidden["flow"][:4] = np.nan
+    means, fewer = found(truth, hidden)
+    half = {key: np.concatenate([value[4:], value[4:]]) for key, value in clips.items()}
+    of_half, twice = found(jax.tree.map(lambda x: jnp.concatenate([x[4:], x[4:]]), truth), half)
+    for name in WEIGHTS:
+        assert 0 < fewer[name] == twice[name] / 2 < counts[name]
+        np.testing.assert_allclose(means[name], of_half[name], rtol=1e-4)
+
+
+def test_gradients_are_finite_whatever_is_predicted(outline, truth, clips):
+    def total(prediction):
+        inputs = steps.batch_inputs(clips)
+        sums = terms.loss_terms(outline, inputs, prediction, clips, WEIGHTS, outline)
+        return sum(value for value, _ in sums.values())
+
+    gradient = jax.jit(jax.grad(total))
+    wild = truth._replace(
+        cam=truth.cam * jnp.array([30.0, 1.0, 1.0])
+    )  # so near that it is behind the camera, too
+    for prediction in (truth, wild, jax.tree.map(jnp.zeros_like, truth)):
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(prediction)))
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient(truth)))
+
+
+def test_eight_devices_train_like_one(model, body, outline, clips):
+    if jax.local_device_count() != 8:
+        pytest.skip("JAX_NUM_CPU_DEVICES was set to another number")
+    uneven = clips | {"has_flow": np.arange(8) % 3 > 0, "has_mask": np.arange(8) % 2 > 0}
+    step = steps.make_train_step(
+        model, body, optax.sgd(0.05), WEIGHTS, seed=0, ema_decay=0.9, drop_3d=0.0, axis_name=parallel.AXIS,
+        outline=outline,
+    )  # fmt: skip
+    start = state.init_state(model, body, optax.sgd(0.05), 0)
+    one = jax.jit(jax.vmap(step, in_axes=(None, 0), out_axes=None, axis_name=parallel.AXIS))
+    expected, logs = one(start, {key: value[None] for key, value in uneven.items()})
+    shared, shared_logs = parallel.pmap_step(step)(parallel.replicate(start), parallel.cut(uneven))
+    for name in WEIGHTS:
+        np.testing.assert_allclose(shared_logs[name], logs[name], rtol=1e-4)
+    for want, have in zip(*map(jax.tree.leaves, (expected.params, shared.params))):
+        np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-6)
+
+
+def test_vertices_in_front(outline):
+    """Nearly the z-buffer's answer, for a body that crosses its arms before its trunk."""
+    from hpof_jax.body import forward
+
+    pose = np.zeros((23, 3), np.float32)
+    pose[15], pose[16] = [0, -1.4, -0.6], [0, 1.4, 0.6]
+    vertices, _ = forward(outline, np.zeros(10), np.float32([np.pi, 0, 0]), pose, np.float32([0, 0.2, 3]))
+    points = np.asarray(camera.project(vertices, 90.0, np.array([64, 64])))
+    depth, faces = np.asarray(vertices[:, 2]), np.asarray(outline.faces)
+    exact = flow.visible_vertices(points * 4, depth, faces, (256, 256))
+    rough = np.asarray(flow.in_front(points[None], depth[None], faces, 64))[0]
+    assert 0.3 < exact.mean() < 0.6 and (rough == exact).mean() > 0.85
+    assert exact[rough].mean() > 0.8
