@@ -58,9 +58,8 @@ def test_the_true_motion_is_near_the_floor_and_errors_rise_from_there(found, tru
     assert floor["flow_silhouette"] < 0.03 and floor["silhouette"] < 0.2 and floor["vertex_flow"] < 0.3
     last = floor
     for degrees in (10, 30):
-        turn = axis_angle_to_matrix(
-            np.deg2rad(degrees / 6) * np.float32([0, 0, 1]) * np.arange(6, dtype=np.float32)[:, None]
-        )
+        turn = np.deg2rad(degrees) * np.arange(6)[:, None] / 6 * [0, 0, 1]
+        turn = axis_angle_to_matrix(turn.astype(np.float32))
         rotations = truth.rotations.at[:, :, 0].set(turn @ truth.rotations[:, :, 0])
         now, _ = found(truth._replace(rotations=rotations), clips)
         assert all(now[name] > last[name] for name in WEIGHTS)
