@@ -8,12 +8,15 @@ Variants come after a colon, `configs/hpof.py:mlp`: the same training with one p
 
 from ml_collections import ConfigDict
 
+FLOW_LOSSES = {"flow_silhouette": 1.0, "silhouette": 0.3, "vertex_flow": 0.03}
+FULL = {"data": {"flow": "noisy"}, "losses": {**FLOW_LOSSES, "adversarial": 0.02}}
 VARIANTS = {
     "": {},
-    "flow": {
-        "data": {"flow": "noisy"},
-        "losses": {"flow_silhouette": 1.0, "silhouette": 0.3, "vertex_flow": 0.03},
-    },
+    "flow": {"data": {"flow": "noisy"}, "losses": FLOW_LOSSES},
+    "adversarial": {"losses": {"adversarial": 0.02}},
+    "full": FULL,  # every part of the method
+    # The batch of VIBE's training, and an encoder of as many parameters as its GRU of 2048: to compare speeds.
+    "vibe_size": FULL | {"batch_size": 32, "clip_length": 16, "model": {"channels": 1280}},
     "mlp": {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},  # per frame: no context but the shape's
     "mean_pose": {
         "model": ConfigDict({"name": "mean_pose", "channels": 256})
@@ -67,6 +70,19 @@ def get_config(variant: str = "") -> ConfigDict:
             "ema_decay": 0.999,
         }
     )
+    # The discriminator, where losses.adversarial is named.
+    config.adversary = ConfigDict(
+        {
+            "channels": 128,
+            "ramp": (1_000, 3_000),  # steps between which the weight of the loss rises from 0 to its own
+            "optimizer": {
+                "learning_rate": 1e-4,
+                "warmup_steps": 500,
+                "weight_decay": 1e-4,
+                "clip_norm": 1.0,
+            },
+        }
+    )
     config.log_every = 50
     config.eval_every = 1_000
     config.eval_frames = 162  # of each validation clip, while training
@@ -81,6 +97,8 @@ def get_config(variant: str = "") -> ConfigDict:
     for key, change in VARIANTS[variant].items():
         if isinstance(change, ConfigDict):
             config[key] = change.copy_and_resolve_references()
-        else:
+        elif isinstance(change, dict):
             config[key].update(change)
+        else:
+            config[key] = change
     return config

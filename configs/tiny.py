@@ -8,13 +8,14 @@ from ml_collections import ConfigDict
 from configs import hpof
 
 
-def get_config() -> ConfigDict:
-    """`configs/hpof.py` with everything small."""
-    config = hpof.get_config()
+def get_config(variant: str = "") -> ConfigDict:
+    """`configs/hpof.py`, or a variant of it, with everything small."""
+    config = hpof.get_config(variant)
     config.batch_size = 8
     config.clip_length = 16
     config.num_steps = 60
-    config.model.update({"channels": 32, "dilations": (1, 3), "hidden": 16})
+    small = {"channels": 32, "dilations": (1, 3), "hidden": 16}
+    config.model.update({key: value for key, value in small.items() if key in config.model})
     config.optimizer.warmup_steps = 10
     config.log_every = 10
     config.eval_every = 30

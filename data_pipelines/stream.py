@@ -39,6 +39,7 @@ def make_stream(
     body: BodyModel | None = None,
     flow: str = "none",
     flow_frames: int = 8,
+    real_motion: bool = False,
 ):
     """An endless tf.data.Dataset of batches.
 
@@ -52,6 +53,7 @@ def make_stream(
       augment: whether motions are varied (see `augment`).
       noise: the simulated detector's errors. body: the body that moves; None: the free body.
       flow: "exact" or "noisy" optical flow and masks of `flow_frames` frames of each clip (see `true_flow`), or "none".
+      real_motion: also motions that nobody watched, for a discriminator: real_pose (B, T, 24, 3) and real_betas (B, 10).
 
     Returns:
       dicts of float32 (`bool` for seen, mask, has_*; int32 for motion_class): landmarks_2d (B, T, 33, 3),
@@ -67,7 +69,18 @@ def make_stream(
             f"process_index {process_index} is not below process_count {process_count}: correct them."
         )
     make = batch_maker(
-        sources, batch_size, clip_length, seed, split, process_index, augment, noise, body, flow, flow_frames
+        sources,
+        batch_size,
+        clip_length,
+        seed,
+        split,
+        process_index,
+        augment,
+        noise,
+        body,
+        flow,
+        flow_frames,
+        real_motion,
     )
     return as_dataset(make, start_step)
 
@@ -84,6 +97,7 @@ def batch_maker(
     body: BodyModel | None = None,
     flow: str = "none",
     flow_frames: int = 8,
+    real_motion: bool = False,
 ) -> Callable[[int], Batch]:
     """The function step -> batch behind `make_stream`; no TensorFlow in it."""
     if flow not in KINDS:
@@ -111,7 +125,22 @@ def batch_maker(
             for source, count in zip(clips, rng.multinomial(num_watched, share)):
                 part, classes = source.draw(rng, count, clip_length, augment)
                 parts.append(part | {"motion_class": _numbers(names, classes)})
-        return add_flow(rng, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
+        batch = add_flow(rng, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
+        return batch | real(rng) if real_motion else batch
+
+    def real(rng):
+        """Of the sources that hold motion, as it is varied for training; or, without any, of the watched clips."""
+        if moving:
+            windows = draw_windows(rng, *_normalised(moving), batch_size, clip_length, options)
+            pose, betas = windows.pose, windows.betas
+        else:
+            sources, share = _normalised(watched)
+            drawn = [
+                source.draw(rng, count, clip_length, augment)[0]
+                for source, count in zip(sources, rng.multinomial(batch_size, share))
+            ]
+            pose, betas = (np.concatenate([part[key] for part in drawn]) for key in ("pose", "betas"))
+        return {"real_pose": np.float32(pose), "real_betas": np.float32(betas)}
 
     return make
 

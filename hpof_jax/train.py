@@ -51,7 +51,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     body = load_body()
     model = state.make_model(config.model)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
-    train_state = state.init_state(model, body, optimizer, config.seed)
+    adversary = state.make_adversary(config)
+    train_state = state.init_state(model, body, optimizer, config.seed, adversary)
     checkpointer = checkpoint.Checkpointer(workdir, config.keep_checkpoints)
     if checkpointer.latest_step() is not None:
         train_state = checkpointer.restore(train_state)
@@ -67,6 +68,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         start_step=start,
         flow=config.data.flow,
         flow_frames=config.data.flow_frames,
+        real_motion=adversary is not None,
     ).as_numpy_iterator()
     step = parallel.pmap_step(
         steps.make_train_step(
@@ -79,6 +81,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             drop_3d=config.data.drop_3d,
             axis_name=parallel.AXIS,
             outline=decimate(body) if OUTLINE_LOSSES & set(config.losses) else None,
+            adversary=adversary,
         )
     )
     train_state = parallel.replicate(train_state)

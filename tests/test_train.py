@@ -26,6 +26,8 @@ SMALL = {
     "optimizer.warmup_steps": 2,
     "optimizer.learning_rate": 1e-2,
     "data.drop_3d": 0.5,
+    "adversary.channels": 8,
+    "adversary.ramp": (2, 6),
     "log_every": 3,
     "eval_every": 6,
     "eval_frames": 16,
@@ -35,7 +37,7 @@ SMALL = {
 
 
 def config(**changes):
-    made = tiny.get_config()
+    made = tiny.get_config("adversarial")
     made.update_from_flattened_dict(SMALL | changes)
     return made
 
@@ -78,15 +80,15 @@ def newest(workdir):
     made = config()
     model = state.make_model(made.model)
     optimizer = state.make_optimizer(made.optimizer, made.num_steps)
-    template = state.init_state(model, train.load_body(), optimizer, 0)
+    template = state.init_state(model, train.load_body(), optimizer, 0, state.make_adversary(made))
     return jax.device_get(checkpoint.Checkpointer(workdir).restore(template))
 
 
 def test_the_loss_falls_and_is_logged(run):
     losses = logged(run.whole, "train/total")
     assert list(losses) == [3, 6, 9, 12]
-    assert losses[12] < 0.95 * losses[3]
-    for name in (*config().losses, "gradient_norm", "frames_per_second"):
+    assert losses[12] < 0.98 * losses[3]  # the adversary's part rises meanwhile
+    for name in (*config().losses, "discriminator", "accuracy_motion", "gradient_norm", "frames_per_second"):
         assert np.isfinite([*logged(run.whole, f"train/{name}").values()]).all()
     measured = logged(run.whole, "validation/pa_mpjpe")
     assert list(measured) == [6, 12]
@@ -136,8 +138,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path, monkeypatch):
 
 def test_sigterm_ends_the_program_with_its_status_and_a_word_how_to_go_on(run, tmp_path):
     """`run` has compiled the programs that this one needs."""
-    command = [sys.executable, "-m", "hpof_jax.train", "--config", "configs/tiny.py", "--workdir", tmp_path]
-    command += [f"--config.{key}={value}" for key, value in SMALL.items()]
+    command = [sys.executable, "-m", "hpof_jax.train", "--config", "configs/tiny.py:adversarial"]
+    command += ["--workdir", tmp_path, *(f"--config.{key}={value}" for key, value in SMALL.items())]
     lines = []
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:

@@ -10,10 +10,13 @@ import ml_collections
 import optax
 
 from hpof_jax.body.model import BodyModel
+from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
 from hpof_jax.models.baselines import MeanPose
+from hpof_jax.models.discriminator import Discriminator
 from hpof_jax.models.hpof import HPOF
 from hpof_jax.models.inputs import LANDMARKS, make_inputs
+from hpof_jax.training.adversary import Adversary
 
 
 @flax.struct.dataclass
@@ -24,6 +27,7 @@ class TrainState:
     params: Any
     ema: Any  # exponential moving average of params: what is evaluated and shipped
     opt_state: Any
+    discriminator: Any  # its params and opt_state; empty without an adversary
 
 
 _MODELS = {"hpof": HPOF, "mean_pose": MeanPose}
@@ -63,6 +67,16 @@ def make_schedule(config: ml_collections.ConfigDict, num_steps: int) -> optax.Sc
     return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup, max(num_steps, warmup + 1))
 
 
+def make_adversary(config: ml_collections.ConfigDict) -> Adversary | None:
+    """The adversary of `config.adversary`, or None where the loss `adversarial` is not in `config.losses`."""
+    if "adversarial" not in config.losses:
+        return None
+    first, last = config.adversary.ramp
+    ramp = optax.linear_schedule(0.0, 1.0, max(last - first, 1), first)
+    optimizer = make_optimizer(config.adversary.optimizer, config.num_steps)
+    return Adversary(Discriminator(config.adversary.channels), optimizer, ramp)
+
+
 def init_params(model: HPOF, body: BodyModel, seed: int) -> Any:
     """Fresh parameters."""
     frames = (1, 2)
@@ -78,13 +92,22 @@ def init_params(model: HPOF, body: BodyModel, seed: int) -> Any:
 
 
 def init_state(
-    model: HPOF, body: BodyModel, optimizer: optax.GradientTransformation, seed: int
+    model: HPOF,
+    body: BodyModel,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    adversary: Adversary | None = None,
 ) -> TrainState:
     """The state before the first step."""
-    params = init_params(model, body, seed)
+    params, discriminator = init_params(model, body, seed), {}
+    if adversary:
+        still = jnp.zeros((1, 2, len(SMPL_JOINTS), 3, 3)), jnp.zeros((1, 10)), jnp.ones((1, 2), bool)
+        fresh = jax.jit(adversary.discriminator.init)(jax.random.key(seed), *still)["params"]
+        discriminator = {"params": fresh, "opt_state": adversary.optimizer.init(fresh)}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         ema=jax.tree.map(jnp.copy, params),
         opt_state=optimizer.init(params),
+        discriminator=discriminator,
     )

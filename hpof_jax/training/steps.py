@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import optax
 
 from hpof_jax.body.model import BodyModel
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.models.hpof import HPOF, Prediction
 from hpof_jax.models.inputs import Inputs, make_inputs
+from hpof_jax.training.adversary import Adversary
 from hpof_jax.training.state import TrainState
 from hpof_jax.training.terms import Batch, loss_terms
 
@@ -25,8 +27,9 @@ def make_train_step(
     drop_3d: float,
     axis_name: str,
     outline: BodyModel | None = None,
+    adversary: Adversary | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
-    """One optimizer step on this device's share of the batch.
+    """One optimizer step on this device's share of the batch: the generator's and, on the same predictions, the discriminator's.
 
     Every masked mean is `psum(sum) / psum(count)`: devices with more valid frames weigh more, as on one device.
 
@@ -34,10 +37,22 @@ def make_train_step(
       weights: loss name -> factor; a loss that is not named is not computed.
       drop_3d: share of the clips whose `landmarks_3d` are hidden.
       outline: a coarse body (`body.coarse.decimate`), for the losses on outline and motion.
+      adversary: for the loss `adversarial`; the batch then holds real motion, `real_pose` (B, T, 24, 3) and `real_betas`
+        (B, 10).
 
     Returns:
-      `step(state, batch) -> (state, logs)`; logs holds every loss unweighted, the total and the gradient's norm.
+      `step(state, batch) -> (state, logs)`; logs holds every loss unweighted, the total and the gradient's norm; with an
+      adversary also its loss `discriminator` and, of each head, `accuracy_*`, the share that it tells rightly (0.5: it
+      guesses).
     """
+    weights = dict(weights)
+
+    def means_of(terms):
+        means = {}
+        for name, (value, count) in terms.items():
+            count = jax.lax.psum(jax.lax.stop_gradient(count), axis_name)
+            means[name] = value / jnp.maximum(count, 1.0)
+        return means
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -53,23 +68,45 @@ def make_train_step(
             prediction = model.apply(
                 {"params": params}, inputs, body, deterministic=False, rngs={"dropout": dropout}
             )
-            terms = loss_terms(body, inputs, prediction, batch, weights, outline)
-            means = {}
-            for name, (value, count) in terms.items():
-                count = jax.lax.psum(jax.lax.stop_gradient(count), axis_name)
-                means[name] = value / jnp.maximum(count, 1.0)
-            return sum(weights[name] * mean for name, mean in means.items()), means
+            means = means_of(loss_terms(body, inputs, prediction, batch, weights, outline))
+            if adversary:
+                heads = adversary.generator_terms(state.discriminator["params"], prediction, inputs.mask)
+                means["adversarial"] = sum(means_of(heads).values()) / len(heads)
+            return sum(factor[name] * mean for name, mean in means.items()), (means, prediction)
 
-        gradient, means = jax.grad(total_loss, has_aux=True)(state.params)
+        factor = dict(weights)
+        if adversary:
+            factor["adversarial"] *= adversary.ramp(state.step)
+        gradient, (means, prediction) = jax.grad(total_loss, has_aux=True)(state.params)
         gradient, logs = jax.lax.psum((gradient, means), axis_name)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average follows closely while it is young.
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema = jax.tree.map(lambda old, new: decay * old + (1.0 - decay) * new, state.ema, params)
-        logs["total"] = sum(weights[name] * logs[name] for name in means)
+        logs["total"] = sum(factor[name] * logs[name] for name in means)
         logs["gradient_norm"] = optax.global_norm(gradient)
-        return TrainState(state.step + 1, params, ema, opt_state), logs
+        discriminator = state.discriminator
+        if adversary:
+            discriminator, judged = learn_to_tell(discriminator, prediction, inputs.mask, batch)
+            logs |= judged
+        return TrainState(state.step + 1, params, ema, opt_state, discriminator), logs
+
+    def learn_to_tell(state, prediction, mask, batch):
+        real = axis_angle_to_matrix(batch["real_pose"]), batch["real_betas"]
+
+        def total_loss(params):
+            loss, accuracy = adversary.discriminator_terms(params, prediction, mask, *real)
+            loss, accuracy = means_of(loss), means_of(accuracy)
+            return sum(loss.values()) / len(loss), accuracy
+
+        (loss, accuracy), gradient = jax.value_and_grad(total_loss, has_aux=True)(state["params"])
+        gradient, loss, accuracy = jax.lax.psum((gradient, loss, accuracy), axis_name)
+        updates, opt_state = adversary.optimizer.update(gradient, state["opt_state"], state["params"])
+        params = optax.apply_updates(state["params"], updates)
+        heads = {name.rpartition("_")[0] for name in accuracy}
+        judged = {f"accuracy_{h}": (accuracy[f"{h}_fake"] + accuracy[f"{h}_real"]) / 2 for h in sorted(heads)}
+        return {"params": params, "opt_state": opt_state}, {"discriminator": loss} | judged
 
     return step
 

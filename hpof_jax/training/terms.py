@@ -17,7 +17,7 @@ from hpof_jax.training import losses
 Batch = Mapping[str, jax.Array]
 OUTLINE_LOSSES = frozenset(("silhouette", "flow_silhouette", "vertex_flow"))
 STEP = 4  # pixels; bodies lie everywhere, so that in the mean over a batch every fourth row and column tells as much
-LOSSES = OUTLINE_LOSSES | {"keypoints_2d", "keypoints_3d", "body_pose", "betas", "smoothness"}
+LOSSES = OUTLINE_LOSSES | {"keypoints_2d", "keypoints_3d", "body_pose", "betas", "smoothness", "adversarial"}
 
 
 def loss_terms(
@@ -28,7 +28,7 @@ def loss_terms(
     weights: Mapping[str, float],
     outline: BodyModel | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Every loss named in `weights` as (sum, count) over this batch; see `losses` for the terms.
+    """Every loss named in `weights` but `adversarial` as (sum, count) over this batch; see `losses` for the terms.
 
     `outline` is the coarse body that `OUTLINE_LOSSES` are about. They look at K consecutive frames of each clip, from
     `flow_first` (B,) on: `flow_box` (B, K, 3), zeros where the person was not seen, and in the R x R pixels of these

@@ -10,9 +10,12 @@ from jax.sharding import Mesh, PartitionSpec
 
 from configs import hpof
 from hpof_jax.errors import UserError
+from hpof_jax.models.discriminator import Discriminator
 from hpof_jax.training import parallel, state, steps
+from hpof_jax.training.adversary import Adversary
 
 DEVICES, STEPS = 8, 3
+ADVERSARY = Adversary(Discriminator(channels=8), optax.sgd(0.05), optax.constant_schedule(1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +31,13 @@ def uneven(batch):
     batch["mask"] = np.arange(frames) < np.array([1, 6, 2, 6, 6, 3, 6, 5])[:, None]
     batch["has_smpl"][[1, 4]] = False
     batch["has_3d"][[3]] = False
-    return batch
+    return batch | {"real_pose": batch["pose"][::-1] * 0.5, "real_betas": batch["betas"][::-1]}
 
 
 @pytest.fixture(scope="module")
 def fresh(model, body):
     """A new state with plain SGD: unlike Adam it leaves small differences of gradients small."""
-    return functools.partial(state.init_state, model, body, optax.sgd(0.05), 0)
+    return functools.partial(state.init_state, model, body, optax.sgd(0.05), 0, ADVERSARY)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +46,12 @@ def step(model, body):
         model,
         body,
         optax.sgd(0.05),
-        hpof.get_config().losses.to_dict(),
+        hpof.get_config().losses.to_dict() | {"adversarial": 0.1},
         seed=0,
         ema_decay=0.9,
         drop_3d=0.5,
         axis_name=parallel.AXIS,
+        adversary=ADVERSARY,
     )
 
 
@@ -73,7 +77,7 @@ def test_eight_devices_train_like_one(on_eight, on_one, fresh, uneven):
     expected = run(on_one, fresh(), uneven)
     moved = 0.0
     for start, want, have in zip(
-        *map(jax.tree.leaves, (fresh().params, expected[0].params, on_eight[0].params))
+        *map(jax.tree.leaves, ((s.params, s.discriminator) for s in (fresh(), expected[0], on_eight[0])))
     ):
         moved = max(moved, np.abs(want - start).max())
         np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-6)

@@ -15,13 +15,15 @@ def model_config(**fields):
     return ConfigDict({"name": "hpof", "channels": 8, "dilations": (1,), "hidden": 4, **fields})
 
 
-@pytest.mark.parametrize("variant", [*hpof.VARIANTS, None])
-def test_every_config_builds_a_model_an_optimizer_and_a_stream(variant, body):
-    config = tiny.get_config() if variant is None else hpof.get_config(variant)
-    model = state.make_model(config.model)
+@pytest.mark.parametrize("file", [hpof, tiny], ids=["hpof", "tiny"])
+@pytest.mark.parametrize("variant", hpof.VARIANTS)
+def test_every_config_builds_a_model_optimizers_and_a_stream(file, variant, body):
+    config = file.get_config(variant)
+    model, adversary = state.make_model(config.model), state.make_adversary(config)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
-    shapes = jax.eval_shape(lambda: state.init_state(model, body, optimizer, config.seed))
-    assert 1e4 < sum(x.size for x in jax.tree.leaves(shapes.params)) < 2e7
+    shapes = jax.eval_shape(lambda: state.init_state(model, body, optimizer, config.seed, adversary))
+    assert 1e4 < sum(x.size for x in jax.tree.leaves(shapes.params)) < 5e7
+    assert bool(shapes.discriminator) == ("adversarial" in config.losses)
     assert jax.tree.structure(shapes.ema) == jax.tree.structure(shapes.params)
     assert train.data_sources(config.data) == {"synthetic": 1.0}
 

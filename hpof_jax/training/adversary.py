@@ -1,0 +1,77 @@
+"""The adversarial prior: a discriminator, its optimizer, and what both sides of the game minimise.
+
+LSGAN (Mao et al., ICCV 2017): the discriminator wants 1 for real motion and 0 for predicted motion, the generator 1 for its own.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from hpof_jax.models.discriminator import Discriminator, Scores
+from hpof_jax.models.hpof import Prediction
+from hpof_jax.training.losses import masked_sum
+
+Terms = dict[str, tuple[jax.Array, jax.Array]]
+
+
+class Adversary(NamedTuple):
+    """What training needs for the game, besides parameters."""
+
+    discriminator: Discriminator
+    optimizer: optax.GradientTransformation
+    ramp: optax.Schedule  # step -> factor on the weight of the loss `adversarial`
+
+    def scores(self, params: Any, rotations: jax.Array, betas: jax.Array, mask: jax.Array) -> Scores:
+        return self.discriminator.apply({"params": params}, rotations, betas, mask)
+
+    def generator_terms(self, params: Any, prediction: Prediction, mask: jax.Array) -> Terms:
+        """How far each head is from taking the prediction for real: head -> (sum, count)."""
+        scores = self.scores(params, prediction.rotations, prediction.betas, mask)
+        return {
+            head: masked_sum(jnp.square(score - 1.0), valid) for head, score, valid in _heads(scores, mask)
+        }
+
+    def discriminator_terms(
+        self,
+        params: Any,
+        prediction: Prediction,
+        mask: jax.Array,
+        real_rotations: jax.Array,
+        real_betas: jax.Array,
+    ) -> tuple[Terms, Terms]:
+        """The discriminator's loss and how often it is right (0 to 1), of each head, on as many real clips as predicted ones.
+
+        Args:
+          prediction: of the generator; no gradient reaches it.
+          mask: (B, T) of the predicted clips. real_rotations: (B, T, 24, 3, 3). real_betas: (B, 10).
+        """
+        fake = jax.lax.stop_gradient(prediction)
+        both = self.scores(
+            params,
+            jnp.concatenate([fake.rotations, real_rotations]),
+            jnp.concatenate([fake.betas, real_betas]),
+            jnp.concatenate([mask, jnp.ones_like(mask)]),
+        )
+        clips = len(mask)
+        real = {
+            head: values for head, *values in _heads(Scores(*(s[clips:] for s in both)), jnp.ones_like(mask))
+        }
+        loss, accuracy = {}, {}
+        for head, score, valid in _heads(Scores(*(s[:clips] for s in both)), mask):
+            real_score, real_valid = real[head]
+            loss[f"{head}_fake"] = masked_sum(jnp.square(score), valid)
+            loss[f"{head}_real"] = masked_sum(jnp.square(real_score - 1.0), real_valid)
+            accuracy[f"{head}_fake"] = masked_sum((score < 0.5).astype(score.dtype), valid)
+            accuracy[f"{head}_real"] = masked_sum((real_score > 0.5).astype(score.dtype), real_valid)
+        return loss, accuracy
+
+
+def _heads(scores, mask):
+    """(name, scores, where they count) of each head; a clip counts that has a frame."""
+    clip = jnp.any(mask, axis=1)
+    yield "motion", scores.motion, clip
+    yield "joints", scores.joints, mask[..., None] & jnp.ones_like(scores.joints, bool)
+    yield "body", scores.body, mask
+    yield "shape", scores.shape, clip
