@@ -2,6 +2,7 @@
 
     python -m benchmarks.train_step --json train_step.json
     python -m benchmarks.train_step --config configs/tiny.py --rounds 9
+    python -m benchmarks.train_step --config configs/hpof.py:vibe_size
     python -m benchmarks.train_step --outline --batch-size 8 --clip-length 16
 
 All ways take turns in one process. Beside the wall clock stands process time (all threads), which other programs on
@@ -62,6 +63,7 @@ def training(
     losses = config.losses.to_dict() if losses is None else losses
     model = state.make_model(config.model)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
+    adversary = state.make_adversary(config) if "adversarial" in losses else None
     step = parallel.pmap_step(
         steps.make_train_step(
             model,
@@ -73,9 +75,10 @@ def training(
             drop_3d=config.data.drop_3d,
             axis_name=parallel.AXIS,
             outline=decimate(body) if OUTLINE_LOSSES & set(losses) else None,
+            adversary=adversary,
         )
     )
-    now = {"state": parallel.replicate(state.init_state(model, body, optimizer, config.seed))}
+    now = {"state": parallel.replicate(state.init_state(model, body, optimizer, config.seed, adversary))}
     shares = jax.device_put(parallel.cut(batch))  # training does so while the step before is under way
 
     def act():
@@ -88,7 +91,8 @@ def training(
 def parts(config: ConfigDict, batch: dict[str, np.ndarray], body) -> dict[str, Callable[[], object]]:
     """The step, piece by piece and on one device: each way does what the one before it does and something more."""
     model = state.make_model(config.model)
-    weights = config.losses.to_dict()
+    weights = {name: weight for name, weight in config.losses.items() if name != "adversarial"}
+    outline = decimate(body) if OUTLINE_LOSSES & set(weights) else None
     params = state.init_params(model, body, config.seed)
     batch = jax.device_put(batch)
     inputs = jax.jit(steps.batch_inputs)(batch)
@@ -97,7 +101,7 @@ def parts(config: ConfigDict, batch: dict[str, np.ndarray], body) -> dict[str, C
         return model.apply({"params": params}, inputs, body)
 
     def loss(params):
-        terms = loss_terms(body, inputs, predict(params), batch, weights)
+        terms = loss_terms(body, inputs, predict(params), batch, weights, outline)
         return sum(weights[name] * value / jnp.maximum(count, 1.0) for name, (value, count) in terms.items())
 
     def encode(params):
@@ -126,13 +130,27 @@ def measure(config: ConfigDict, rounds: int) -> dict:
     body = load_body()
     frames = config.batch_size * config.clip_length
     parallel.local_batch_size(config.batch_size)
-    batch = stream.batch_maker({"synthetic": 1.0}, config.batch_size, config.clip_length, config.seed)(0)
+    losses = config.losses.to_dict()
+    batch = stream.batch_maker(
+        {"synthetic": 1.0},
+        config.batch_size,
+        config.clip_length,
+        config.seed,
+        flow=config.data.flow,
+        flow_frames=config.data.flow_frames,
+        real_motion="adversarial" in losses,
+    )(0)
     mlp = config.copy_and_resolve_references()
     mlp.model.update({"kernel_size": 1})
     ways = {
         "train step": training(config, batch, body),
         "train step, per-frame MLP": training(mlp, batch, body),
     }
+    optional = {"flow and silhouettes": OUTLINE_LOSSES, "adversary": {"adversarial"}}
+    optional = {part: names for part, names in optional.items() if names & set(losses)}
+    for part, names in optional.items():
+        rest = {name: weight for name, weight in losses.items() if name not in names}
+        ways[f"train step without {part}"] = training(config, batch, body, rest)
     seconds = interleaved(ways | parts(config, batch, body), rounds)
     clock = "cpu" if jax.default_backend() == "cpu" else "wall"
     took = {way: second[clock] for way, second in seconds.items()}
@@ -140,12 +158,15 @@ def measure(config: ConfigDict, rounds: int) -> dict:
     increments = np.diff([0.0, *(took[way] for way in steps_)])
     shares = dict(zip(("encoder", "heads", "losses", "backward"), (increments / took["train step"]).tolist()))
     if jax.local_device_count() == 1:
-        shares["optimizer, average and the rest"] = 1.0 - sum(shares.values())
+        shares["optimizer, average, adversary"] = 1.0 - sum(shares.values())
+    for part in optional:
+        shares[f"{part}, all in all"] = 1.0 - took[f"train step without {part}"] / took["train step"]
     return {
         "device": jax.devices()[0].device_kind,
         "devices": jax.local_device_count(),
         "batch": [config.batch_size, config.clip_length],
         "clock": clock,
+        "milliseconds_per_frame": 1e3 * seconds["train step"]["wall"] / frames,
         "frames_per_second": {way: frames / second["wall"] for way, second in seconds.items()},
         "frames_per_cpu_second": {way: frames / second["cpu"] for way, second in seconds.items()},
         "share_of_the_train_step": shares,
@@ -184,6 +205,7 @@ def show(result: dict) -> None:
         print(f"{way:32}{rate:10,.0f}{result['frames_per_cpu_second'][way]:14,.0f}")
     for part, share in result["share_of_the_train_step"].items():
         print(f"  {part:30}{100 * share:8.0f} % of the train step")
+    print(f"the train step takes {result['milliseconds_per_frame']:.2f} ms a frame")
     print(f"the train step takes {result['train_step_over_per_frame_mlp']:.2f} x that of the per-frame MLP")
     print(f"a GRU encoder would take {result['gru_over_encoder']:.1f} x the time of ours")
 
