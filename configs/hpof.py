@@ -31,6 +31,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.batch_size = 64  # clips, over all devices
     config.clip_length = 81  # frames at 30 fps
     config.num_steps = 20_000
+    config.start_from = ""  # weights to go on from: a .npz, another run's folder, or "shipped"
 
     config.model = ConfigDict(
         {

@@ -53,6 +53,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     adversary = state.make_adversary(config)
     train_state = state.init_state(model, body, optimizer, config.seed, adversary)
+    if config.start_from:
+        train_state = _start_from(config.start_from, train_state)
     checkpointer = checkpoint.Checkpointer(workdir, config.keep_checkpoints)
     if checkpointer.latest_step() is not None:
         train_state = checkpointer.restore(train_state)
@@ -148,6 +150,13 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         )
     checkpointer.close()
     return metrics
+
+
+def _start_from(path: str, fresh: state.TrainState) -> state.TrainState:
+    """The fresh state with the parameters of other weights."""
+    params, _ = checkpoint.load_weights(None if path == "shipped" else path)
+    checkpoint.check_params(params, fresh.params, path)
+    return fresh.replace(params=params, ema=jax.tree.map(np.copy, params))
 
 
 def data_sources(data: ConfigDict) -> dict[str, float]:

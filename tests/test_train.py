@@ -123,6 +123,19 @@ def test_a_finished_run_is_left_as_it_is(run):
     assert (run.whole / "metrics.jsonl").read_text() == before
 
 
+def test_starting_from_weights(run, tmp_path):
+    started = config(
+        start_from=str(run.whole / "weights.npz"), num_steps=1, **{"optimizer.learning_rate": 0.0}
+    )
+    train.train(started, tmp_path)
+    for a, b in zip(
+        jax.tree.leaves(newest(tmp_path).params), jax.tree.leaves(newest(run.whole).ema), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+    with pytest.raises(UserError, match="of another config"):
+        train.train(config(start_from="shipped"), tmp_path / "other")
+
+
 def test_the_workdir_of_another_config(run):
     with pytest.raises(UserError, match="is of another config"):
         train.train(config(**{"model.channels": 16}), run.whole)
