@@ -53,6 +53,10 @@ def get_config(variant: str = "") -> ConfigDict:
             "mocap_weight": 3.0,  # weight of all of these together
             "rendered": "",  # comma-separated folders made by hpof_jax.data render
             "rendered_weight": 4.0,  # weight of all of these together
+            "unlabelled": "",  # comma-separated sources whose truth is hidden: "bvh:FOLDER", "rendered:FOLDER", "synthetic"
+            "unlabelled_weight": 1.0,  # weight of all of these together
+            "videos": "",  # comma-separated folders of real videos, or single ones
+            "videos_weight": 1.0,  # weight of all of these together
             "drop_3d": 0.3,  # share of the clips whose detector gives no 3D landmarks
             "flow": "none",  # "exact" or "noisy" (like DIS) optical flow and masks, for the losses on outline and motion
             "flow_frames": 8,  # of each clip, which these losses look at

@@ -49,6 +49,8 @@ class RenderedClips:
       UserError: no such clip in the folder, or a damaged one.
     """
 
+    kind, labelled = "rendered", True
+
     def __init__(self, folder: str | os.PathLike, split: str):
         self._folder = pathlib.Path(folder).expanduser()
         clips = list(self._read(split))
@@ -104,7 +106,7 @@ class RenderedClips:
             for key, array in self._arrays.items()
         }
         batch["mask"] = positions < length
-        return batch | {"has_smpl": np.ones(len(clips), bool), "has_3d": np.ones(len(clips), bool)}
+        return batch | dict.fromkeys(("has_smpl", "has_3d"), np.full(len(clips), self.labelled))
 
     def _read(self, split: str) -> Iterator[dict[str, np.ndarray]]:
         for path in sorted(self._folder.glob("clip_*.npz")):
@@ -135,9 +137,13 @@ def mirrored(batch: Batch, chosen: np.ndarray) -> Batch:
 
 
 def fail(rng: np.random.Generator, batch: Batch) -> Batch:
-    """The batch with further failures of the detector: left and right exchanged, and frames in which nobody is seen."""
+    """The batch with further failures of the detector: left and right exchanged, and frames in which nobody is seen.
+
+    Nothing is exchanged in clips without `has_3d`: their landmarks are also what is to be learned.
+    """
     shape = batch["seen"].shape
     group = events(rng, shape, SWAP_RATE, SWAP_FRAMES, len(SWAP_GROUPS))
+    group = np.where(batch["has_3d"][:, None], group, -1)
     swapped = np.concatenate([SWAP_GROUPS, np.zeros((1, 33), bool)])[group][..., None]
     seen = batch["seen"] & (events(rng, shape, DROP_RATE, DROP_FRAMES, 1) < 0)
     points = {}

@@ -1,5 +1,10 @@
-"""Motion sources by their names, and windows of motion drawn from them: what a simulated or a rendered camera films."""
+"""Sources by their names, and windows of motion drawn from them: what a simulated or a rendered camera films.
 
+A source has `classes`; a `kind`: "motion" is still to be filmed, a "rendered" one or a "video" has been watched; and it is
+`labelled` or not: the stream hides the truth of what is not.
+"""
+
+import copy
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +17,7 @@ from data_pipelines.augment import augment as vary
 from data_pipelines.motion import MotionClip
 from hpof_jax.errors import UserError
 
-SYNTHETIC, RENDERED = "synthetic", "rendered:"
+SYNTHETIC, RENDERED, VIDEOS, UNLABELLED = "synthetic", "rendered:", "videos:", "unlabelled:"
 BETAS_LIMIT = 2.0
 
 
@@ -47,6 +52,14 @@ def open_sources(sources: Mapping[str, float], split: str) -> tuple[list, np.nda
 @functools.lru_cache(maxsize=8)
 def open_source(spec: str, split: str):
     """One source; see `open_sources`."""
+    if spec.startswith(UNLABELLED):
+        source = copy.copy(open_source(spec.removeprefix(UNLABELLED), split))
+        source.labelled = False
+        return source
+    if spec.startswith(VIDEOS):
+        from data_pipelines.videos import Videos  # here, because it imports the detector
+
+        return Videos(spec.removeprefix(VIDEOS))
     if spec == SYNTHETIC:
         return Synthetic()
     if spec.startswith(RENDERED):
@@ -62,6 +75,12 @@ def open_source(spec: str, split: str):
     if not clips:
         raise UserError(f"{spec} has no clip in its {split} split: add files, or use another source for it.")
     return Recordings(clips)
+
+
+def with_truth(sources: Mapping[str, float]) -> dict[str, float]:
+    """The sources that a model can be measured on: not the videos, and with the truth that is hidden while it learns."""
+    known = {spec.removeprefix(UNLABELLED): share for spec, share in sources.items()}
+    return {spec: share for spec, share in known.items() if not spec.startswith(VIDEOS)}
 
 
 def class_names(drawers: Sequence) -> tuple[str, ...]:
@@ -95,6 +114,8 @@ def draw_betas(rng: np.random.Generator, shape: tuple[int, ...] = ()) -> np.ndar
 
 class Recordings:
     """Windows from clips of one source."""
+
+    kind, labelled = "motion", True
 
     def __init__(self, clips: list[MotionClip]):
         self._clips = clips
@@ -132,6 +153,7 @@ class Recordings:
 class Synthetic:
     """Windows from the procedural source. Training and validation draw from different seeds."""
 
+    kind, labelled = "motion", True
     _kinds = {"gait": synthetic.sample_gait, "poses": synthetic.sample_poses}
     _gaits = 0.4
     names = classes = set(_kinds)

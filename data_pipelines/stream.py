@@ -1,4 +1,4 @@
-"""The training stream: tf.data batches of simulated clips, each a function of (seed, process index, step) alone.
+"""The training stream: tf.data batches of clips, each a function of (seed, process index, step) alone.
 
     stream = make_stream({"synthetic": 0.5, "bvh:recordings/": 0.5}, batch_size=64, clip_length=81, seed=0)
 
@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import numpy as np
+from absl import logging
 
 from data_pipelines.augment import Augmentation
 from data_pipelines.feed import Batch, as_dataset
-from data_pipelines.rendered import PER_FRAME, RenderedClips
+from data_pipelines.rendered import PER_FRAME
 from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
-from data_pipelines.sources import class_names, draw_betas, draw_windows, open_sources
+from data_pipelines.sources import class_names, draw_betas, draw_windows, open_sources, with_truth
 from data_pipelines.true_flow import KINDS, TrueFlow
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
@@ -45,7 +46,8 @@ def make_stream(
 
     Args:
       sources: source -> share of the clips. "synthetic", "bvh:FOLDER", "amass:FOLDER" or "tfds:FOLDER": a simulated
-        detector watches them; "rendered:FOLDER": the real one has (see `rendered`).
+        detector watches them; "rendered:FOLDER": the real one has (see `rendered`). "unlabelled:" before one of these:
+        the same without its truth. "videos:FOLDER_OR_FILE": real videos, of which there is none (see `videos`).
       batch_size: clips in a batch of this process (B). clip_length: frames in a clip (T).
       seed: with it, process_index and the step, a batch is determined.
       split: "train" or "validation" files.
@@ -53,13 +55,15 @@ def make_stream(
       augment: whether motions are varied (see `augment`).
       noise: the simulated detector's errors. body: the body that moves; None: the free body.
       flow: "exact" or "noisy" optical flow and masks of `flow_frames` frames of each clip (see `true_flow`), or "none".
+        A video's are those that were found in it, whichever of the two.
       real_motion: also motions that nobody watched, for a discriminator: real_pose (B, T, 24, 3) and real_betas (B, 10).
 
     Returns:
       dicts of float32 (`bool` for seen, mask, has_*; int32 for motion_class): landmarks_2d (B, T, 33, 3),
       landmarks_3d (B, T, 33, 3), seen (B, T), mask (B, T), image_size (B, 2), focal_length (B,), true_focal_length
       (B,), betas (B, 10), pose (B, T, 24, 3) and transl (B, T, 3) in the camera frame, has_smpl (B,), has_3d (B,),
-      motion_class (B,), which indexes `stream_classes(sources, split)`.
+      motion_class (B,), which indexes `stream_classes(sources, split)`. Without has_smpl and has_3d, pose, transl and
+      betas are 0 and true_focal_length is the assumed one.
 
     Raises:
       UserError: an unknown source, shares that are not positive, or a source without a clip in this split.
@@ -107,40 +111,53 @@ def batch_maker(
     names = class_names(drawers)
     film = _Filming(body, noise)
     options = Augmentation() if augment else None
-    moving, watched = _apart(drawers, shares)
-    # A fixed number of clips is filmed: every other one would be compiled anew.
-    num_watched = round(batch_size * sum(share for _, share in watched))
+    groups = _groups(drawers, shares)
+    counts = _counts(groups, batch_size)
+
+    def filmed(rng):
+        # Apart, because a clip may take limbs of another: hidden motion is to stay hidden.
+        drawn = [
+            draw_windows(rng, *_normalised(groups[name]), counts[name], clip_length, options)
+            for name in ("motion", "hidden")
+            if counts[name]
+        ]
+        if drawn:
+            pose, transl, betas, _, classes = map(np.concatenate, zip(*drawn))
+            part = film(rng.integers(2**31), pose, transl, betas)
+            part["mask"] = np.ones(part["seen"].shape, bool)
+            part["has_smpl"] = part["has_3d"] = np.arange(len(pose)) < counts["motion"]
+            yield part | {"motion_class": _numbers(names, classes)}
+
+    def watched(rng, name, *how):
+        if counts[name]:
+            clips, share = _normalised(groups[name])
+            for source, count in zip(clips, rng.multinomial(counts[name], share)):
+                if count:
+                    part, classes = source.draw(rng, count, clip_length, augment, *how)
+                    yield part | {"motion_class": _numbers(names, classes)}
 
     def make(step: int) -> Batch:
         rng = np.random.default_rng((seed, process_index, step))
-        parts = []
-        if num_watched < batch_size:
-            windows = draw_windows(rng, *_normalised(moving), batch_size - num_watched, clip_length, options)
-            part = film(rng.integers(2**31), windows.pose, windows.transl, windows.betas)
-            part["mask"] = np.ones(part["seen"].shape, bool)
-            part["motion_class"] = _numbers(names, windows.motion_class)
-            parts.append(part)
-        if num_watched:
-            clips, share = _normalised(watched)
-            for source, count in zip(clips, rng.multinomial(num_watched, share)):
-                part, classes = source.draw(rng, count, clip_length, augment)
-                parts.append(part | {"motion_class": _numbers(names, classes)})
-        batch = add_flow(rng, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
+        known = [*filmed(rng), *watched(rng, "rendered")]
+        parts = [add_flow(rng, _joined(known))] if known else []
+        parts += watched(rng, "video", 0 if flow == "none" else flow_frames)
+        batch = _without_truth(_joined(parts))
         return batch | real(rng) if real_motion else batch
 
     def real(rng):
-        """Of the sources that hold motion, as it is varied for training; or, without any, of the watched clips."""
-        if moving:
-            windows = draw_windows(rng, *_normalised(moving), batch_size, clip_length, options)
-            pose, betas = windows.pose, windows.betas
-        else:
-            sources, share = _normalised(watched)
-            drawn = [
-                source.draw(rng, count, clip_length, augment)[0]
-                for source, count in zip(sources, rng.multinomial(batch_size, share))
-            ]
-            pose, betas = (np.concatenate([part[key] for part in drawn]) for key in ("pose", "betas"))
-        return {"real_pose": np.float32(pose), "real_betas": np.float32(betas)}
+        """Labelled motion as it is varied for training; or, where there is none, that of the rendered clips."""
+        if groups["motion"]:
+            windows = draw_windows(rng, *_normalised(groups["motion"]), batch_size, clip_length, options)
+            return {"real_pose": np.float32(windows.pose), "real_betas": np.float32(windows.betas)}
+        labelled = [(source, share) for source, share in groups["rendered"] if source.labelled]
+        if not labelled:
+            raise UserError(
+                "The loss 'adversarial' needs real motion and all sources are without labels: add one with them."
+            )
+        clips, share = _normalised(labelled)
+        counts = rng.multinomial(batch_size, share)
+        drawn = [source.draw(rng, n, clip_length, augment)[0] for source, n in zip(clips, counts) if n]
+        return {f"real_{key}": np.concatenate([part[key] for part in drawn]) for key in ("pose", "betas")}
 
     return make
 
@@ -162,7 +179,7 @@ def validation_windows(
     noise: DetectorNoise = DetectorNoise(),  # noqa: B008
     body: BodyModel | None = None,
 ) -> Iterator[tuple[Batch, list[str], list[str]]]:
-    """Every validation clip once, cut into consecutive windows; the same at every call.
+    """Every validation clip once, cut into consecutive windows; the same at every call. Videos, without truth, give none.
 
     A clip has one camera and one detector for its whole length. Its last window is padded (mask False). The last
     batch is filled up with windows whose mask is all False and whose name is "".
@@ -172,18 +189,21 @@ def validation_windows(
       synthetic_clips: how many clips the synthetic source gives, each of two windows.
 
     Yields:
-      a batch like `make_stream`'s, the clips' names and their motion classes (B each).
+      a batch like `make_stream`'s, in which an unlabelled source has its truth again, the clips' names and their motion
+      classes (B each).
     """
-    drawers, shares = open_sources(sources, split)
+    if sources and not with_truth(sources):
+        return
+    drawers, _ = open_sources(with_truth(sources), split)
     names = class_names(drawers)
     film = _Filming(body, noise)
-    moving, watched = _apart(drawers, shares)
-    clips = itertools.chain.from_iterable(d.clips(seed, 2 * clip_length, synthetic_clips) for d, _ in moving)
+    moving, watched = ([d for d in drawers if d.kind == kind] for kind in ("motion", "rendered"))
+    clips = itertools.chain.from_iterable(d.clips(seed, 2 * clip_length, synthetic_clips) for d in moving)
     filmed = (
         (_film_whole(film, clip, clip_length, seed, number, max_frames), clip.name, clip.motion_class)
         for number, clip in enumerate(clips)
     )
-    seen = itertools.chain.from_iterable(d.windows(clip_length, max_frames) for d, _ in watched)
+    seen = itertools.chain.from_iterable(d.windows(clip_length, max_frames) for d in watched)
     rows: list[tuple[Batch, str, str]] = []
     for windows, clip_name, clip_class in itertools.chain(filmed, seen):
         rows += [(row, clip_name, clip_class) for row in windows]
@@ -214,12 +234,41 @@ def _film_whole(film, clip, clip_length, seed, number, max_frames):
         yield {key: value[0, span] if key in PER_FRAME else value[0] for key, value in whole.items()}
 
 
-def _apart(drawers, shares):
-    """(source, share) of those that hold motion, and of those whose clips have been watched already."""
-    pairs = list(zip(drawers, shares))
-    return tuple(
-        [p for p in pairs if isinstance(p[0], RenderedClips) == rendered] for rendered in (False, True)
-    )
+def _groups(drawers, shares):
+    """(source, share) of each group, of which a batch has a fixed number of clips: "hidden" is motion without labels."""
+    groups = {"rendered": [], "video": [], "hidden": [], "motion": []}
+    for source, share in zip(drawers, shares):
+        hidden = source.kind == "motion" and not source.labelled
+        groups["hidden" if hidden else source.kind].append((source, share))
+    return groups
+
+
+def _counts(groups, batch_size):
+    """Clips of each group in every batch. Fixed, because every other number that is filmed would be compiled anew."""
+    ends = np.cumsum([sum(share for _, share in group) for group in groups.values()])
+    ends = np.round(ends * batch_size).astype(int)
+    counts = dict(zip(groups, np.diff(ends, prepend=0).tolist()))
+    for name, group in groups.items():
+        if group and not counts[name]:
+            what = {"hidden": "unlabelled motion", "motion": "labelled motion"}.get(name, f"{name} clips")
+            logging.warning("No room for %s in a batch of %d: raise their weight.", what, batch_size)
+    return counts
+
+
+def _joined(parts):
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _without_truth(batch):
+    """The batch in which nothing is left of a truth that the clip's `has_smpl` and `has_3d` deny."""
+    known = batch["has_smpl"] | batch["has_3d"]
+    arrays = {key: batch[key] for key in ("pose", "transl", "betas")}
+    hidden = {
+        key: np.where(known.reshape(-1, *[1] * (value.ndim - 1)), value, np.float32(0))
+        for key, value in arrays.items()
+    }
+    focal_length = np.where(known, batch["true_focal_length"], batch["focal_length"])
+    return batch | hidden | {"true_focal_length": focal_length}
 
 
 def _normalised(pairs):

@@ -81,6 +81,10 @@ def evaluate(
             synthetic_clips=synthetic_clips,
         )
         tables[source] = evaluation.evaluate(model, params, body, windows, vertices=vertices)
+        if not tables[source]["overall"]:
+            raise UserError(
+                f"There is no truth in {source or data[0]} to measure against: name another source."
+            )
     everything = tables.pop("")
     return {
         "protocol": {

@@ -37,7 +37,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]:
-    """Trains until `config.num_steps` and returns the last evaluation's metrics.
+    """Trains until `config.num_steps` and returns the last evaluation's metrics: none if no source has a truth.
 
     Raises:
       UserError: a config that does not fit the devices, the data or the checkpoint in `workdir`; a loss that is not
@@ -129,9 +129,10 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             if number % config.eval_every == 0 or last:
                 metrics = measured = evaluate(train_state.ema)
                 since, counted = time.monotonic(), number
-                if log:
+                if log and metrics:
                     log.write(number, {f"validation/{key}": value for key, value in metrics.items()})
-                logging.info("step %d: %s", number, {key: round(value, 2) for key, value in metrics.items()})
+                rounded = {key: round(value, 2) for key, value in metrics.items()}
+                logging.info("step %d: %s", number, rounded or "no source has a truth to measure against")
             stop = notice.received(number) and not last
             if number % config.checkpoint_every == 0 or last or stop:
                 checkpointer.save(train_state, config, measured)
@@ -164,8 +165,9 @@ def data_sources(data: ConfigDict) -> dict[str, float]:
     sources = {"synthetic": data.synthetic} if data.synthetic else {}
     mocap = [f"{kind}:{path}" for kind in ("bvh", "amass", "tfds") for path in data[kind].split(",") if path]
     sources.update({spec: data.mocap_weight / len(mocap) for spec in mocap})
-    rendered = [f"rendered:{path}" for path in data.rendered.split(",") if path]
-    sources.update({spec: data.rendered_weight / len(rendered) for spec in rendered})
+    for kind in ("rendered", "unlabelled", "videos"):
+        specs = [f"{kind}:{path}" for path in data[kind].split(",") if path]
+        sources.update({spec: data[f"{kind}_weight"] / len(specs) for spec in specs})
     if not sources:
         raise UserError(
             "The config names no motion: set --config.data.synthetic=1 or --config.data.bvh=FOLDER."

@@ -24,7 +24,7 @@ ROOMS = {
     "training": {"models", "body", "geometry"},
     "refine": {"motion", "models", "body", "geometry"},
     "visualize": {"motion", "body", "geometry"},
-    "data_pipelines": {"body", "geometry"},
+    "data_pipelines": {"observe", "body", "geometry"},
 }
 LIBRARY = {*ROOMS} - {"data_pipelines"}
 # Programs stand on top: they may import every room, and no room imports them.
@@ -79,6 +79,11 @@ def test_only_what_trains_or_measures_imports_the_data():
         room_of_file(path) for path in sources("hpof_jax") if "data_pipelines" in map(room, imports(path))
     }
     assert users <= FEED_ON_DATA
+
+
+def test_in_the_data_only_real_videos_are_observed():
+    users = {path.name for path in sources("data_pipelines") if "observe" in map(room, imports(path))}
+    assert users == {"videos.py"}
 
 
 def test_configs_import_nothing_of_ours():

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import zipfile
+import zlib
 
 import cv2
 import jax
@@ -16,7 +17,7 @@ from hpof_jax.geometry import camera
 from hpof_jax.observe import optical_flow
 from hpof_jax.observe.blazepose import NUM_LANDMARKS
 from hpof_jax.observe.person import PersonTracker
-from hpof_jax.observe.video import read_video
+from hpof_jax.observe.video import read_video, thin
 
 MASK_SIDE = 128
 
@@ -69,12 +70,13 @@ class Observations:
     def load(cls, path: str | pathlib.Path) -> "Observations":
         """Reads what `save` wrote; `UserError` if `path` is something else."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here, because NumPy leaves a damaged file open.
+            with pathlib.Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 known = {field.name for field in dataclasses.fields(cls)}
                 loaded = cls(**{name: file[name] for name in file.files if name in known})
         except OSError as error:
             raise UserError(f"the observations {path} cannot be read: {error.strerror or error}") from error
-        except (AttributeError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (AttributeError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(
                 f"{path} holds no observations of this program: make it again from the video"
             ) from error
@@ -103,19 +105,23 @@ def observe(
     keep_masks: bool = False,
     fps: float | None = None,
     keep_flow: bool = False,
+    thin_to: float | None = None,
 ) -> Observations:
     """Observations of one person in `video`, at its own frame rate.
 
     video, max_frames, fps: see `hpof_jax.observe.video.read_video`. person, landmark_model: see
     `hpof_jax.observe.person.PersonTracker`. focal_length: px; None: the image's diagonal, as CLIFF takes it
     (Li et al., ECCV 2022). progress: a bar, on a terminal only. keep_masks: the person's masks, too. keep_flow: optical
-    flow, too; `add_flow` takes better one than is found here.
+    flow, too; `add_flow` takes better one than is found here. thin_to: frames a second; look at every n-th frame alone,
+    with the n that comes near it.
 
     Raises `UserError` if the video cannot be read or the person is seen in no frame.
     """
     if focal_length is not None and not (np.isfinite(focal_length) and focal_length > 0):
         raise UserError(f"the focal length {focal_length} makes no sense: give it in pixels, or leave it out")
     frames, info = read_video(video, max_frames, fps)
+    if thin_to:
+        frames, info = thin(frames, info, thin_to)
     tracker = PersonTracker(landmark_model, person, info.fps)
     landmarks_2d, landmarks_3d, masks, mask_to_frame = [], [], [], []
     nothing = np.zeros((NUM_LANDMARKS, 3), np.float32)

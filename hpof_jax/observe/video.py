@@ -1,6 +1,7 @@
 """Frames from a video file, a folder of images or a webcam, one at a time."""
 
 import dataclasses
+import itertools
 import math
 import pathlib
 import re
@@ -65,6 +66,14 @@ def read_video(
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _read_images([path], str(path), fps)
     return _read_capture(_open_file(path), str(path), max_frames, fps)
+
+
+def thin(frames: Iterator[np.ndarray], info: VideoInfo, fps: float) -> tuple[Iterator[np.ndarray], VideoInfo]:
+    """Every n-th of the frames alone, n such that about `fps` of them are left a second, and what is then known."""
+    step = max(1, round(info.fps / fps))
+    count = None if info.frame_count is None else -(-info.frame_count // step)
+    thinned = dataclasses.replace(info, fps=info.fps / step, frame_count=count)
+    return itertools.islice(frames, 0, None, step), thinned
 
 
 def is_webcam(source: str | pathlib.Path | int) -> bool:

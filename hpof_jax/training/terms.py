@@ -30,6 +30,9 @@ def loss_terms(
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Every loss named in `weights` but `adversarial` as (sum, count) over this batch; see `losses` for the terms.
 
+    In clips without `has_3d`, whose place nobody knows, `keypoints_2d` goes by the detector's own landmarks and how sure it
+    is of each, in the frames where it saw the person.
+
     `outline` is the coarse body that `OUTLINE_LOSSES` are about. They look at K consecutive frames of each clip, from
     `flow_first` (B,) on: `flow_box` (B, K, 3), zeros where the person was not seen, and in the R x R pixels of these
     boxes `flow`, `flow_valid` (B, K - 1, 2, R, R[, 2]) and `masks` (B, K, R, R), 0 to 255, which are known where
@@ -62,10 +65,14 @@ def loss_terms(
         true_2d = _project(
             true_points - true_joints[..., :1, :], place, batch["true_focal_length"], batch, inputs.box
         )
+        labelled = batch["has_3d"][:, None, None]
+        detected, sure = batch["landmarks_2d"][..., :2], batch["landmarks_2d"][..., 2]
+        target = jnp.where(labelled[..., None], true_2d, camera.to_box(detected, inputs.box))
         # A landmark far outside the box is cut off by the frame's edge or lies behind the camera.
-        inside = jnp.max(jnp.abs(true_2d), axis=-1) < 3.0
-        errors = losses.keypoints_2d(jnp.clip(pred_2d, -6.0, 6.0), true_2d, inside.astype(pred_2d.dtype))
-        terms["keypoints_2d"] = losses.masked_sum(errors, has_3d)
+        inside = jnp.max(jnp.abs(target), axis=-1) < 3.0
+        confidence = inside * jnp.where(labelled, 1.0, sure)
+        errors = losses.keypoints_2d(jnp.clip(pred_2d, -6.0, 6.0), target, confidence)
+        terms["keypoints_2d"] = losses.masked_sum(errors, jnp.where(labelled[..., 0], mask, inputs.seen))
     if "keypoints_3d" in weights:
         errors = losses.keypoints_3d(pred_3d, true_3d, jnp.ones_like(pred_3d[..., 0]))
         terms["keypoints_3d"] = losses.masked_sum(errors, has_3d)

@@ -121,6 +121,12 @@ def test_swaps_and_gaps_leave_the_truth_alone(folder, monkeypatch):
     assert not moved[..., :11].any()  # faces are not swapped
     arms, legs = moved[..., 11:23].any(axis=-1), moved[..., 23:].any(axis=-1)
     assert (arms & legs).any() and (arms & ~legs).any() and (legs & ~arms).any()
+    hidden = batch | {
+        "has_3d": np.zeros(64, bool)
+    }  # where the landmarks are what is learned, nothing is exchanged
+    kept = fail(np.random.default_rng(1), hidden)
+    np.testing.assert_array_equal(kept["seen"], failed["seen"])
+    np.testing.assert_array_equal(kept["landmarks_2d"][kept["seen"]], batch["landmarks_2d"][kept["seen"]])
     both = np.sort(failed["landmarks_2d"], axis=2), np.sort(batch["landmarks_2d"], axis=2)
     np.testing.assert_array_equal(both[0][failed["seen"]], both[1][failed["seen"]])
 
@@ -166,6 +172,13 @@ def test_the_stream_mixes_rendered_with_simulated_clips(folder):
     assert np.isin(kinds, ["walk", "jump"]).sum() == 6
     again = stream.batch_maker(sources, 8, FRAMES, seed=0)(0)
     assert all(np.array_equal(batch[key], again[key]) for key in batch)
+    flowing = stream.batch_maker(sources, 8, FRAMES, seed=0, flow="exact", flow_frames=3)(0)
+    hidden = {"synthetic": 1.0, f"unlabelled:rendered:{folder}": 3.0}
+    hidden = stream.batch_maker(hidden, 8, FRAMES, seed=0, flow="exact", flow_frames=3)(0)
+    np.testing.assert_array_equal(hidden["has_3d"], np.arange(8) < 2)
+    for key in ("flow", "flow_valid", "masks"):  # made from the truth, which then goes
+        np.testing.assert_array_equal(hidden[key], flowing[key])
+    assert flowing["pose"][2:].any() and not hidden["pose"][2:].any()
     alone = stream.batch_maker({f"rendered:{folder}": 1.0}, 4, FRAMES, seed=0)(5)
     assert alone["pose"].shape == (4, FRAMES, 24, 3)
 

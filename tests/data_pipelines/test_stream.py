@@ -1,7 +1,10 @@
+import logging
+
 import numpy as np
 import pytest
 
 from data_pipelines import motion, stream
+from data_pipelines.augment import Augmentation
 from data_pipelines.motion import MotionClip
 from data_pipelines.simulate import DetectorNoise
 from data_pipelines.sources import open_source
@@ -97,6 +100,51 @@ def test_sources_are_mixed_and_known_betas_are_kept(recordings):
     assert batch["mask"].all()
 
 
+def test_an_unlabelled_source_shows_the_same_without_its_truth():
+    options = dict(batch_size=2, clip_length=12, seed=0, flow="exact", flow_frames=3)
+    known = stream.batch_maker(SYNTHETIC, **options)(0)
+    hidden = stream.batch_maker({"unlabelled:synthetic": 1.0}, **options)(0)
+    truth = {"pose", "transl", "betas", "true_focal_length", "has_3d", "has_smpl"}
+    equal(*({key: value for key, value in b.items() if key not in truth} for b in (known, hidden)))
+    assert known["has_3d"].all() and known["has_smpl"].all() and known["flow_valid"].any()
+    for key in truth - {"true_focal_length"}:
+        assert not hidden[key].any() and hidden[key].dtype == known[key].dtype, key
+    np.testing.assert_array_equal(hidden["true_focal_length"], hidden["focal_length"])
+
+
+def test_the_same_recordings_with_and_without_labels(recordings):
+    sources = {"bvh:recordings": 1.0, "unlabelled:bvh:recordings": 3.0}
+    batch = stream.batch_maker(sources, BATCH, FRAMES, seed=0)(0)
+    assert batch["has_3d"].sum() == 2
+    np.testing.assert_array_equal(batch["has_3d"], batch["pose"].reshape(BATCH, -1).any(axis=1))
+    windows = [list(stream.validation_windows(s, FRAMES, seed=0)) for s in (sources, {"bvh:recordings": 1.0})]
+    for (a, names, _), (b, again, _) in zip(*windows, strict=True):
+        assert names == again and a["has_3d"].any()
+        equal(a, b)
+
+
+def test_hidden_motion_lends_no_limbs_to_labelled_clips(recordings, monkeypatch):
+    """Half of the clips are still, half raise a knee that never shows in the labelled ones."""
+    still = [MotionClip("s", "walk", np.zeros((40, 24, 3), np.float32), np.zeros((40, 3), np.float32))]
+    raised = [MotionClip("r", "walk", np.full((40, 24, 3), 0.5, np.float32), np.zeros((40, 3), np.float32))]
+    monkeypatch.setattr(
+        motion, "load_source", lambda spec, split: {"bvh:still": still, "bvh:raised": raised}[spec]
+    )
+    everything = Augmentation(arms_from_another=1.0, lean=0.0, perturbation=(0.0,), perturbation_odds=(1.0,))
+    monkeypatch.setattr(stream, "Augmentation", lambda: everything)
+    mixed = stream.batch_maker({"bvh:still": 1.0, "bvh:raised": 1.0}, 16, FRAMES, seed=0)(0)
+    assert len(np.unique(np.abs(mixed["pose"][:, 0, 16]).max(axis=1) > 0.1)) == 2
+    apart = stream.batch_maker({"bvh:still": 1.0, "unlabelled:bvh:raised": 1.0}, 16, FRAMES, seed=0)(0)
+    assert apart["has_3d"].sum() == 8 and not apart["pose"][:, :, 1:].any()
+
+
+def test_a_source_that_no_batch_has_room_for_is_told(caplog):
+    stream.batch_maker({"synthetic": 20.0, "unlabelled:synthetic": 1.0}, BATCH, FRAMES, seed=0)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "No room for unlabelled motion in a batch of 8" in record.getMessage()
+
+
 def test_without_augmentation_the_recorded_poses_come_out(recordings):
     make = stream.batch_maker({"bvh:recordings": 1.0}, BATCH, FRAMES, seed=0, augment=False)
     recorded = np.concatenate([c.pose for c in recordings])[:, 1:].reshape(-1, 69)
@@ -169,3 +217,18 @@ def test_sources_that_give_nothing_are_told_in_a_sentence(recordings, sources, w
 def test_a_process_index_beyond_the_count_is_refused():
     with pytest.raises(UserError, match="process_index 2"):
         stream.make_stream(SYNTHETIC, BATCH, FRAMES, seed=0, process_index=2, process_count=2)
+
+
+def test_real_motion_for_a_discriminator():
+    """Labelled motion alone, as it is varied, and other than what is filmed; the rest of the batch stays as it is."""
+    sources = {"synthetic": 1.0, "unlabelled:synthetic": 1.0}
+    plain = stream.batch_maker(sources, 4, 8, 3)(5)
+    batch = stream.batch_maker(sources, 4, 8, 3, real_motion=True)(5)
+    assert set(batch) - set(plain) == {"real_pose", "real_betas"}
+    for key, value in plain.items():
+        np.testing.assert_array_equal(batch[key], value)
+    assert batch["real_pose"].shape == (4, 8, 24, 3) and batch["real_betas"].shape == (4, 10)
+    assert batch["real_pose"].dtype == batch["real_betas"].dtype == np.float32
+    assert np.abs(batch["real_pose"][:, :, None] - batch["pose"][None, :, :1]).max() > 0.1
+    with pytest.raises(UserError, match="'adversarial' needs real motion"):
+        stream.batch_maker({"unlabelled:synthetic": 1.0}, 2, 8, 3, real_motion=True)(0)

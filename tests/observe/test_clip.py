@@ -100,6 +100,12 @@ def test_flow_is_kept_where_both_frames_show_the_person(film):
     np.testing.assert_array_equal(seen.flow_box[:, 0], [6, 7, 0, 9, 10])  # the landmarks' middle
 
 
+def test_a_fast_film_is_looked_at_in_steps(film):
+    film([True] * 8, fps=60.0)
+    seen = observe("dance.mp4", progress=False, keep_flow=True, thin_to=30)
+    assert len(seen) == 4 and seen.fps == 30 and seen.flow.shape[0] == 3
+
+
 def test_flow_of_another_program(film, tmp_path):
     film([True, True, False])
     seen = observe("dance.mp4", progress=False)

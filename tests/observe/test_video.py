@@ -8,7 +8,7 @@ import pytest
 
 from hpof_jax.errors import UserError
 from hpof_jax.observe import video
-from hpof_jax.observe.video import read_video
+from hpof_jax.observe.video import read_video, thin
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
 
@@ -158,3 +158,14 @@ class FakeCapture:
 
     def release(self):
         pass
+
+
+@pytest.mark.parametrize(
+    ("fps", "kept"),
+    [(15.0, [*range(12)]), (25.0, [*range(12)]), (60.0, [0, 2, 4, 6, 8, 10]), (150.0, [0, 5, 10])],
+)
+def test_a_fast_film_is_thinned(tmp_path, fps, kept):
+    frames, info = thin(*read_video(write_folder(tmp_path / "film"), fps=fps), 30)
+    assert info.fps == pytest.approx(30 if fps > 30 else fps)
+    assert [int(frame[0, 0, 0]) for frame in frames] == [20 * number for number in kept]
+    assert info.frame_count == len(kept)

@@ -44,7 +44,14 @@ def test_motion_capture_and_rendered_clips_share_their_weights():
     }
     config.data.update({"rendered": "d,e", "rendered_weight": 4.0, "bvh": "", "amass": ""})
     assert train.data_sources(config.data) == {"synthetic": 1.0, "rendered:d": 2.0, "rendered:e": 2.0}
-    config.data.update({"synthetic": 0.0, "rendered": ""})
+    config.data.update({"rendered": "", "unlabelled": "bvh:a,synthetic", "videos": "f", "videos_weight": 0.5})
+    assert train.data_sources(config.data) == {
+        "synthetic": 1.0,
+        "unlabelled:bvh:a": 0.5,
+        "unlabelled:synthetic": 0.5,
+        "videos:f": 0.5,
+    }
+    config.data.update({"synthetic": 0.0, "unlabelled": "", "videos": ""})
     with pytest.raises(UserError, match=r"names no motion: set --config\.data"):
         train.data_sources(config.data)
 

@@ -8,12 +8,15 @@ import pytest
 
 from data_pipelines import stream
 from hpof_jax.body.coarse import decimate
+from hpof_jax.body.model import keypoints
 from hpof_jax.geometry import camera, flow
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.models.hpof import Prediction
 from hpof_jax.training import parallel, state, steps, terms
 
 WEIGHTS = dict.fromkeys(sorted(terms.OUTLINE_LOSSES), 1.0)
+ALL = dict.fromkeys(sorted(terms.LOSSES - {"adversarial"}), 1.0)
+UNLABELLED = np.arange(8) % 2 == 1
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +129,77 @@ def test_vertices_in_front(outline):
     rough = np.asarray(flow.in_front(points[None], depth[None], faces, 64))[0]
     assert 0.3 < exact.mean() < 0.6 and (rough == exact).mean() > 0.85
     assert exact[rough].mean() > 0.8
+
+
+@pytest.fixture
+def mixed(clips):
+    batch = {key: value.copy() for key, value in clips.items()}
+    batch["has_3d"], batch["has_smpl"] = ~UNLABELLED, ~UNLABELLED
+    batch["seen"][:, 2] = False
+    batch["landmarks_2d"][:, 2] = 0
+    return batch
+
+
+@pytest.fixture(scope="module")
+def cost(body, outline):
+    """`(prediction, batch) -> ({term: (sum, count)}, gradient of the sums' total)`."""
+
+    def total(prediction, batch):
+        found = terms.loss_terms(body, steps.batch_inputs(batch), prediction, batch, ALL, outline)
+        return sum(value for value, _ in found.values()), found
+
+    @jax.jit
+    def cost(prediction, batch):
+        gradient, found = jax.grad(total, has_aux=True)(prediction, batch)
+        return found, gradient
+
+    return cost
+
+
+def test_the_hidden_truth_reaches_no_loss(cost, truth, mixed):
+    expected = cost(truth, mixed)
+    assert set(expected[0]) == set(ALL)
+    for nothing in (np.nan, 1e6, -0.3):
+        batch = {key: value.copy() for key, value in mixed.items()}
+        for key in ("pose", "betas", "transl", "true_focal_length"):
+            batch[key][UNLABELLED] = nothing
+        found = cost(truth, batch)
+        for want, have in zip(*map(jax.tree.leaves, (expected, found))):
+            assert np.isfinite(have).all()
+            np.testing.assert_array_equal(have, want)
+
+
+def test_the_target_is_the_detectors_weighted_by_its_confidence(body, truth, mixed):
+    """Against NumPy, one clip at a time."""
+
+    @jax.jit
+    def term(prediction, batch):
+        inputs = steps.batch_inputs(batch)
+        return terms.loss_terms(body, inputs, prediction, batch, {"keypoints_2d": 1})["keypoints_2d"]
+
+    points, joints = keypoints(body, body.landmarks, truth.betas[:, None], truth.rotations)
+    for clip in np.flatnonzero(UNLABELLED)[:2]:
+        hidden = mixed | {"mask": mixed["mask"] & (np.arange(8) == clip)[:, None]}
+        value, count = term(truth, hidden)
+        assert count == (hidden["mask"] & mixed["seen"]).sum() < hidden["mask"].sum()
+        size, focal_length = mixed["image_size"][clip], mixed["focal_length"][clip]
+        box = np.asarray(steps.batch_inputs(mixed).box)[clip]
+        pelvis = camera.cam_to_translation(truth.cam[clip], box, focal_length, size)
+        placed = points[clip] - joints[clip, :, :1] + pelvis[:, None]
+        landmarks = mixed["landmarks_2d"][clip]
+        pixels = np.asarray(camera.project(placed, focal_length, size))
+        target = np.asarray(camera.to_box(landmarks[..., :2], box))
+        error = np.clip(camera.to_box(pixels, box), -6, 6) - target
+        robust = np.sqrt((error**2).sum(-1) + 1e-4) - 0.01
+        weight = landmarks[..., 2] * (np.abs(target).max(-1) < 3)
+        expected = (weight * robust).mean(-1)[mixed["seen"][clip]].sum()
+        np.testing.assert_allclose(value, expected, rtol=1e-4)
+
+
+def test_labelled_clips_do_not_see_the_detectors_landmarks_there(body, truth, clips):
+    inputs = steps.batch_inputs(clips)
+    found = [
+        terms.loss_terms(body, inputs, truth, clips | {"landmarks_2d": points}, {"keypoints_2d": 1})
+        for points in (clips["landmarks_2d"], np.zeros_like(clips["landmarks_2d"]))
+    ]
+    np.testing.assert_array_equal(*(f["keypoints_2d"] for f in found))
