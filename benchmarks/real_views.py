@@ -62,6 +62,11 @@ def main() -> None:
         "--weights", nargs="*", help="weights to score (default: the package's); none to leave out"
     )
     parser.add_argument("--models", nargs="+", choices=LANDMARK_MODELS, default=LANDMARK_MODELS)
+    parser.add_argument(
+        "--keep-swaps",
+        action="store_true",
+        help="our model gets the landmarks with left and right as detected",
+    )
     parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
     parser.add_argument(
         "--pictures", type=pathlib.Path, help="draw the reference on frames of all cameras, here"
@@ -72,7 +77,7 @@ def main() -> None:
     contestants = {"BlazePose": blazepose, "BlazePose, smoothed": smoothed_blazepose}
     for weights in [None] if args.weights is None else args.weights:
         name = pathlib.Path(weights).name if weights else "its weights"
-        contestants[f"hpof_jax ({name})"] = lifter(weights)
+        contestants[f"hpof_jax ({name})"] = lifter(weights, undo_swaps=not args.keep_swaps)
 
     folder = downloads.fetch("pose2sim_demo")
     videos = [folder / "videos" / f"{camera}.mp4" for camera in CAMERAS]
@@ -137,9 +142,9 @@ def smoothed_blazepose(view: clip.Observations) -> np.ndarray:
     return savgol_filter(filled, window, 2, axis=0).reshape(-1, len(LIMB_JOINTS), 3).astype(np.float32)
 
 
-def lifter(weights: str | None) -> Contestant:
+def lifter(weights: str | None, undo_swaps: bool = True) -> Contestant:
     params_and_config, body = checkpoint.load_weights(weights), load_body()
-    return lambda view: lift(view, params_and_config, body).joints[:, SMPL_LIMBS]
+    return lambda view: lift(view, params_and_config, body, undo_swaps=undo_swaps).joints[:, SMPL_LIMBS]
 
 
 # --- figures --------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Writes `DIR/motion.npz` (see `hpof_jax.motion.Motion`) and `DIR/overlay.mp4`.
 """
 
 import argparse
+import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -27,7 +28,7 @@ from hpof_jax.geometry.rotations import compose, matrix_to_axis_angle, matrix_to
 from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.motion import Motion
-from hpof_jax.observe import clip
+from hpof_jax.observe import clip, swaps
 from hpof_jax.observe.video import is_webcam, read_video
 from hpof_jax.training import checkpoint, state
 
@@ -101,6 +102,7 @@ def lift(
     body: BodyModel | None = None,
     *,
     mirror: bool = True,
+    undo_swaps: bool = True,
 ) -> Motion:
     """From observations to the moving body.
 
@@ -112,7 +114,13 @@ def lift(
       weights: what `checkpoint.load_weights` takes, or what it gives.
       body: the free body by default.
       mirror: also run the mirrored clip and take the mean of both answers.
+      undo_swaps: first undo the detector's swaps of left and right (see `hpof_jax.observe.swaps`).
     """
+    if undo_swaps:  # before the landmarks of neighbouring frames are averaged
+        landmarks_2d, landmarks_3d, _ = swaps.undo_swaps(
+            observations.landmarks_2d, observations.landmarks_3d, observations.seen
+        )
+        observations = dataclasses.replace(observations, landmarks_2d=landmarks_2d, landmarks_3d=landmarks_3d)
     body = load_body() if body is None else body
     params, config = weights if isinstance(weights, tuple) else checkpoint.load_weights(weights)
     model = state.make_model(config)

@@ -81,6 +81,20 @@ def test_the_mirrored_video_gives_the_mirrored_motion(observations, weights, bod
     )  # the body is not quite even
 
 
+def test_swaps_of_left_and_right_are_undone_first(observations, weights, body):
+    confused = {}
+    for name in ("landmarks_2d", "landmarks_3d"):
+        confused[name] = getattr(observations, name).copy()
+        confused[name][18:25] = confused[name][18:25, BLAZEPOSE_MIRROR]
+    confused = dataclasses.replace(observations, **confused)
+    truth, undone = lift(observations, weights, body), lift(confused, weights, body)
+    np.testing.assert_array_equal(undone.poses, truth.poses)
+    np.testing.assert_array_equal(undone.keypoints_2d, truth.keypoints_2d)
+    kept = lift(confused, weights, body, undo_swaps=False)
+    np.testing.assert_array_equal(kept.keypoints_2d, confused.landmarks_2d)
+    assert np.abs(kept.poses - truth.poses).max() > 0.01
+
+
 def test_the_videos_frame_rate_is_respected(observations, weights, body):
     """Every frame shown twice at 60 fps is the same motion, at 60 fps."""
     at_30 = lift(observations, weights, body)
