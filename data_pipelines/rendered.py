@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from data_pipelines.augment import mirror
-from data_pipelines.detector import SWAP_GROUPS
+from data_pipelines import watched
+from data_pipelines.augment import read_at
 from data_pipelines.feed import Batch
-from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR
+from hpof_jax.body.files import load_body
+from hpof_jax.body.model import rest_joints
 from hpof_jax.errors import UserError
 from hpof_jax.files import replacing
 
@@ -25,10 +26,6 @@ PER_FRAME = frozenset(("landmarks_2d", "landmarks_3d", "seen", "mask", "pose", "
 _READ = ("landmarks_2d", "landmarks_3d", "seen", "pose", "transl", "image_size", "focal_length", "true_focal_length",
          "betas")  # fmt: skip
 LEAST_SEEN = 0.25  # a clip of which the detector saw a smaller share teaches nothing
-MIRRORED = 0.5  # share of the windows
-# Events a frame and how many frames they last. Renderings hardly show the swaps of left and right that last for a second.
-SWAP_RATE, SWAP_FRAMES = 0.003, (5, 40)
-DROP_RATE, DROP_FRAMES = 0.0012, (1, 15)
 
 
 def clip_path(folder: pathlib.Path, number: int) -> pathlib.Path:
@@ -59,6 +56,7 @@ class RenderedClips:
                 f"{self._folder} has no rendered clip in its {split} split: make some with python -m hpof_jax.data render."
             )
         self._arrays = {key: np.stack([clip[key] for clip in clips]) for key in _READ}
+        self._pelvis = np.asarray(rest_joints(load_body(), self._arrays["betas"]))[:, 0]
         self._names = [str(clip["name"]) for clip in clips]
         self._classes = np.array([str(clip["motion_class"]) for clip in clips])
 
@@ -71,15 +69,21 @@ class RenderedClips:
     ) -> tuple[Batch, np.ndarray]:
         """Random windows as a batch (see `stream.make_stream`), and their motion classes (B,).
 
-        `augment`: some in a mirror, and the detector fails more often than it did: it exchanges left and right for a
-        while, or sees nobody. Windows longer than the clips are padded.
+        `augment`: some in a mirror, at another speed or by a camera that is turned a little, and the detector fails more
+        often than it did: it exchanges left and right for a while, or sees nobody (see `watched`). Windows longer than
+        the clips are padded.
         """
         chosen = rng.integers(len(self._classes), size=count)
         length = self._arrays["seen"].shape[1]
-        start = rng.integers(max(length - frames, 0) + 1, size=count)
-        batch = self._cut(chosen, start[:, None] + np.arange(frames))
+        speed = watched.draw_speeds(rng, count) if augment else np.ones(count)
+        speed = np.where(speed * (frames - 1) <= length - 1, speed, 1.0)  # what is to be seen goes before
+        room = np.maximum(length - 1 - speed * (frames - 1), 0)
+        start = np.floor(rng.random(count) * (np.floor(room) + 1))
+        batch = self._cut(chosen, start[:, None] + speed[:, None] * np.arange(frames))
         if augment:
-            batch = fail(rng, mirrored(batch, rng.random(count) < MIRRORED))
+            batch = watched.turned(batch, watched.draw_turns(rng, batch), self._pelvis[chosen])
+            batch = watched.mirrored(batch, rng.random(count) < watched.MIRRORED)
+            batch = watched.fail(rng, batch)
         return batch, self._classes[chosen]
 
     def windows(
@@ -98,15 +102,27 @@ class RenderedClips:
             )
 
     def _cut(self, clips: np.ndarray, positions: np.ndarray) -> Batch:
-        """Clips (B,) at frames (B, T); those beyond a clip's end repeat its last frame with `mask` false."""
+        """Clips (B,) at frames (B, T), fractions between two; those beyond a clip's end repeat its last frame with `mask`
+        false."""
         length = self._arrays["seen"].shape[1]
         frames = np.minimum(positions, length - 1)
-        batch = {
-            key: array[clips[:, None], frames] if key in PER_FRAME else array[clips]
+        low, high = np.floor(frames).astype(int), np.ceil(frames).astype(int)
+        arrays = {
+            key: array[clips[:, None], low] if key in PER_FRAME else array[clips]
             for key, array in self._arrays.items()
         }
-        batch["mask"] = positions < length
-        return batch | dict.fromkeys(("has_smpl", "has_3d"), np.full(len(clips), self.labelled))
+        if (high > low).any():
+            flat = [self._arrays[key].reshape(-1, *self._arrays[key].shape[2:]) for key in ("pose", "transl")]
+            arrays["pose"], arrays["transl"] = (
+                np.float32(moved) for moved in read_at(*flat, clips * length, frames)
+            )
+            arrays["seen"] = arrays["seen"] & self._arrays["seen"][clips[:, None], high]
+            weight = np.float32(frames - low)[..., None, None]
+            for key in ("landmarks_2d", "landmarks_3d"):
+                between = arrays[key] * (1 - weight) + self._arrays[key][clips[:, None], high] * weight
+                arrays[key] = np.where(arrays["seen"][..., None, None], between, np.float32(0))
+        arrays["mask"] = positions <= length - 1
+        return arrays | dict.fromkeys(("has_smpl", "has_3d"), np.full(len(clips), self.labelled))
 
     def _read(self, split: str) -> Iterator[dict[str, np.ndarray]]:
         for path in sorted(self._folder.glob("clip_*.npz")):
@@ -121,43 +137,3 @@ class RenderedClips:
                 ) from error
             if clip["seen"].mean() >= LEAST_SEEN:
                 yield clip
-
-
-def mirrored(batch: Batch, chosen: np.ndarray) -> Batch:
-    """The batch with some clips, (B,) bool, as a mirror shows them: truth and observations alike."""
-    pose, transl = mirror(batch["pose"], batch["transl"])
-    points = batch["landmarks_2d"][:, :, BLAZEPOSE_MIRROR].copy()
-    points[..., 0] = (batch["image_size"][:, 1, None, None] - points[..., 0]) * batch["seen"][..., None]
-    world = batch["landmarks_3d"][:, :, BLAZEPOSE_MIRROR] * np.float32([-1, 1, 1])
-    changed = {"pose": pose, "transl": transl, "landmarks_2d": points, "landmarks_3d": world}
-    select = {key: chosen.reshape(-1, *[1] * (value.ndim - 1)) for key, value in changed.items()}
-    return batch | {
-        key: np.where(select[key], value, batch[key]).astype(np.float32) for key, value in changed.items()
-    }
-
-
-def fail(rng: np.random.Generator, batch: Batch) -> Batch:
-    """The batch with further failures of the detector: left and right exchanged, and frames in which nobody is seen.
-
-    Nothing is exchanged in clips without `has_3d`: their landmarks are also what is to be learned.
-    """
-    shape = batch["seen"].shape
-    group = events(rng, shape, SWAP_RATE, SWAP_FRAMES, len(SWAP_GROUPS))
-    group = np.where(batch["has_3d"][:, None], group, -1)
-    swapped = np.concatenate([SWAP_GROUPS, np.zeros((1, 33), bool)])[group][..., None]
-    seen = batch["seen"] & (events(rng, shape, DROP_RATE, DROP_FRAMES, 1) < 0)
-    points = {}
-    for key in ("landmarks_2d", "landmarks_3d"):
-        exchanged = np.where(swapped, batch[key][:, :, BLAZEPOSE_MIRROR], batch[key])
-        points[key] = np.where(seen[..., None, None], exchanged, np.float32(0))
-    return batch | points | {"seen": seen}
-
-
-def events(
-    rng: np.random.Generator, shape: tuple[int, int], rate: float, frames: tuple[int, int], kinds: int
-) -> np.ndarray:
-    """Random events in clips, (B, T): which of `kinds` is under way in a frame, or -1; `frames` bounds their lengths."""
-    state = np.full(shape, -1)
-    for clip, start in zip(*np.nonzero(rng.random(shape) < rate)):
-        state[clip, start : start + rng.integers(frames[0], frames[1] + 1)] = rng.integers(kinds)
-    return state

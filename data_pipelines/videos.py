@@ -15,7 +15,7 @@ from absl import logging
 
 from data_pipelines.feed import Batch
 from data_pipelines.motion import FPS
-from data_pipelines.rendered import MIRRORED, fail, mirrored
+from data_pipelines.watched import MIRRORED, fail, mirrored
 from hpof_jax.downloads import cache_dir
 from hpof_jax.errors import UserError
 from hpof_jax.observe.clip import Observations, mask_in_square, observe

@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines import rendered, stream
-from data_pipelines.rendered import RenderedClips, clip_path, events, fail, mirrored, write_clip
+from data_pipelines import stream, watched
+from data_pipelines.rendered import RenderedClips, clip_path, write_clip
 from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import keypoints
@@ -78,75 +78,6 @@ def test_windows_of_clips_are_a_batch_of_the_stream(folder):
     )
 
 
-def test_a_mirror_shows_truth_and_observations_alike(folder):
-    batch, _ = RenderedClips(folder, "all").draw(np.random.default_rng(0), 2, FRAMES, augment=False)
-    chosen = np.array([True, False])
-    seen = mirrored(batch, chosen)
-    for key in ("landmarks_2d", "landmarks_3d", "pose", "transl"):
-        np.testing.assert_array_equal(seen[key][~chosen], batch[key][~chosen])
-        assert seen[key].dtype == np.float32 and np.abs(seen[key][chosen] - batch[key][chosen]).max() > 0.01
-    points, expected = pixels(seen)
-    width = batch["image_size"][:, 1, None, None]
-    visible = seen["seen"]
-    # The body is not exactly as wide to the left as to the right.
-    np.testing.assert_allclose(
-        (seen["landmarks_2d"][..., :2] / width[..., None])[visible],
-        (expected / width[..., None])[visible],
-        atol=0.005,
-    )
-    about_hips = np.asarray(points) - np.asarray(points)[:, :, 23:25].mean(2, keepdims=True)
-    original, _ = pixels(batch)
-    original = np.asarray(original) - np.asarray(original)[:, :, 23:25].mean(2, keepdims=True)
-    # The detector's own 3D is mirrored as the truth's is.
-    np.testing.assert_allclose(
-        np.linalg.norm(about_hips, axis=-1).sum(-1), np.linalg.norm(original, axis=-1).sum(-1), rtol=0.01
-    )
-    twice = mirrored(seen, chosen)
-    np.testing.assert_allclose(twice["pose"], batch["pose"], atol=1e-6)
-    np.testing.assert_allclose(twice["landmarks_2d"], batch["landmarks_2d"], atol=1e-3)
-
-
-def test_swaps_and_gaps_leave_the_truth_alone(folder, monkeypatch):
-    monkeypatch.setattr(rendered, "SWAP_RATE", 0.05)
-    monkeypatch.setattr(rendered, "DROP_RATE", 0.03)
-    batch, _ = RenderedClips(folder, "all").draw(np.random.default_rng(0), 64, LENGTH, augment=False)
-    failed = fail(np.random.default_rng(1), batch)
-    for key in ("pose", "transl", "betas", "mask", "true_focal_length"):
-        np.testing.assert_array_equal(failed[key], batch[key])
-    lost = batch["seen"] & ~failed["seen"]
-    assert 0.01 < lost.mean() < 0.5 and not (failed["seen"] & ~batch["seen"]).any()
-    assert not failed["landmarks_2d"][lost].any() and not failed["landmarks_3d"][lost].any()
-    moved = (failed["landmarks_2d"] != batch["landmarks_2d"]).any(axis=-1) & failed["seen"][..., None]
-    assert 0.05 < moved.any(axis=-1).mean() < 0.8
-    assert not moved[..., :11].any()  # faces are not swapped
-    arms, legs = moved[..., 11:23].any(axis=-1), moved[..., 23:].any(axis=-1)
-    assert (arms & legs).any() and (arms & ~legs).any() and (legs & ~arms).any()
-    hidden = batch | {
-        "has_3d": np.zeros(64, bool)
-    }  # where the landmarks are what is learned, nothing is exchanged
-    kept = fail(np.random.default_rng(1), hidden)
-    np.testing.assert_array_equal(kept["seen"], failed["seen"])
-    np.testing.assert_array_equal(kept["landmarks_2d"][kept["seen"]], batch["landmarks_2d"][kept["seen"]])
-    both = np.sort(failed["landmarks_2d"], axis=2), np.sort(batch["landmarks_2d"], axis=2)
-    np.testing.assert_array_equal(both[0][failed["seen"]], both[1][failed["seen"]])
-
-
-def test_events_last_as_long_as_asked():
-    state = events(np.random.default_rng(0), (400, 60), 0.004, (5, 9), kinds=3)
-    assert set(np.unique(state)) == {-1, 0, 1, 2}
-    runs = [
-        np.diff(np.flatnonzero(np.diff(np.r_[-1, row, -1]) != 0))
-        for row in state
-        if (row >= 0).sum() in range(1, 10)
-    ]
-    inner = [
-        run[0]
-        for row, run in zip([r for r in state if (r >= 0).sum() in range(1, 10)], runs)
-        if row[-1] < 0 and len(run) == 1
-    ]
-    assert inner and min(inner) >= 5 and max(inner) <= 9
-
-
 def test_validation_shows_each_clip_once(folder):
     clips = RenderedClips(folder, "all")
     found = list(clips.windows(FRAMES, None))
@@ -155,6 +86,28 @@ def test_validation_shows_each_clip_once(folder):
         assert [row["mask"].sum() for row in rows] == [FRAMES, LENGTH - FRAMES]
         assert all(row["pose"].shape == (FRAMES, 24, 3) for row in rows)
     assert [[row["mask"].sum() for row in rows] for rows, _, _ in clips.windows(FRAMES, 5)] == [[5]] * 5
+
+
+def test_windows_at_another_speed(folder, monkeypatch):
+    """They show the clip's frames, and between them what is between the observations; whichever is filmed faster fits."""
+    clips = RenderedClips(folder, "all")
+    for name, value in {"OTHER_SPEED": 1.0, "TURNED": 0.0, "ROLL": (0.0, 0.0), "MIRRORED": 0.0}.items():
+        monkeypatch.setattr(watched, name, value)
+    monkeypatch.setattr(watched, "SWAP_RATE", 0.0)
+    monkeypatch.setattr(watched, "DROP_RATE", 0.0)
+    monkeypatch.setattr(watched, "draw_speeds", lambda rng, count: np.full(count, 1.5))
+    batch, _ = clips.draw(np.random.default_rng(0), 6, FRAMES, augment=True)
+    assert batch["mask"].all() and batch["seen"].all()
+    whole, _ = clips.draw(np.random.default_rng(0), 200, LENGTH, augment=False)
+    for row in range(6):
+        every = batch["pose"][row, ::2]
+        distance = np.abs(whole["pose"][:, :, None] - every[0]).max(axis=(2, 3, 4))
+        clip, start = np.unravel_index(distance.argmin(), distance.shape)
+        np.testing.assert_allclose(every, whole["pose"][clip, start : start + 18 : 3], atol=1e-5)
+        between = whole["landmarks_2d"][clip, start + 1 : start + 3].mean(axis=0)
+        np.testing.assert_allclose(batch["landmarks_2d"][row, 1], between, atol=1e-3)
+    full, _ = clips.draw(np.random.default_rng(0), 3, LENGTH, augment=True)
+    assert full["mask"].all(), "at that speed the clip would be too short"
 
 
 def test_windows_longer_than_the_clips_are_padded(folder):

@@ -134,8 +134,8 @@ def test_flow_frames_beyond_the_clip_hold_nothing(watched):
 
 def test_failures_take_frames_away_and_exchange_nothing(watched, monkeypatch):
     folder, _, _ = watched
-    monkeypatch.setattr("data_pipelines.rendered.SWAP_RATE", 0.3)
-    monkeypatch.setattr("data_pipelines.rendered.DROP_RATE", 0.05)
+    monkeypatch.setattr("data_pipelines.watched.SWAP_RATE", 0.3)
+    monkeypatch.setattr("data_pipelines.watched.DROP_RATE", 0.05)
     monkeypatch.setattr(videos, "MIRRORED", 0.0)
     batch, _ = Videos(folder).draw(np.random.default_rng(0), 32, FRAMES, augment=True, flow_frames=FRAMES)
     clean, _ = Videos(folder).draw(np.random.default_rng(0), 32, FRAMES, augment=False, flow_frames=FRAMES)

@@ -1,0 +1,126 @@
+"""Clips that a detector has watched, varied: truth and observations alike, so that they still belong together.
+
+All take and give batches of the stream (see `stream.make_stream`). NumPy, all randomness from one `numpy.random.Generator`.
+"""
+
+import numpy as np
+
+from data_pipelines.augment import mirror, multiply, to_axis_angle, to_quaternion
+from data_pipelines.detector import SWAP_GROUPS
+from data_pipelines.feed import Batch
+from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR
+
+MIRRORED = 0.5  # share of the windows
+# Another speed: share of the windows, and bounds. What lies between two frames is between their observations.
+OTHER_SPEED, SPEED = 0.4, (0.75, 1.3)
+# Another place in the picture and a roll: share of the windows, of the picture's width and height, and degrees.
+TURNED, SHIFT, ROLL = 0.7, 0.2, (5.0, 12.0)
+# Events a frame and how many frames they last. Renderings hardly show the swaps of left and right that last for a second.
+SWAP_RATE, SWAP_FRAMES = 0.003, (5, 40)
+DROP_RATE, DROP_FRAMES = 0.0012, (1, 15)
+
+
+def draw_speeds(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Frames of the clip for one of the window, (count,)."""
+    factor = np.exp(rng.uniform(*np.log(SPEED), count))
+    return np.where(rng.random(count) < OTHER_SPEED, factor, 1.0)
+
+
+def draw_turns(rng: np.random.Generator, batch: Batch) -> np.ndarray:
+    """Turns of the camera about its centre, (B, 3, 3) from the old camera's frame to the new one's.
+
+    They shift the person without driving more of them out of the picture, and roll it a little.
+    """
+    count, (height, width) = len(batch["seen"]), batch["image_size"].T
+    points, seen = batch["landmarks_2d"][..., :2], batch["seen"][..., None, None]
+    shifts = []
+    for axis, side in enumerate((width, height)):
+        low = np.min(np.where(seen, points, np.inf)[..., axis], axis=(1, 2))
+        high = np.max(np.where(seen, points, -np.inf)[..., axis], axis=(1, 2))
+        room = np.maximum(low, 0), np.maximum(side - high, 0)  # to the left or up, to the right or down
+        shifts.append(rng.uniform(*(sign * np.minimum(r, SHIFT * side) for sign, r in zip((-1, 1), room))))
+    turned = rng.random(count) < TURNED
+    yaw, pitch = (np.arctan(shift / batch["true_focal_length"]) for shift in shifts)
+    roll = np.deg2rad(np.clip(rng.normal(0, ROLL[0], count), -ROLL[1], ROLL[1]))
+    axes = zip(np.eye(3), (-pitch * turned, yaw * turned, roll * turned))
+    about_x, about_y, about_z = (_about(axis, angle) for axis, angle in axes)
+    return (about_z @ about_x @ about_y).astype(np.float32)
+
+
+def turned(batch: Batch, turn: np.ndarray, pelvis: np.ndarray) -> Batch:
+    """The batch as a camera sees it that is turned about its centre: nothing is hidden or shown by that.
+
+    Args:
+      turn: (B, 3, 3), as `draw_turns` gives it. pelvis: (B, 3) where the pelvis of the shape lies at rest, metres.
+    """
+    focal, centre = (
+        batch["true_focal_length"][:, None, None, None],
+        batch["image_size"][:, None, None, ::-1] / 2,
+    )
+    flat = (batch["landmarks_2d"][..., :2] - centre) / focal
+    rays = np.concatenate([flat, np.ones_like(flat[..., :1])], axis=-1) @ turn[:, None].swapaxes(-1, -2)
+    seen = batch["seen"][..., None, None]
+    places = rays[..., :2] / np.maximum(rays[..., 2:], 0.1) * focal + centre
+    points = np.concatenate([np.where(seen, places, 0), batch["landmarks_2d"][..., 2:]], axis=-1)
+    pose = batch["pose"].copy()
+    whole = to_quaternion(_axis_angle(turn))[:, None]
+    pose[:, :, 0] = to_axis_angle(multiply(whole, to_quaternion(pose[:, :, 0])))
+    at = (batch["transl"] + pelvis[:, None]) @ turn.swapaxes(-1, -2) - pelvis[:, None]
+    world = batch["landmarks_3d"] @ turn[:, None].swapaxes(-1, -2)
+    changed = {"landmarks_2d": points, "landmarks_3d": world, "pose": pose, "transl": at}
+    return batch | {key: value.astype(np.float32) for key, value in changed.items()}
+
+
+def mirrored(batch: Batch, chosen: np.ndarray) -> Batch:
+    """The batch with some clips, (B,) bool, as a mirror shows them: truth and observations alike."""
+    pose, transl = mirror(batch["pose"], batch["transl"])
+    points = batch["landmarks_2d"][:, :, BLAZEPOSE_MIRROR].copy()
+    points[..., 0] = (batch["image_size"][:, 1, None, None] - points[..., 0]) * batch["seen"][..., None]
+    world = batch["landmarks_3d"][:, :, BLAZEPOSE_MIRROR] * np.float32([-1, 1, 1])
+    changed = {"pose": pose, "transl": transl, "landmarks_2d": points, "landmarks_3d": world}
+    select = {key: chosen.reshape(-1, *[1] * (value.ndim - 1)) for key, value in changed.items()}
+    return batch | {
+        key: np.where(select[key], value, batch[key]).astype(np.float32) for key, value in changed.items()
+    }
+
+
+def fail(rng: np.random.Generator, batch: Batch) -> Batch:
+    """The batch with further failures of the detector: left and right exchanged, and frames in which nobody is seen.
+
+    Nothing is exchanged in clips without `has_3d`: their landmarks are also what is to be learned.
+    """
+    shape = batch["seen"].shape
+    group = events(rng, shape, SWAP_RATE, SWAP_FRAMES, len(SWAP_GROUPS))
+    group = np.where(batch["has_3d"][:, None], group, -1)
+    swapped = np.concatenate([SWAP_GROUPS, np.zeros((1, 33), bool)])[group][..., None]
+    seen = batch["seen"] & (events(rng, shape, DROP_RATE, DROP_FRAMES, 1) < 0)
+    points = {}
+    for key in ("landmarks_2d", "landmarks_3d"):
+        exchanged = np.where(swapped, batch[key][:, :, BLAZEPOSE_MIRROR], batch[key])
+        points[key] = np.where(seen[..., None, None], exchanged, np.float32(0))
+    return batch | points | {"seen": seen}
+
+
+def events(
+    rng: np.random.Generator, shape: tuple[int, int], rate: float, frames: tuple[int, int], kinds: int
+) -> np.ndarray:
+    """Random events in clips, (B, T): which of `kinds` is under way in a frame, or -1; `frames` bounds their lengths."""
+    state = np.full(shape, -1)
+    for clip, start in zip(*np.nonzero(rng.random(shape) < rate)):
+        state[clip, start : start + rng.integers(frames[0], frames[1] + 1)] = rng.integers(kinds)
+    return state
+
+
+def _about(axis, angle):
+    """The rotation matrices (B, 3, 3) about one axis (3,) by angles (B,) in radians (Rodrigues)."""
+    x, y, z = axis
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
+    return np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
+
+
+def _axis_angle(matrix):
+    """Axis-angle (B, 3) of rotations (B, 3, 3) by less than half a turn."""
+    cosine = np.clip((np.trace(matrix, axis1=1, axis2=2) - 1) / 2, -1, 1)
+    odd = np.stack([matrix[:, j, i] - matrix[:, i, j] for i, j in ((1, 2), (2, 0), (0, 1))], axis=-1) / 2
+    return odd / np.maximum(np.sinc(np.arccos(cosine) / np.pi), 1e-6)[:, None]
