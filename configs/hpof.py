@@ -10,11 +10,23 @@ from ml_collections import ConfigDict
 
 FLOW_LOSSES = {"flow_silhouette": 1.0, "silhouette": 0.3, "vertex_flow": 0.03}
 FULL = {"data": {"flow": "noisy"}, "losses": {**FLOW_LOSSES, "adversarial": 0.02}}
+ABLATION_STEPS = 2_000
 VARIANTS = {
     "": {},
     "flow": {"data": {"flow": "noisy"}, "losses": FLOW_LOSSES},
     "adversarial": {"losses": {"adversarial": 0.02}},
     "full": FULL,  # every part of the method
+    # The whole method at a budget that two CPU cores manage, with labels on a part of the data: see hpof_jax.ablate.
+    "ablation": FULL
+    | {
+        "batch_size": 16,
+        "clip_length": 32,
+        "num_steps": ABLATION_STEPS,
+        "data": FULL["data"] | {"unlabelled": "synthetic"},
+        "optimizer": {"warmup_steps": ABLATION_STEPS // 10},
+        "adversary": {"ramp": (ABLATION_STEPS // 10, ABLATION_STEPS // 4)},
+        "checkpoint_every": 100,
+    },
     # The batch of VIBE's training, and an encoder of as many parameters as its GRU of 2048: to compare speeds.
     "vibe_size": FULL | {"batch_size": 32, "clip_length": 16, "model": {"channels": 1280}},
     "mlp": {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},  # per frame: no context but the shape's
@@ -41,6 +53,9 @@ def get_config(variant: str = "") -> ConfigDict:
             "dilations": (1, 3, 9, 27),
             "dropout": 0.1,
             "hidden": 64,
+            "encoder_type": "dilated",  # or "gru", of about as many parameters, without kernel and dilations
+            "head_type": "tree",  # or "flat": all joints at once
+            "shape_per": "clip",  # or "frame": no shape before the pose
         }
     )
     # Motion: the weight of each source in the mixture. An empty path leaves a source out.

@@ -8,6 +8,7 @@ COMMANDS = {
     "reconstruct": "the body in a video, per frame",
     "train": "train a model",
     "evaluate": "measure a model",
+    "ablate": "train and measure the method without each of its parts",
     "data": "make training data: rendered people, watched by the detector",
     "doctor": "what is installed, cached and missing",
 }
@@ -33,6 +34,7 @@ def _run(command: str) -> None:
 reconstruct = functools.partial(_run, "reconstruct")
 train = functools.partial(_run, "train")
 evaluate = functools.partial(_run, "evaluate")
+ablate = functools.partial(_run, "ablate")
 data = functools.partial(_run, "data")
 doctor = functools.partial(_run, "doctor")
 

@@ -136,7 +136,8 @@ def lift(
     rotations, pelvis = _camera_frame(prediction, inputs.box, focal_length, image_size)
     times = np.arange(len(observations)) * (MODEL_FPS / float(observations.fps))
     pelvis, box = (_resample(np.asarray(x), times) for x in (pelvis, inputs.box[0]))
-    poses, betas, joints, points, rest = _pose(body, _resample_rotations(rotations, times), prediction.betas)
+    betas = prediction.clip_betas(inputs.mask)
+    poses, betas, joints, points, rest = _pose(body, _resample_rotations(rotations, times), betas)
     pelvis = place(
         points,
         observations.landmarks_2d,

@@ -208,13 +208,18 @@ def _check(config: ConfigDict) -> None:
 
 @cli.entry_point
 def main() -> None:
-    config = _read_flags()
+    config = read_flags()
     if _DISTRIBUTED.value:
         jax.distributed.initialize()
     train(config, _WORKDIR.value)
 
 
-def _read_flags() -> ConfigDict:
+def read_flags() -> ConfigDict:
+    """The config that the command line names and changes; its other flags are parsed, too.
+
+    Raises:
+      UserError: no config, one that cannot be read, or a flag or a key that does not exist.
+    """
     try:
         flags.FLAGS(sys.argv)
         config = _CONFIG.value

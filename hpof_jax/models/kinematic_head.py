@@ -13,9 +13,9 @@ import numpy as np
 from hpof_jax.body.skeletons import SMPL_PARENTS, tree_levels
 from hpof_jax.geometry.rotations import compose, matrix_to_sixd, rotate, sixd_to_matrix
 
-_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # in 6D
 # At initialisation the body stands upright in the camera frame (y down, z forward) and faces the camera.
-_FACING = np.diag(np.array([1.0, -1.0, -1.0], np.float32))
+FACING = np.diag(np.array([1.0, -1.0, -1.0], np.float32))
 
 
 class KinematicHead(nn.Module):
@@ -29,7 +29,7 @@ class KinematicHead(nn.Module):
 
         Args:
           features: (B, T, C) of the frames.
-          rest: (B, 24, 3) rest joints of the clip's shape, metres.
+          rest: (B, 1, 24, 3) rest joints of the clip's shape, metres; or (B, T, 24, 3) of each frame's.
 
         Returns:
           (B, T, 24, 3, 3) relative to the parents; the root's is in the camera frame.
@@ -38,10 +38,10 @@ class KinematicHead(nn.Module):
         frames = features.shape[:-1]
         seeds = nn.Dense(len(parents) * self.hidden, name="feature")(features)
         seeds = seeds.reshape(*frames, len(parents), self.hidden)
-        rest = jnp.broadcast_to(rest[:, None], (*frames, *rest.shape[-2:]))
+        rest = jnp.broadcast_to(rest, (*frames, *rest.shape[-2:]))
         bones = rest - rest[..., np.maximum(parents, 0), :]
         # Of the level above: global rotations, places about the pelvis, and what their joints know of the tree.
-        world = jnp.broadcast_to(_FACING, (*frames, 1, 3, 3))
+        world = jnp.broadcast_to(FACING, (*frames, 1, 3, 3))
         place, chain = jnp.zeros((*frames, 1, 3)), jnp.zeros((*frames, 1, 0))
         local = []
         for depth, level in enumerate(levels):
@@ -64,5 +64,5 @@ class KinematicHead(nn.Module):
         turn = self.param(f"rotation_{depth}", nn.initializers.normal(0.01), (joints, self.hidden, 6))
         bias = self.param(f"bias_{depth}", nn.initializers.zeros, (joints, 6))
         hidden = nn.gelu(seeds + jnp.einsum("btnd,ndh->btnh", context, mix))
-        sixd = jnp.einsum("btnh,nhk->btnk", hidden, turn) + bias + jnp.array(_IDENTITY)
+        sixd = jnp.einsum("btnh,nhk->btnk", hidden, turn) + bias + jnp.array(IDENTITY)
         return sixd_to_matrix(sixd)

@@ -28,7 +28,7 @@ class Adversary(NamedTuple):
 
     def generator_terms(self, params: Any, prediction: Prediction, mask: jax.Array) -> Terms:
         """How far each head is from taking the prediction for real: head -> (sum, count)."""
-        scores = self.scores(params, prediction.rotations, prediction.betas, mask)
+        scores = self.scores(params, prediction.rotations, prediction.clip_betas(mask), mask)
         return {
             head: masked_sum(jnp.square(score - 1.0), valid) for head, score, valid in _heads(scores, mask)
         }
@@ -51,7 +51,7 @@ class Adversary(NamedTuple):
         both = self.scores(
             params,
             jnp.concatenate([fake.rotations, real_rotations]),
-            jnp.concatenate([fake.betas, real_betas]),
+            jnp.concatenate([fake.clip_betas(mask), real_betas]),
             jnp.concatenate([mask, jnp.ones_like(mask)]),
         )
         clips = len(mask)

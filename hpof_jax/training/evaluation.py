@@ -11,6 +11,7 @@ import numpy as np
 from hpof_jax.body.model import BodyModel, posed_joints, skin
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, SMPL_LIMBS, SMPL_PARENTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.models.temporal_encoder import masked_mean
 from hpof_jax.training import metrics, steps
 
 
@@ -51,7 +52,7 @@ def _make_step(model, body, vertices):
         """Totals of every metric for each clip: name -> (B, 2)."""
         prediction = predict(params, batch)
         rotations = axis_angle_to_matrix(batch["pose"])
-        pred = posed_joints(body, prediction.betas[:, None], prediction.rotations)
+        pred = posed_joints(body, prediction.frame_betas, prediction.rotations)
         true = posed_joints(body, batch["betas"][:, None], rotations)
         detector, limbs = batch["landmarks_3d"][..., BLAZEPOSE_LIMBS, :], true[..., SMPL_LIMBS, :]
 
@@ -60,10 +61,8 @@ def _make_step(model, body, vertices):
         ):
             totals = metrics.joint_totals(pred, true, mask)
             totals["bone_spread"] = _once(jnp.mean(metrics.bone_length_spread(pred, SMPL_PARENTS, mask)))
-            totals["betas_spread"] = _once(
-                jnp.mean(metrics.spread(jnp.broadcast_to(betas, (len(mask), len(betas))), mask))
-            )
-            totals["betas_error"] = _once(jnp.mean(jnp.abs(betas - true_betas)))
+            totals["betas_spread"] = _once(jnp.mean(metrics.spread(betas, mask)))
+            totals["betas_error"] = _once(jnp.mean(masked_mean(jnp.abs(betas - true_betas), mask)))
             looked = mask & seen
             totals["limb_pa_mpjpe"] = metrics.total(metrics.pa_mpjpe(pred[:, SMPL_LIMBS], limbs), looked)
             totals["limb_n_mpjpe"] = metrics.total(metrics.n_mpjpe(pred[:, SMPL_LIMBS], limbs), looked)
@@ -78,14 +77,17 @@ def _make_step(model, body, vertices):
             if vertices:
 
                 def frame(pair):
-                    (a, ja), (b, jb) = skin(body, betas, pair[0]), skin(body, true_betas, pair[1])
+                    (a, ja), (b, jb) = skin(body, *pair[0]), skin(body, true_betas, pair[1])
                     return metrics.pve(a, b, ja[0], jb[0])
 
-                totals["pve"] = metrics.total(jax.lax.map(frame, (pred_rotations, true_rotations)), mask)
+                pairs = (betas, pred_rotations), true_rotations
+                totals["pve"] = metrics.total(jax.lax.map(frame, pairs), mask)
             return totals
 
+        betas = prediction.frame_betas
+        betas = jnp.broadcast_to(betas, (*batch["mask"].shape, betas.shape[-1]))
         return jax.vmap(per_clip)(
-            pred, true, detector, limbs, batch["mask"], batch["seen"], prediction.betas, batch["betas"],
+            pred, true, detector, limbs, batch["mask"], batch["seen"], betas, batch["betas"],
             prediction.rotations, rotations,
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
 from hpof_jax.models.baselines import MeanPose
 from hpof_jax.models.discriminator import Discriminator
-from hpof_jax.models.hpof import HPOF
+from hpof_jax.models.hpof import CHOICES, HPOF
 from hpof_jax.models.inputs import LANDMARKS, make_inputs
 from hpof_jax.training.adversary import Adversary
 
@@ -37,7 +37,7 @@ def make_model(config: ml_collections.ConfigDict) -> HPOF | MeanPose:
     """The model of `config.model`: its `name`, and that class's own fields.
 
     Raises:
-      UserError: a name or a field that does not exist.
+      UserError: a name, a field or a choice that does not exist.
     """
     fields = config.to_dict()
     name = fields.pop("name")
@@ -48,6 +48,11 @@ def make_model(config: ml_collections.ConfigDict) -> HPOF | MeanPose:
         raise UserError(
             f"The model '{name}' has no field '{unknown[0]}': it takes {sorted(known - {'parent', 'name'})}."
         )
+    for key, choices in CHOICES.items():
+        if fields.get(key, choices[0]) not in choices:
+            raise UserError(
+                f"There is no '{fields[key]}' for --config.model.{key}: choose one of {', '.join(choices)}."
+            )
     # A config that came from a file has lists; a module that is a static argument must be hashable.
     return _MODELS[name](**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
 

@@ -5,7 +5,7 @@ import pytest
 
 from hpof_jax.body import load_body
 from hpof_jax.body.model import posed_joints
-from hpof_jax.models.hpof import HPOF, predict_long
+from hpof_jax.models.hpof import HPOF, Prediction, predict_long
 from hpof_jax.models.inputs import Inputs, make_inputs
 from hpof_jax.models.temporal_encoder import receptive_field
 from hpof_jax.training import state
@@ -123,3 +123,66 @@ def test_later_joints_see_their_ancestors(params, body):
     pose = jax.jit(lambda betas: MODEL.apply({"params": params}, features, betas, body, method=HPOF.pose)[0])
     a, b = pose(thin), pose(tall)
     assert float(jnp.abs(a - b).max()) > 1e-4
+
+
+VARIANTS = {
+    "gru": {"encoder_type": "gru"},
+    "flat": {"head_type": "flat"},
+    "per frame": {"shape_per": "frame"},
+    "flat, per frame": {"head_type": "flat", "shape_per": "frame"},
+}
+
+
+@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS)
+def variant(request, body):
+    """A model to compare with, and parameters that are not the initial ones."""
+    model = MODEL.clone(**request.param)
+    rng = np.random.default_rng(1)
+    params = jax.tree.map(
+        lambda x: np.asarray(x + 0.05 * rng.normal(size=x.shape), np.float32),
+        state.init_params(model, body, 0),
+    )
+    return model, params
+
+
+def test_what_the_variants_predict(variant, body):
+    model, params = variant
+    inputs = observe(11)
+    whole = jax.jit(lambda params, inputs, body: model.apply({"params": params}, inputs, body))(
+        params, inputs, body
+    )
+    per_frame = model.shape_per == "frame"
+    assert whole.betas.shape == ((2, 11, 10) if per_frame else (2, 10)) and whole.cam.shape == (2, 11, 3)
+    assert whole.frame_betas.shape == (2, 11 if per_frame else 1, 10)
+    assert whole.clip_betas(inputs.mask).shape == (2, 10)
+    rotations = np.asarray(whole.rotations)
+    assert rotations.shape == (2, 11, 24, 3, 3)
+    np.testing.assert_allclose(
+        rotations @ rotations.swapaxes(-1, -2), np.broadcast_to(np.eye(3), rotations.shape), atol=1e-5
+    )
+    np.testing.assert_allclose(np.linalg.det(rotations), 1.0, atol=1e-5)
+    chunked = predict_long(model, params, inputs, body, chunk=4)
+    for a, b in zip(whole, chunked, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_the_shape_of_a_clip_is_the_mean_of_its_frames():
+    betas = np.arange(60.0).reshape(2, 3, 10)
+    prediction = Prediction(betas, np.zeros((2, 3, 24, 3, 3)), np.zeros((2, 3, 3)))
+    mask = np.array([[True, True, False], [False, True, False]])
+    np.testing.assert_allclose(prediction.clip_betas(mask), [betas[0, :2].mean(axis=0), betas[1, 1]])
+
+
+def test_the_flat_head_knows_the_shape_and_no_ancestor(body):
+    model = MODEL.clone(head_type="flat")
+    params = state.init_params(model, body, 0)
+    pose = jax.jit(
+        lambda params, betas: model.apply(
+            {"params": params}, jnp.ones((1, 3, 32)), betas, body, method=HPOF.pose
+        )[0]
+    )
+    before, tall = pose(params, jnp.zeros((1, 10))), pose(params, jnp.zeros((1, 10)).at[0, 0].set(2.0))
+    assert float(jnp.abs(before - tall).max()) > 1e-4
+    params["flat_head"]["bias"] = params["flat_head"]["bias"].at[0].add(0.3)
+    moved = np.abs(np.asarray(pose(params, jnp.zeros((1, 10))) - before)).max(axis=(0, 1, 3, 4)) > 1e-6
+    assert moved.tolist() == [True] + 23 * [False]

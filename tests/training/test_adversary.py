@@ -59,6 +59,11 @@ def test_the_terms_are_those_of_lsgan(motion):
     found = adversary.generator_terms(params, prediction, mask)
     loss, accuracy = adversary.discriminator_terms(params, prediction, mask, *real)
     true = adversary.scores(params, *real, np.ones_like(mask))
+    # Shapes in every frame are judged by their mean.
+    betas = motion["betas"][:, None] + np.float32([-1, 1, 0, 0, 0, 0])[:, None]
+    by_frame = adversary.generator_terms(params, prediction._replace(betas=betas), np.ones_like(mask))
+    whole = adversary.generator_terms(params, prediction, np.ones_like(mask))
+    np.testing.assert_allclose(by_frame["shape"], whole["shape"], rtol=1e-4)
     assert set(found) == set(HEADS) and len(loss) == len(accuracy) == 2 * len(HEADS)
     for head in HEADS:
         score, real_score = np.asarray(getattr(fake, head)), np.asarray(getattr(true, head))

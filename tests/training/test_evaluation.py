@@ -84,3 +84,13 @@ def test_a_wrong_shape_shows_in_betas_and_vertices_alone_of_all_else(truth, body
     assert overall["pve"] > 1.0
     exact = wider._replace(betas=truth.betas)
     assert evaluate(exact, body, small, vertices=True)["overall"]["pve"] < 0.01
+
+
+def test_a_shape_in_every_frame(truth, body, batch):
+    betas = np.repeat(batch["betas"][:, None], batch["mask"].shape[1], axis=1)
+    overall = evaluate(truth._replace(betas=betas), body, batch, vertices=True)["overall"]
+    for key in (*ZERO, "betas_spread", "pve"):
+        assert abs(overall[key]) < 0.01, key
+    betas[:, ::2] += 0.5
+    overall = evaluate(truth._replace(betas=betas), body, batch)["overall"]
+    assert overall["betas_spread"] > 0.2 and overall["bone_spread"] > 1 and 0.2 < overall["betas_error"] < 0.4

@@ -25,7 +25,8 @@ def test_every_config_builds_a_model_optimizers_and_a_stream(file, variant, body
     assert 1e4 < sum(x.size for x in jax.tree.leaves(shapes.params)) < 5e7
     assert bool(shapes.discriminator) == ("adversarial" in config.losses)
     assert jax.tree.structure(shapes.ema) == jax.tree.structure(shapes.params)
-    assert train.data_sources(config.data) == {"synthetic": 1.0}
+    hidden = {"unlabelled:synthetic": 1.0} if variant == "ablation" else {}
+    assert train.data_sources(config.data) == {"synthetic": 1.0, **hidden}
 
 
 def test_the_mlp_has_no_context():
@@ -58,7 +59,14 @@ def test_motion_capture_and_rendered_clips_share_their_weights():
 
 @pytest.mark.parametrize(
     ("fields", "words"),
-    [({"name": "resnet"}, "no model 'resnet'"), ({"depth": 3}, "no field 'depth'.*channels")],
+    [
+        ({"name": "resnet"}, "no model 'resnet'"),
+        ({"depth": 3}, "no field 'depth'.*channels"),
+        (
+            {"encoder_type": "lstm"},
+            r"no 'lstm' for --config\.model\.encoder_type: choose one of dilated, gru",
+        ),
+    ],
 )
 def test_a_model_that_there_is_not(fields, words):
     with pytest.raises(UserError, match=words):

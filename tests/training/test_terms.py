@@ -203,3 +203,19 @@ def test_labelled_clips_do_not_see_the_detectors_landmarks_there(body, truth, cl
         for points in (clips["landmarks_2d"], np.zeros_like(clips["landmarks_2d"]))
     ]
     np.testing.assert_array_equal(*(f["keypoints_2d"] for f in found))
+
+
+def test_the_same_shape_in_every_frame_is_as_one_for_the_clip(outline, truth, clips):
+    weights = {"betas": 1.0, "vertex_flow": 1.0}
+    batch = clips | {"mask": np.arange(6) < np.arange(8)[:, None], "has_smpl": ~UNLABELLED}
+
+    @jax.jit
+    def found(prediction, batch):
+        return terms.loss_terms(outline, steps.batch_inputs(batch), prediction, batch, weights, outline)
+
+    one = truth._replace(betas=truth.betas + 1.0)
+    every = one._replace(betas=jnp.broadcast_to(one.betas[:, None], (8, 6, 10)))
+    of_clips, of_frames = found(one, batch), found(every, batch)
+    np.testing.assert_allclose(of_frames["vertex_flow"], of_clips["vertex_flow"], rtol=1e-5)
+    np.testing.assert_allclose(of_clips["betas"], [3.0, 3.0], rtol=1e-6)  # clips 2, 4 and 6; 0 has no frame
+    np.testing.assert_allclose(of_frames["betas"], [12.0, 12.0], rtol=1e-6)  # of 2, 4 and 6 frames
