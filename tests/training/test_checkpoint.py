@@ -15,7 +15,7 @@ def make_state(step=0, width=3):
     rng = np.random.default_rng(step)
     params = {"layer": {"kernel": jnp.asarray(rng.normal(size=(2, width)), jnp.float32)}}
     ema = jax.tree.map(lambda x: x * 0.5, params)
-    return state.TrainState(jnp.int32(step), params, ema, optax.adam(1e-3).init(params))
+    return state.TrainState(jnp.int32(step), params, ema, optax.adam(1e-3).init(params), {})
 
 
 def fill(workdir, errors, keep=3):
