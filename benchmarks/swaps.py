@@ -121,7 +121,8 @@ def read(folder: pathlib.Path, half: str) -> Iterator[Clip]:
     for path in paths:
         if half == "all" or int(path.stem.rpartition("_")[2]) % 2 == (half == "odd"):
             with np.load(path, allow_pickle=False) as clip:
-                yield dict(clip)
+                if clip["seen"].any():
+                    yield dict(clip)
 
 
 @cli.entry_point
