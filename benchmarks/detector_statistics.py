@@ -160,9 +160,10 @@ def show(name: str, clips: list[dict[str, float]]) -> dict[str, float]:
 
 def plot(report: dict[str, dict], path: pathlib.Path) -> None:
     """The curves of each group of clips, side by side."""
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure  # mediapy brings it
 
-    figure, axes = pyplot.subplots(1, 3, figsize=(14, 4), layout="constrained")
+    figure = Figure(figsize=(14, 4), layout="constrained")
+    axes = figure.subplots(1, 3)
     width = 0.8 / len(report)
     middles = (CONFIDENCE[1:] + CONFIDENCE[:-1]) / 2
     for number, (name, group) in enumerate(report.items()):
@@ -178,7 +179,6 @@ def plot(report: dict[str, dict], path: pathlib.Path) -> None:
     axes[2].legend()
     with replacing(path, "The plot") as partial:
         figure.savefig(partial, dpi=80, format="png")
-    pyplot.close(figure)
 
 
 @cli.entry_point

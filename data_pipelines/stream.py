@@ -128,19 +128,19 @@ def batch_maker(
             part["has_smpl"] = part["has_3d"] = np.arange(len(pose)) < counts["motion"]
             yield part | {"motion_class": _numbers(names, classes)}
 
-    def watched(rng, name, *how):
-        if counts[name]:
-            clips, share = _normalised(groups[name])
-            for source, count in zip(clips, rng.multinomial(counts[name], share)):
+    def watched(rng, group, size, *how):
+        if size:
+            clips, share = _normalised(group)
+            for source, count in zip(clips, rng.multinomial(size, share)):
                 if count:
                     part, classes = source.draw(rng, count, clip_length, augment, *how)
                     yield part | {"motion_class": _numbers(names, classes)}
 
     def make(step: int) -> Batch:
         rng = np.random.default_rng((seed, process_index, step))
-        known = [*filmed(rng), *watched(rng, "rendered")]
+        known = [*filmed(rng), *watched(rng, groups["rendered"], counts["rendered"])]
         parts = [add_flow(rng, _joined(known))] if known else []
-        parts += watched(rng, "video", 0 if flow == "none" else flow_frames)
+        parts += watched(rng, groups["video"], counts["video"], 0 if flow == "none" else flow_frames)
         batch = _without_truth(_joined(parts))
         return batch | real(rng) if real_motion else batch
 
@@ -154,10 +154,8 @@ def batch_maker(
             raise UserError(
                 "The loss 'adversarial' needs real motion and all sources are without labels: add one with them."
             )
-        clips, share = _normalised(labelled)
-        counts = rng.multinomial(batch_size, share)
-        drawn = [source.draw(rng, n, clip_length, augment)[0] for source, n in zip(clips, counts) if n]
-        return {f"real_{key}": np.concatenate([part[key] for part in drawn]) for key in ("pose", "betas")}
+        drawn = _joined([*watched(rng, labelled, batch_size)])
+        return {"real_pose": drawn["pose"], "real_betas": drawn["betas"]}
 
     return make
 

@@ -4,6 +4,7 @@ All take and give batches of the stream (see `stream.make_stream`). NumPy, all r
 """
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from data_pipelines.augment import mirror, multiply, to_axis_angle, to_quaternion
 from data_pipelines.detector import SWAP_GROUPS
@@ -42,9 +43,8 @@ def draw_turns(rng: np.random.Generator, batch: Batch) -> np.ndarray:
     turned = rng.random(count) < TURNED
     yaw, pitch = (np.arctan(shift / batch["true_focal_length"]) for shift in shifts)
     roll = np.deg2rad(np.clip(rng.normal(0, ROLL[0], count), -ROLL[1], ROLL[1]))
-    axes = zip(np.eye(3), (-pitch * turned, yaw * turned, roll * turned))
-    about_x, about_y, about_z = (_about(axis, angle) for axis, angle in axes)
-    return (about_z @ about_x @ about_y).astype(np.float32)
+    angles = np.stack([yaw, -pitch, roll], axis=-1) * turned[:, None]
+    return Rotation.from_euler("yxz", angles).as_matrix().astype(np.float32)
 
 
 def turned(batch: Batch, turn: np.ndarray, pelvis: np.ndarray) -> Batch:
@@ -63,7 +63,7 @@ def turned(batch: Batch, turn: np.ndarray, pelvis: np.ndarray) -> Batch:
     places = rays[..., :2] / np.maximum(rays[..., 2:], 0.1) * focal + centre
     points = np.concatenate([np.where(seen, places, 0), batch["landmarks_2d"][..., 2:]], axis=-1)
     pose = batch["pose"].copy()
-    whole = to_quaternion(_axis_angle(turn))[:, None]
+    whole = to_quaternion(Rotation.from_matrix(turn).as_rotvec())[:, None]
     pose[:, :, 0] = to_axis_angle(multiply(whole, to_quaternion(pose[:, :, 0])))
     at = (batch["transl"] + pelvis[:, None]) @ turn.swapaxes(-1, -2) - pelvis[:, None]
     world = batch["landmarks_3d"] @ turn[:, None].swapaxes(-1, -2)
@@ -109,18 +109,3 @@ def events(
     for clip, start in zip(*np.nonzero(rng.random(shape) < rate)):
         state[clip, start : start + rng.integers(frames[0], frames[1] + 1)] = rng.integers(kinds)
     return state
-
-
-def _about(axis, angle):
-    """The rotation matrices (B, 3, 3) about one axis (3,) by angles (B,) in radians (Rodrigues)."""
-    x, y, z = axis
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
-    return np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
-
-
-def _axis_angle(matrix):
-    """Axis-angle (B, 3) of rotations (B, 3, 3) by less than half a turn."""
-    cosine = np.clip((np.trace(matrix, axis1=1, axis2=2) - 1) / 2, -1, 1)
-    odd = np.stack([matrix[:, j, i] - matrix[:, i, j] for i, j in ((1, 2), (2, 0), (0, 1))], axis=-1) / 2
-    return odd / np.maximum(np.sinc(np.arccos(cosine) / np.pi), 1e-6)[:, None]

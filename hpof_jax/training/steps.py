@@ -45,7 +45,6 @@ def make_train_step(
       adversary also its loss `discriminator` and, of each head, `accuracy_*`, the share that it tells rightly (0.5: it
       guesses).
     """
-    weights = dict(weights)
 
     def means_of(terms):
         means = {}
