@@ -52,7 +52,7 @@ class TrueFlow:
         moves, valid, masks = (np.stack(arrays) for arrays in zip(*drawn))
         if self._kind == "noisy":
             moves, valid = like_dis(rng, moves, valid)
-        valid &= np.isfinite(moves).all(axis=-1)  # not where a vertex is behind the camera
+        valid &= np.isfinite(moves[..., 0] + moves[..., 1])  # not where a vertex is behind the camera
         valid &= (seen[:, 1:] & seen[:, :-1])[:, :, None, None, None]
         return batch | {
             "flow_first": first.astype(np.int32),
@@ -74,7 +74,7 @@ def like_dis(rng: np.random.Generator, moves: np.ndarray, valid: np.ndarray) -> 
         # Upsampling a noise that is rough halves it.
         noise = 2 * NOISE * cv2.resize(coarse[index], (side, side), interpolation=cv2.INTER_LINEAR)
         found[index] = cv2.GaussianBlur(moves[index], (0, 0), BLUR) + noise
-    return found, valid & (np.linalg.norm(found - moves, axis=-1) < DOUBT)
+    return found, valid & (np.hypot(*np.moveaxis(found - moves, -1, 0)) < DOUBT)
 
 
 def _vertices(body, pose, transl, landmarks, betas, focal_length, image_size):

@@ -117,20 +117,25 @@ def rendered_flow(
       and the mesh's masks (T, H, W) bool.
     """
     pictures = [zbuffer.rasterize(p, d, faces, image_size) for p, d in zip(points, depth, strict=True)]
+    masks = np.stack([picture.mask for picture in pictures])
+    turned = np.stack([_facing(p, faces) for p in points])
     flow = np.zeros((len(points) - 1, 2, *image_size, 2), np.float32)
     if background is not None:
         flow[:] = background
     valid = np.zeros(flow.shape[:-1], bool)
-    for pair, way in np.ndindex(valid.shape[:2]):
-        here, there = (pair, pair + 1)[:: -1 if way else 1]
-        mask = pictures[here].mask
-        values = *(points[there] - points[here]).T, depth[there]
-        x, y, arrival = (zbuffer.interpolate(pictures[here], points[here], faces, value) for value in values)
-        flow[pair, way][mask] = np.stack([x, y], axis=-1)[mask]
-        target = _centres(image_size) + flow[pair, way]
-        seen = _seen(pictures[there], target, np.where(mask, arrival, np.inf))
-        valid[pair, way] = seen & (~mask | _facing(points[there], faces)[pictures[here].face])
-    return flow, valid, np.stack([picture.mask for picture in pictures])
+    centres = _centres(image_size)
+    for here, picture in enumerate(pictures):
+        ways = [(here, 0, here + 1), (here - 1, 1, here - 1)]
+        ways = [(pair, way, there) for pair, way, there in ways if 0 <= there < len(points)]
+        moves = [np.column_stack([points[there] - points[here], depth[there]]) for *_, there in ways]
+        spread = zbuffer.interpolate(picture, points[here], faces, np.hstack(moves))
+        for column, (pair, way, there) in zip(range(0, 3 * len(ways), 3), ways):
+            mask = masks[here]
+            flow[pair, way][mask] = spread[mask, column : column + 2]
+            arrival = np.where(mask, spread[..., column + 2], np.inf)
+            seen = _seen(pictures[there], centres + flow[pair, way], arrival)
+            valid[pair, way] = seen & (~mask | turned[there][picture.face])
+    return flow, valid, masks
 
 
 def visible_vertices(
@@ -171,8 +176,9 @@ def in_front(points: jax.Array, depth: jax.Array, faces: jax.Array, side: int) -
 def _seen(buffer: zbuffer.ZBuffer, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Whether points (..., 2) at a depth (...,) are in the picture and not behind what it shows."""
     height, width = buffer.depth.shape
-    inside = np.all((points >= 0) & (points < (width, height)), axis=-1)
-    column, row = np.moveaxis(np.where(inside[..., None], points, 0).astype(int), -1, 0)
+    x, y = points[..., 0], points[..., 1]
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    column, row = (np.where(inside, place, 0).astype(int) for place in (x, y))
     return inside & (depth <= buffer.depth[row, column] + TOLERANCE)
 
 

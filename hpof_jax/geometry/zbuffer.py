@@ -51,18 +51,19 @@ def rasterize(
     faces = np.asarray(faces)
     points = np.asarray(points, np.float64)
     drawn = _facing(points, faces, height, width)
-    corners = points[faces[drawn]]
-    base, slope = _planes(corners, 1.0 / np.asarray(depth, np.float64)[faces[drawn]])
+    shown = faces[drawn].T
+    corners = points[shown]
+    base, slope = _planes(corners, 1.0 / np.asarray(depth, np.float64)[shown])
 
     owner, row, first, length = _runs(corners, height, width)
-    start = base[owner] + slope[owner, 0] * (first + 0.5) + slope[owner, 1] * (row + 0.5)
+    start = base[owner] + slope[0][owner] * (first + 0.5) + slope[1][owner] * (row + 0.5)
 
     # Every run of pixels, laid out one after another. One integer per pixel holds 1/z in the high half, where larger
     # is nearer (positive floats sort like their bits), and the face in the low half: one maximum settles both.
     before = np.cumsum(length) - length
     along = np.arange(length.sum(), dtype=np.int32) - np.repeat(before.astype(np.int32), length)
     pixel = np.repeat((row * width + first).astype(np.int32), length) + along
-    nearness = np.repeat(slope[owner, 0].astype(np.float32), length)
+    nearness = np.repeat(slope[0][owner].astype(np.float32), length)
     nearness *= along
     nearness += np.repeat(start.astype(np.float32), length)
     np.maximum(nearness, np.float32(1e-30), out=nearness)
@@ -80,54 +81,72 @@ def rasterize(
 
 
 def interpolate(buffer: ZBuffer, points: np.ndarray, faces: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Spreads values (V,) of the vertices over the picture, linearly in each face: (H, W) float32, 0 where no face is.
+    """Spreads values of the vertices over the picture, linearly in each face.
 
     Linear in the picture, not in space: the difference is nothing for faces that are small against their distance.
+
+    Args:
+      values: (V,) or (V, C).
+
+    Returns:
+      (H, W) or (H, W, C) float32, 0 where no face is.
     """
     values = np.asarray(values, np.float64)
-    corners, corner_values = points[faces], values[faces]
-    base, slope = _planes(corners, corner_values)
-    planes = np.stack([base + 0.5 * slope.sum(axis=1), *slope.T], axis=1).astype(np.float32)
+    pixel = np.flatnonzero(buffer.mask)
+    row, column = (place.astype(np.float32) for place in np.divmod(pixel, buffer.face.shape[1]))
+    seen, face = _numbered(buffer.face.ravel()[pixel], len(faces))
+    corners = np.asarray(faces)[seen].T
+    base, slope = _planes(points[corners], np.moveaxis(values[corners], -1, 0) if values.ndim > 1 else values[corners][None])
+    base = (base + 0.5 * (slope[0] + slope[1])).astype(np.float32)
+    along_x, along_y = slope.astype(np.float32)
+    picture = np.zeros((*values.shape[1:], buffer.face.size), np.float32)
+    for spread, *plane, channel in zip(np.atleast_2d(picture), base, along_x, along_y, np.atleast_2d(values.T)):
+        at_zero, to_the_right, down = (part[face] for part in plane)
+        spread[pixel] = np.clip(at_zero + to_the_right * column + down * row, channel.min(), channel.max())
+    return np.moveaxis(picture, -1, 0).reshape(*buffer.face.shape, *values.shape[1:])
 
-    pixel = np.flatnonzero(buffer.mask).astype(np.int32)
-    row, column = np.divmod(pixel, np.int32(buffer.face.shape[1]))
-    base, along_x, along_y = planes[buffer.face.ravel()[pixel]].T
-    picture = np.zeros(buffer.face.size, np.float32)
-    spread = base + along_x * column.astype(np.float32) + along_y * row.astype(np.float32)
-    picture[pixel] = np.clip(spread, values.min(), values.max())
-    return picture.reshape(buffer.face.shape)
+
+def _numbered(labels, count):
+    """The labels (P,) < count that occur, in order (N,), and which of them each one is (P,)."""
+    there = np.zeros(count, bool)
+    there[labels] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[labels]
 
 
 def _area(corners: np.ndarray) -> np.ndarray:
-    """Twice the signed area in the picture, (F,); negative where a face looks at the camera (y points down)."""
-    ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    """Twice the signed area in the picture of faces (3, F, 2), (F,); negative where a face looks at the camera (y down)."""
+    a, b, c = corners
+    ab, ac = b - a, c - a
     return ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
 
 
 def _planes(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The linear function with `values` (F, 3) at `corners` (F, 3, 2): at pixel (0, 0), (F,), and d / d(x, y), (F, 2)."""
-    ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    vb, vc = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
-    slope = np.stack([vb * ac[:, 1] - vc * ab[:, 1], vc * ab[:, 0] - vb * ac[:, 0]], axis=-1)
-    area = _area(corners)[:, None]
+    """The linear function with `values` (..., 3, F) at `corners` (3, F, 2): at pixel (0, 0), (..., F), and d / d(x, y),
+    (2, ..., F)."""
+    a, b, c = corners
+    (abx, aby), (acx, acy) = (b - a).T, (c - a).T
+    first, second, third = (values[..., corner, :] for corner in range(3))
+    vb, vc = second - first, third - first
+    area = abx * acy - aby * acx
     # A sliver's slope is all rounding error: it gets its mean value everywhere.
     sliver = ~(np.abs(area) > SLIVER)
-    slope = np.where(sliver, 0.0, slope / np.where(sliver, 1.0, area))
-    return values.mean(axis=1) - (slope * np.where(sliver, 0.0, corners.mean(axis=1))).sum(axis=1), slope
+    scale = np.where(sliver, 0.0, 1.0 / np.where(sliver, 1.0, area))
+    x, y = np.where(sliver, 0.0, (a + b + c).T / 3)
+    slope = np.stack([(vb * acy - vc * aby) * scale, (vc * abx - vb * acx) * scale])
+    return (first + second + third) / 3 - slope[0] * x - slope[1] * y, slope
 
 
 def _facing(points, faces, height, width) -> np.ndarray:
     """Indices of the faces in front of the camera, turned to it and not wholly outside the picture."""
-    corners = points[faces]
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    inside = (high > 0).all(axis=1) & (low[:, 0] < width) & (low[:, 1] < height)
+    corners = points[faces.T]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    inside = (high[:, 0] > 0) & (high[:, 1] > 0) & (low[:, 0] < width) & (low[:, 1] < height)
     return np.flatnonzero(inside & (_area(corners) < 0))  # comparisons with NaN are false
 
 
 def _runs(corners, height, width):
     """Rows of each face: its index, the row, the first pixel and the number of pixels, all (R,)."""
-    order = np.argsort(corners[:, :, 1], axis=1, kind="stable")
-    top, middle, bottom = np.take_along_axis(corners, order[..., None], axis=1).swapaxes(0, 1)
+    top, middle, bottom = _from_above(corners)
     begin = np.clip(np.ceil(top[:, 1] - 0.5), 0, height).astype(np.int64)
     rows = np.clip(np.ceil(bottom[:, 1] - 0.5), 0, height).astype(np.int64) - begin
     owner = np.repeat(np.arange(len(rows)), rows)
@@ -145,6 +164,19 @@ def _runs(corners, height, width):
     length = np.clip(np.ceil(np.maximum(long, short) - 0.5), 0, width).astype(np.int64) - first
     kept = np.flatnonzero(length > 0)
     return owner[kept], row[kept], first[kept], length[kept]
+
+
+def _from_above(corners):
+    """The corners of each face from the highest to the lowest in the picture: (3, F, 2) -> three of (F, 2)."""
+    a, b, c = corners
+
+    def sort(one, other):
+        swap = (other[:, 1] < one[:, 1])[:, None]
+        return np.where(swap, other, one), np.where(swap, one, other)
+
+    a, b = sort(a, b)
+    b, c = sort(b, c)
+    return *sort(a, b), c
 
 
 def _crossing(y, upper, lower):
