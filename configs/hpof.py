@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 FLOW_LOSSES = {"flow_silhouette": 1.0, "silhouette": 0.3, "vertex_flow": 0.03}
 FULL = {"data": {"flow": "noisy"}, "losses": {**FLOW_LOSSES, "adversarial": 0.02}}
-ABLATION_STEPS = 2_000
+ABLATION_STEPS = 800
 VARIANTS = {
     "": {},
     "flow": {"data": {"flow": "noisy"}, "losses": FLOW_LOSSES},
@@ -19,8 +19,8 @@ VARIANTS = {
     # The whole method at a budget that two CPU cores manage, with labels on a part of the data: see hpof_jax.ablate.
     "ablation": FULL
     | {
-        "batch_size": 16,
-        "clip_length": 32,
+        "batch_size": 8,
+        "clip_length": 64,
         "num_steps": ABLATION_STEPS,
         "data": FULL["data"] | {"unlabelled": "synthetic"},
         "optimizer": {"warmup_steps": ABLATION_STEPS // 10},
