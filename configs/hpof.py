@@ -26,6 +26,7 @@ VARIANTS = {
         "optimizer": {"warmup_steps": ABLATION_STEPS // 10},
         "adversary": {"ramp": (ABLATION_STEPS // 10, ABLATION_STEPS // 4)},
         "checkpoint_every": 100,
+        "eval_every": 0,  # the ablation measures for itself
     },
     # The batch of VIBE's training, and an encoder of as many parameters as its GRU of 2048: to compare speeds.
     "vibe_size": FULL | {"batch_size": 32, "clip_length": 16, "model": {"channels": 1280}},
@@ -104,7 +105,7 @@ def get_config(variant: str = "") -> ConfigDict:
         }
     )
     config.log_every = 50
-    config.eval_every = 1_000
+    config.eval_every = 1_000  # steps, and at the end; 0: never
     config.eval_frames = 162  # of each validation clip, while training
     config.eval_synthetic_clips = 32
     config.checkpoint_every = 500

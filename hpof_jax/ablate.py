@@ -172,9 +172,16 @@ def ablate(
         if not path.exists():
             logging.info("run %d of %d: %s, seed %d", number, len(runs), variant, seed)
             train.train(varied, folder)
-            measured = {source: _measure(folder / "weights.npz", source, varied) for source in domains}
+            measured = evaluate.evaluate(
+                folder / "weights.npz",
+                (*domains,),
+                clip_length=config.clip_length,
+                max_frames=config.eval_frames,
+                synthetic_clips=config.eval_synthetic_clips,
+            )
             with replacing(path, "The result") as partial:
-                partial.write_text(json.dumps({"domains": measured}, indent=2) + "\n", encoding="utf-8")
+                text = json.dumps({"domains": measured["sources"]}, indent=2)
+                partial.write_text(text + "\n", encoding="utf-8")
         results[variant].append(json.loads(path.read_text(encoding="utf-8")))
         scores = results[variant][-1]["domains"]
         said = ", ".join(f"{scores[source]['pa_mpjpe']:.1f} mm on {source}" for source in domains)
@@ -192,17 +199,6 @@ def ablate(
         partial.write_text(merged, encoding="utf-8")
     logging.info("the report is in %s", report)
     return results
-
-
-def _measure(weights, source, config):
-    result = evaluate.evaluate(
-        weights,
-        (source,),
-        clip_length=config.clip_length,
-        max_frames=config.eval_frames,
-        synthetic_clips=config.eval_synthetic_clips,
-    )
-    return result["overall"]
 
 
 def _claim(workdir: pathlib.Path, config: ConfigDict) -> None:

@@ -70,22 +70,22 @@ def evaluate(
     checkpoint.check_params(
         params, jax.eval_shape(lambda: state.init_params(model, body, 0)), str(weights or checkpoint.WEIGHTS)
     )
-    tables = {}
-    for source in ("", *data) if len(data) > 1 else ("",):
-        windows = stream.validation_windows(
-            {source: 1.0} if source else {name: 1.0 for name in data},
+    windows = {
+        source: stream.validation_windows(
+            {source: 1.0},
             clip_length,
             seed,
             split=split,
             max_frames=max_frames,
             synthetic_clips=synthetic_clips,
         )
-        tables[source] = evaluation.evaluate(model, params, body, windows, vertices=vertices)
-        if not tables[source]["overall"]:
-            raise UserError(
-                f"There is no truth in {source or data[0]} to measure against: name another source."
-            )
-    everything = tables.pop("")
+        for source in data
+    }
+    tables = evaluation.evaluate(evaluation.make_totals(model, body, vertices), params, windows)
+    if not data:
+        raise UserError("No motion source was named to measure on: give one, such as --data synthetic.")
+    if without := [source for source in data if source not in tables["sources"]]:
+        raise UserError(f"There is no truth in {without[0]} to measure against: name another source.")
     return {
         "protocol": {
             "joints": "SMPL-24 about the pelvis",
@@ -97,14 +97,14 @@ def evaluate(
             "weights": str(weights or checkpoint.WEIGHTS),
             "units": "mm, mm/frame^2, percent; betas in their own unit",
         },
-        **everything,
-        "sources": {source: table["overall"] for source, table in tables.items()},
+        **tables,
     }
 
 
 def format_table(result: dict) -> str:
     """The result as a table of plain text, a row for each motion class, each source and the whole."""
-    rows = {**result["classes"], **{f"[{name}]": row for name, row in result["sources"].items()}}
+    sources = result["sources"] if len(result["sources"]) > 1 else {}
+    rows = {**result["classes"], **{f"[{name}]": row for name, row in sources.items()}}
     rows["overall"] = result["overall"]
     columns = [key for key in COLUMNS if key in result["overall"]]
     width = max(len(name) for name in rows) + 2

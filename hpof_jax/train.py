@@ -92,6 +92,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     metrics: dict[str, float] = {}
     parameters = sum(x.size for x in jax.tree.leaves(train_state.params))
 
+    totals = evaluation.make_totals(model, body)
+
     def evaluate(params) -> dict[str, float]:
         windows = stream.validation_windows(
             sources,
@@ -101,7 +103,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             max_frames=config.eval_frames,
             synthetic_clips=config.eval_synthetic_clips,
         )
-        return evaluation.evaluate(model, params, body, windows)["overall"]
+        return evaluation.evaluate(totals, params, {"": windows})["overall"]
 
     bar = tqdm.tqdm(total=config.num_steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
     since, counted = time.monotonic(), start
@@ -126,7 +128,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                 bar.set_postfix(loss=f"{scalars['train/total']:.3f}", frames_s=f"{rate:.0f}")
                 if log:
                     log.write(number, scalars)
-            if number % config.eval_every == 0 or last:
+            if config.eval_every and (number % config.eval_every == 0 or last):
                 metrics = measured = evaluate(train_state.ema)
                 since, counted = time.monotonic(), number
                 if log and metrics:

@@ -96,11 +96,15 @@ def interpolate(buffer: ZBuffer, points: np.ndarray, faces: np.ndarray, values: 
     row, column = (place.astype(np.float32) for place in np.divmod(pixel, buffer.face.shape[1]))
     seen, face = _numbered(buffer.face.ravel()[pixel], len(faces))
     corners = np.asarray(faces)[seen].T
-    base, slope = _planes(points[corners], np.moveaxis(values[corners], -1, 0) if values.ndim > 1 else values[corners][None])
+    base, slope = _planes(
+        points[corners], np.moveaxis(values[corners], -1, 0) if values.ndim > 1 else values[corners][None]
+    )
     base = (base + 0.5 * (slope[0] + slope[1])).astype(np.float32)
     along_x, along_y = slope.astype(np.float32)
     picture = np.zeros((*values.shape[1:], buffer.face.size), np.float32)
-    for spread, *plane, channel in zip(np.atleast_2d(picture), base, along_x, along_y, np.atleast_2d(values.T)):
+    for spread, *plane, channel in zip(
+        np.atleast_2d(picture), base, along_x, along_y, np.atleast_2d(values.T)
+    ):
         at_zero, to_the_right, down = (part[face] for part in plane)
         spread[pixel] = np.clip(at_zero + to_the_right * column + down * row, channel.min(), channel.max())
     return np.moveaxis(picture, -1, 0).reshape(*buffer.face.shape, *values.shape[1:])

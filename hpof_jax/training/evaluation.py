@@ -1,7 +1,7 @@
 """Metrics of a model over a validation set, overall and per motion class."""
 
 import collections
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -15,34 +15,50 @@ from hpof_jax.models.temporal_encoder import masked_mean
 from hpof_jax.training import metrics, steps
 
 
-def evaluate(
-    model: Any, params: Any, body: BodyModel, windows: Iterable, *, vertices: bool = False
-) -> dict[str, dict]:
-    """Runs the model over validation windows.
+def make_totals(
+    model: Any, body: BodyModel, vertices: bool = False
+) -> Callable[[Any, Mapping], dict[str, jax.Array]]:
+    """The compiled function (params, batch) -> totals that `evaluate` runs; made once, it is compiled once.
 
     Args:
-      windows: yields (batch, names, classes) as `data_pipelines.stream.validation_windows` does.
       vertices: also the per-vertex error, which is most of the work.
+    """
+    return jax.jit(_make_step(model, body, vertices))
+
+
+def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> dict[str, dict]:
+    """Runs a model over the validation windows of each source.
+
+    Args:
+      totals: of `make_totals`.
+      sources: name -> windows, as `data_pipelines.stream.validation_windows` yields them: (batch, names, classes).
 
     Returns:
-      {"overall": {...}, "classes": {class: {...}}}: millimetres (betas: their own unit), each a mean over frames; the
-      detector's own 3D landmarks are scored beside on the 12 limb joints, as `detector_*` against `limb_*`.
-      `frames` and `clips` say how much was counted, `coverage` the share of frames in which the detector saw anyone.
+      {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}}: millimetres (betas: their own unit), each a
+      mean over frames; the detector's own 3D landmarks are scored beside on the 12 limb joints, as `detector_*` against
+      `limb_*`. `frames` and `clips` say how much was counted, `coverage` the share of frames in which the detector saw
+      anyone.
     """
-    step = jax.jit(_make_step(model, body, vertices))
-    sums: dict[str, dict[str, np.ndarray]] = collections.defaultdict(dict)
-    clips: dict[str, set] = collections.defaultdict(set)
-    for batch, names, classes in windows:
-        totals = {key: np.asarray(value, np.float64) for key, value in step(params, batch).items()}
-        for index, (name, motion_class) in enumerate(zip(names, classes, strict=True)):
-            if not name:  # the last batch is filled up with nothing
-                continue
-            for group in ("overall", motion_class):
-                clips[group].add(name)
-                for key, value in totals.items():
-                    sums[group][key] = sums[group].get(key, 0.0) + value[index]
-    table = {group: _table(sums[group], len(clips[group])) for group in sums}
-    return {"overall": table.pop("overall", {}), "classes": dict(sorted(table.items()))}
+    sums: dict[tuple[str, str], dict[str, np.ndarray]] = collections.defaultdict(dict)
+    clips: dict[tuple[str, str], set] = collections.defaultdict(set)
+    for source, windows in sources.items():
+        for batch, names, classes in windows:
+            found = {key: np.asarray(value, np.float64) for key, value in totals(params, batch).items()}
+            for index, (name, motion_class) in enumerate(zip(names, classes, strict=True)):
+                if not name:  # the last batch is filled up with nothing
+                    continue
+                for group in (("overall", ""), ("classes", motion_class), ("sources", source)):
+                    clips[group].add((source, name))
+                    for key, value in found.items():
+                        sums[group][key] = sums[group].get(key, 0.0) + value[index]
+    tables: dict[str, dict] = {"overall": {}, "classes": {}, "sources": {}}
+    for (kind, group), values in sums.items():
+        tables[kind][group] = _table(values, len(clips[kind, group]))
+    return {
+        "overall": tables["overall"].get("", {}),
+        "classes": dict(sorted(tables["classes"].items())),
+        "sources": tables["sources"],
+    }
 
 
 def _make_step(model, body, vertices):

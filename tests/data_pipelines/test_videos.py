@@ -261,7 +261,7 @@ def test_the_stream_mixes_videos_with_what_is_known(watched):
 
 def test_on_videos_alone_nothing_is_measured(watched):
     windows = stream.validation_windows({f"videos:{watched[0]}": 1.0}, FRAMES, seed=0)
-    assert evaluation.evaluate(None, None, None, windows)["overall"] == {}
+    assert evaluation.evaluate(None, None, {"videos": windows})["overall"] == {}
 
 
 @pytest.mark.network

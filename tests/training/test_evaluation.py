@@ -33,7 +33,8 @@ def truth(batch):
 
 
 def evaluate(prediction, body, batch, **options):
-    return evaluation.evaluate(Oracle(), prediction, body, [(batch, NAMES, CLASSES)], **options)
+    totals = evaluation.make_totals(Oracle(), body, **options)
+    return evaluation.evaluate(totals, prediction, {"some": [(batch, NAMES, CLASSES)]})
 
 
 ZERO = ("mpjpe", "pa_mpjpe", "n_mpjpe", "acceleration_error", "betas_error", "limb_pa_mpjpe", "bone_spread")
@@ -64,6 +65,21 @@ def test_classes_weighted_by_their_frames_are_the_whole(truth, body, batch):
         np.testing.assert_allclose(table["overall"][key], whole, rtol=1e-6, err_msg=key)
     assert table["overall"]["mpjpe"] > 10
     assert table["classes"]["gait"]["mpjpe"] != table["classes"]["jump"]["mpjpe"]
+
+
+def test_sources_make_up_the_whole(truth, body, batch):
+    turned = truth._replace(rotations=np.roll(truth.rotations, 1, axis=0))
+    one = batch, NAMES, CLASSES
+    other = batch | {"mask": batch["mask"][::-1].copy()}, NAMES, CLASSES
+    totals = evaluation.make_totals(Oracle(), body)
+    table = evaluation.evaluate(totals, turned, {"one": [one], "other": [other], "none": []})
+    assert list(table["sources"]) == ["one", "other"]
+    rows = table["sources"].values()
+    assert [row["clips"] for row in rows] == [5, 5] and table["overall"]["clips"] == 10
+    whole = sum(row["mpjpe"] * row["frames"] for row in rows) / sum(row["frames"] for row in rows)
+    np.testing.assert_allclose(table["overall"]["mpjpe"], whole, rtol=1e-6)
+    alone = evaluation.evaluate(totals, turned, {"one": [one]})
+    assert alone["overall"] == alone["sources"]["one"] == table["sources"]["one"]
 
 
 def test_padding_is_not_counted(truth, body, batch):
