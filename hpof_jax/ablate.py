@@ -31,7 +31,9 @@ from hpof_jax.training import state
 from hpof_jax.training.terms import OUTLINE_LOSSES
 
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Every variant is trained with each of these seeds.")
-_VARIANTS = flags.DEFINE_list("variants", None, "Which variants; all by default.")
+_VARIANTS = flags.DEFINE_list(
+    "variants", None, "Which variants; by default all that change something in this config."
+)
 _REPORT = flags.DEFINE_string("report", None, "The Markdown file to write; WORKDIR/report.md by default.")
 
 BEGIN = "<!-- What follows is written by hpof_jax.ablate: write above it or below its end. -->"
@@ -89,6 +91,11 @@ def per_frame(config: ConfigDict) -> None:
     config.model.kernel_size = 1
 
 
+def no_rendered(config: ConfigDict) -> None:
+    """without the rendered clips that the real detector has watched"""
+    config.data.rendered = ""
+
+
 def _without(config, *losses):
     kept = {name: weight for name, weight in config.losses.items() if name not in losses}
     config.losses = ConfigDict(kept)
@@ -96,7 +103,17 @@ def _without(config, *losses):
 
 VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     change.__name__: change
-    for change in (full, no_flow, no_adversary, no_decomposition, no_tree, no_dilation, gru, per_frame)
+    for change in (
+        full,
+        no_flow,
+        no_adversary,
+        no_decomposition,
+        no_tree,
+        no_dilation,
+        gru,
+        per_frame,
+        no_rendered,
+    )  # fmt: skip
 }
 
 
@@ -108,15 +125,20 @@ def vary(config: ConfigDict, variant: str, seed: int = 0) -> ConfigDict:
     """
     if variant not in VARIANTS:
         raise UserError(f"There is no variant '{variant}': choose from {', '.join(VARIANTS)}.")
-    if config.model.name != "hpof":
-        raise UserError(f"The model '{config.model.name}' has no such parts: give a config of 'hpof'.")
-    varied = config.copy_and_resolve_references()
-    VARIANTS[variant](varied)
+    varied = _changed(config, variant)
     if variant != "full" and varied == config:
         raise UserError(
             f"The variant '{variant}' changes nothing in this config: give --config configs/hpof.py:ablation."
         )
     varied.seed = seed
+    return varied
+
+
+def _changed(config, variant):
+    if config.model.name != "hpof":
+        raise UserError(f"The model '{config.model.name}' has no such parts: give a config of 'hpof'.")
+    varied = config.copy_and_resolve_references()
+    VARIANTS[variant](varied)
     return varied
 
 
@@ -127,7 +149,7 @@ def ablate(
     config: ConfigDict,
     workdir: str | os.PathLike,
     report: str | os.PathLike | None = None,
-    variants: Sequence[str] = tuple(VARIANTS),
+    variants: Sequence[str] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     command: str = "",
 ) -> dict[str, list[dict]]:
@@ -135,6 +157,7 @@ def ablate(
 
     Args:
       config: of the variant "full"; its seed does not count.
+      variants: all that change something in this config, by default.
       report: the Markdown file, `workdir/report.md` by default; what stands in it outside the marks is kept.
       command: what the report names as its origin.
 
@@ -147,6 +170,8 @@ def ablate(
     """
     from data_pipelines.sources import with_truth  # here, as in the other programs
 
+    if variants is None:
+        variants = [name for name in VARIANTS if name == "full" or _changed(config, name) != config]
     variants, seeds = [*dict.fromkeys(variants)], [*dict.fromkeys(seeds)]
     if not variants or not seeds:
         raise UserError("Nothing is to be run: name at least one of --variants and one of --seeds.")
@@ -162,7 +187,7 @@ def ablate(
             "No source of the config has a truth to measure against: add one, such as --config.data.bvh."
         )
     if report.parent != workdir or workdir.exists():
-        _merged(report, "")  # whether it can be written is better known before hours of training
+        _merged(report, "", variants)  # whether it can be written is better known before hours of training
     _claim(workdir, config)
 
     results: dict[str, list[dict]] = {variant: [] for variant in variants}
@@ -194,7 +219,7 @@ def ablate(
         _plot(results, domains, partial)
     text = "\n".join([*_preface(config, seeds, domains, variants, rates, command), *_tables(results, sizes, rates, config),
                       f"![Mean and standard deviation over the seeds]({plots.name})"])  # fmt: skip
-    merged = _merged(report, text)
+    merged = _merged(report, text, variants)
     with replacing(report, "The report") as partial:
         partial.write_text(merged, encoding="utf-8")
     logging.info("the report is in %s", report)
@@ -323,7 +348,7 @@ def _plot(results, domains, path):
     figure.savefig(path, dpi=120)
 
 
-def _merged(path: pathlib.Path, text: str) -> str:
+def _merged(path: pathlib.Path, text: str, variants: Sequence[str]) -> str:
     """What the report becomes: the text between the marks of what is there, or in a new one with room for words.
 
     Raises:
@@ -335,7 +360,7 @@ def _merged(path: pathlib.Path, text: str) -> str:
     if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
         raise UserError(f"The report cannot be written to {path}: give another --report.")
     if not path.exists():
-        places = "\n".join(f"- `{variant}`:" for variant in VARIANTS)
+        places = "\n".join(f"- `{variant}`:" for variant in variants)
         return f"# Ablations\n\n{block}\n\n## What the rows say\n\n{places}\n"
     try:
         there = path.read_text(encoding="utf-8")
@@ -365,8 +390,7 @@ def main() -> None:
             f"The seeds '{','.join(_SEEDS.value)}' are not whole numbers: give --seeds 0,1,2."
         ) from error
     command = shlex.join(["python", "-m", "hpof_jax.ablate", *sys.argv[1:]])
-    variants = VARIANTS if _VARIANTS.value is None else _VARIANTS.value
-    ablate(config, flags.FLAGS.workdir, _REPORT.value, [*variants], seeds, command)
+    ablate(config, flags.FLAGS.workdir, _REPORT.value, _VARIANTS.value, seeds, command)
 
 
 if __name__ == "__main__":

@@ -176,10 +176,10 @@ def test_words_in_the_report_outlive_its_rewriting(tmp_path):
         return report.read_text(encoding="utf-8")
 
     first = write(0)
-    assert "| 50.0 |" in first and "\n- `no_tree`:\n" in first
-    report.write_text("Before.\n" + first.replace("- `no_tree`:", "- `no_tree`: worse, é."), encoding="utf-8")
+    assert "| 50.0 |" in first and "\n- `full`:\n" in first
+    report.write_text("Before.\n" + first.replace("- `full`:", "- `full`: worse, é."), encoding="utf-8")
     second = write(0, 1)
-    assert second.startswith("Before.\n# Ablations") and "- `no_tree`: worse, é.\n" in second
+    assert second.startswith("Before.\n# Ablations") and "- `full`: worse, é.\n" in second
     assert "| 51.0 ± 1.4 |" in second and "| 50.0 |" not in second
     assert write(0, 1) == second
     report.write_text("Another text.\n")
@@ -192,6 +192,7 @@ def test_words_in_the_report_outlive_its_rewriting(tmp_path):
 
 def test_what_the_variants_change():
     base = hpof.get_config("ablation")
+    base.data.rendered = "rendered/"
     changed = {}
     for variant in ablate.VARIANTS:
         varied = ablate.vary(base, variant, seed=3)
@@ -199,9 +200,8 @@ def test_what_the_variants_change():
         before, after = base.to_dict(), varied.to_dict() | {"seed": base.seed}
         changed[variant] = {part for part in before if before[part] != after[part]}
     model_only = ("no_decomposition", "no_tree", "no_dilation", "gru", "per_frame")
-    assert changed == {"full": set(), "no_flow": {"losses"}, "no_adversary": {"losses"}} | dict.fromkeys(
-        model_only, {"model"}
-    )
+    others = {"full": set(), "no_flow": {"losses"}, "no_adversary": {"losses"}, "no_rendered": {"data"}}
+    assert changed == others | dict.fromkeys(model_only, {"model"})
     assert set(base.losses) - set(ablate.vary(base, "no_flow").losses) == {*hpof.FLOW_LOSSES}
     with pytest.raises(UserError, match=r"'no_flow' changes nothing .* configs/hpof\.py:ablation"):
         ablate.vary(hpof.get_config(), "no_flow")
@@ -217,7 +217,7 @@ def test_what_the_variants_change():
         (("--seeds", "0,one"), ["'0,one'", "--seeds 0,1,2"]),
         (("--report", "absent/report.md"), ["no folder absent", "report.md"]),
         (("--report", str(ROOT)), [str(ROOT), "--report"]),
-        (("--config.model.kernel_size=1",), ["'per_frame' changes nothing"]),
+        (("--config.model.kernel_size=1", "--variants", "full,per_frame"), ["'per_frame' changes nothing"]),
         (("--distributed",), ["one process"]),
         (("--workdir", "gs://bucket/runs"), ["on this machine"]),
     ],
