@@ -20,20 +20,19 @@ from scipy.interpolate import make_interp_spline
 from hpof_jax import cli
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.model import keypoints, rest_joints
-from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR, SMPL_MIRROR
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera
 from hpof_jax.geometry.placement import place
-from hpof_jax.geometry.rotations import compose, matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
+from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
 from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
+from hpof_jax.models.mirror import mean_of_both, mirror_batch
 from hpof_jax.motion import Motion
 from hpof_jax.observe import clip, swaps
 from hpof_jax.observe.video import is_webcam, read_video
 from hpof_jax.training import checkpoint, state
 
 MODEL_FPS = 30.0
-_FLIP = np.diag([-1.0, 1.0, 1.0]).astype(np.float32)
 
 
 def reconstruct(
@@ -127,13 +126,14 @@ def lift(
     template = jax.eval_shape(lambda: state.init_params(model, body, 0))
     checkpoint.check_params(params, template, "the weights")
     at_model_rate = clip.resample(observations, MODEL_FPS)
-    views = [_batch(at_model_rate)]
-    if mirror:
-        views.append(_mirrored(views[0]))
-    inputs = _inputs({key: np.concatenate([view[key] for view in views]) for key in views[0]})
+    batch = _batch(at_model_rate)
+    inputs, mirrored = _inputs(batch)
     prediction = predict_long(model, params, inputs, body)
-    focal_length, image_size = views[0]["focal_length"], views[0]["image_size"]
-    rotations, pelvis = _camera_frame(prediction, inputs.box, focal_length, image_size)
+    if mirror:
+        prediction = _mean_of_both(prediction, predict_long(model, params, mirrored, body))
+    focal_length, image_size = batch["focal_length"], batch["image_size"]
+    rotations = prediction.rotations[0]
+    pelvis = _pelvis(prediction.cam[0], inputs.box[0], focal_length, image_size)
     times = np.arange(len(observations)) * (MODEL_FPS / float(observations.fps))
     pelvis, box = (_resample(np.asarray(x), times) for x in (pelvis, inputs.box[0]))
     betas = prediction.clip_betas(inputs.mask)
@@ -167,18 +167,12 @@ def lift(
 
 @jax.jit
 def _inputs(batch):
-    return make_inputs(**batch)
+    """Of the clip and of its mirror image."""
+    return make_inputs(**batch), make_inputs(**mirror_batch(batch))
 
 
-@jax.jit
-def _camera_frame(prediction, box, focal_length, image_size):
-    """Rotations (T, 24, 3, 3) and the pelvis' place (T, 3) of the clip, or the mean of it and its mirror image."""
-    rotations, cam = prediction.rotations[0], prediction.cam[0]
-    if len(prediction.rotations) == 2:
-        other = compose(compose(_FLIP, prediction.rotations[1][:, SMPL_MIRROR]), _FLIP)
-        rotations = sixd_to_matrix((matrix_to_sixd(rotations) + matrix_to_sixd(other)) / 2)
-        cam = (cam + prediction.cam[1] * np.array([1.0, -1.0, 1.0], np.float32)) / 2
-    return rotations, camera.cam_to_translation(cam, box[0], focal_length, image_size)
+_mean_of_both = jax.jit(mean_of_both)
+_pelvis = jax.jit(camera.cam_to_translation)
 
 
 @jax.jit
@@ -197,19 +191,6 @@ def _batch(observations: clip.Observations) -> dict[str, np.ndarray]:
     names = ("landmarks_2d", "landmarks_3d", "seen", "image_size", "focal_length")
     batch = {name: np.asarray(getattr(observations, name))[None] for name in names}
     return {**batch, "mask": np.ones_like(batch["seen"])}
-
-
-def _mirrored(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What the detector would have said of the mirrored video."""
-    points = batch["landmarks_2d"][:, :, BLAZEPOSE_MIRROR]
-    width = batch["image_size"][:, None, None, 1]
-    points[..., 0] = np.where(batch["seen"][..., None], width - points[..., 0], 0.0)
-    flip = np.array([-1.0, 1.0, 1.0], np.float32)
-    return {
-        **batch,
-        "landmarks_2d": points,
-        "landmarks_3d": batch["landmarks_3d"][:, :, BLAZEPOSE_MIRROR] * flip,
-    }
 
 
 def _resample(values: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -16,14 +16,15 @@ from hpof_jax.training import metrics, steps
 
 
 def make_totals(
-    model: Any, body: BodyModel, vertices: bool = False
+    model: Any, body: BodyModel, vertices: bool = False, mirror: bool = False
 ) -> Callable[[Any, Mapping], dict[str, jax.Array]]:
     """The compiled function (params, batch) -> totals that `evaluate` runs; made once, it is compiled once.
 
     Args:
       vertices: also the per-vertex error, which is most of the work.
+      mirror: the mean with the answer to the mirror image is measured, as `reconstruct` gives it.
     """
-    return jax.jit(_make_step(model, body, vertices))
+    return jax.jit(_make_step(model, body, vertices, mirror))
 
 
 def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> dict[str, dict]:
@@ -61,8 +62,8 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
     }
 
 
-def _make_step(model, body, vertices):
-    predict = steps.make_eval_step(model, body)
+def _make_step(model, body, vertices, mirror):
+    predict = steps.make_eval_step(model, body, mirror)
 
     def step(params: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         """Totals of every metric for each clip: name -> (B, 2)."""

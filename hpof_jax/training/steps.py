@@ -11,6 +11,7 @@ from hpof_jax.body.model import BodyModel
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.models.hpof import HPOF, Prediction
 from hpof_jax.models.inputs import Inputs, make_inputs
+from hpof_jax.models.mirror import mean_of_both, mirror_batch
 from hpof_jax.training.adversary import Adversary
 from hpof_jax.training.state import TrainState
 from hpof_jax.training.terms import Batch, loss_terms
@@ -110,11 +111,16 @@ def make_train_step(
     return step
 
 
-def make_eval_step(model: HPOF, body: BodyModel) -> Callable[[Any, Batch], Prediction]:
-    """`step(params, batch) -> Prediction`, without dropout."""
+def make_eval_step(model: HPOF, body: BodyModel, mirror: bool = False) -> Callable[[Any, Batch], Prediction]:
+    """`step(params, batch) -> Prediction`, without dropout; `mirror`: the mean with the answer to the mirror image."""
+
+    def answer(params, batch):
+        return model.apply({"params": params}, batch_inputs(batch), body)
 
     def step(params: Any, batch: Batch) -> Prediction:
-        return model.apply({"params": params}, batch_inputs(batch), body)
+        if not mirror:
+            return answer(params, batch)
+        return mean_of_both(answer(params, batch), answer(params, mirror_batch(batch)))
 
     return step
 

@@ -4,6 +4,7 @@ import optax
 import pytest
 
 from configs import hpof
+from hpof_jax.models.mirror import mean_of_both, mirror_batch
 from hpof_jax.training import state, steps
 from hpof_jax.training.terms import loss_terms
 
@@ -145,3 +146,20 @@ def test_steps_on_one_batch_lower_the_loss(trained, batch):
     leaf = lambda tree: np.asarray(jax.tree.leaves(tree)[0])  # noqa: E731
     distance = [np.abs(leaf(tree) - leaf(after.params)).mean() for tree in (after.ema, before.params)]
     assert 0 < distance[0] < distance[1], "the average follows the parameters"
+
+
+def test_the_mean_with_the_mirror_image_knows_no_side(model, body, batch):
+    params = jax.tree.map(
+        lambda x: x + 0.05 * np.random.default_rng(x.size).normal(size=x.shape),
+        state.init_params(model, body, 0),
+    )
+    predict = jax.jit(steps.make_eval_step(model, body, mirror=True))
+    other = mirror_batch(batch)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), dict(mirror_batch(other)), dict(batch)
+    )
+    answer, mirrored = predict(params, batch), predict(params, other)
+    assert np.abs(answer.rotations - predict(params, batch | {"seen": ~batch["seen"]}).rotations).max() > 1e-3
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), mean_of_both(answer, mirrored), answer
+    )
