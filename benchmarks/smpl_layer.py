@@ -10,7 +10,6 @@ MB) that no layer in single precision can do without: what is left of a peer's t
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -22,9 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.bodies import body_with_pose_blend_shapes
 from benchmarks.timing import interleaved, ratio, temporary_mib
 from hpof_jax import body, cli
-from hpof_jax.body.model import BodyModel, fold_regressor, keypoints
+from hpof_jax.body.model import BodyModel, keypoints
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
@@ -38,15 +38,6 @@ except ImportError as error:
     ) from error
 
 BATCHES = (1, 16, 64, 256)
-
-
-def body_with_pose_blend_shapes(seed: int = 0) -> BodyModel:
-    """The free body with 207 made-up pose blend shapes of about a millimetre."""
-    free = body.load_body()
-    posedirs = np.random.default_rng(seed).normal(scale=1e-3, size=(207, free.basis.shape[1]))
-    basis = np.concatenate([free.basis, posedirs.astype(np.float32)])
-    landmarks = fold_regressor(basis, free.lbs_weights, free.landmark_regressor)
-    return dataclasses.replace(free, basis=jnp.asarray(basis), landmarks=landmarks)
 
 
 def forward(model: BodyModel, betas: jax.Array, pose: jax.Array) -> jax.Array:

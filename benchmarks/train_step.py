@@ -14,7 +14,6 @@ import json
 import pathlib
 import runpy
 import statistics
-import time
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -42,18 +41,17 @@ class Recurrent(nn.Module):
         return nn.Bidirectional(nn.RNN(nn.GRUCell(1024)), nn.RNN(nn.GRUCell(1024)))(features)
 
 
-def interleaved(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
-    """Median seconds of each way, {"wall": s, "cpu": s}; the first, uncounted round compiles."""
-    spent = {way: [] for way in ways}
-    for number in range(rounds + 1):
-        for way, act in ways.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            jax.block_until_ready(act())
-            if number:
-                spent[way].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return {
-        way: dict(zip(("wall", "cpu"), map(statistics.median, zip(*pairs)))) for way, pairs in spent.items()
-    }
+def training_batch(config: ConfigDict) -> dict[str, np.ndarray]:
+    """One batch of synthetic motion with everything that the config's losses ask for."""
+    return stream.batch_maker(
+        {"synthetic": 1.0},
+        config.batch_size,
+        config.clip_length,
+        config.seed,
+        flow=config.data.flow,
+        flow_frames=config.data.flow_frames,
+        real_motion="adversarial" in config.losses,
+    )(0)
 
 
 def training(
@@ -131,15 +129,7 @@ def measure(config: ConfigDict, rounds: int) -> dict:
     frames = config.batch_size * config.clip_length
     parallel.local_batch_size(config.batch_size)
     losses = config.losses.to_dict()
-    batch = stream.batch_maker(
-        {"synthetic": 1.0},
-        config.batch_size,
-        config.clip_length,
-        config.seed,
-        flow=config.data.flow,
-        flow_frames=config.data.flow_frames,
-        real_motion="adversarial" in losses,
-    )(0)
+    batch = training_batch(config)
     mlp = config.copy_and_resolve_references()
     mlp.model.update({"kernel_size": 1})
     ways = {
@@ -151,9 +141,10 @@ def measure(config: ConfigDict, rounds: int) -> dict:
     for part, names in optional.items():
         rest = {name: weight for name, weight in losses.items() if name not in names}
         ways[f"train step without {part}"] = training(config, batch, body, rest)
-    seconds = interleaved(ways | parts(config, batch, body), rounds)
+    times = timing.interleaved(ways | parts(config, batch, body), rounds)
     clock = "cpu" if jax.default_backend() == "cpu" else "wall"
-    took = {way: second[clock] for way, second in seconds.items()}
+    wall, cpu = ({way: statistics.median(time[c]) for way, time in times.items()} for c in ("wall", "cpu"))
+    took = {"wall": wall, "cpu": cpu}[clock]
     steps_ = ("encoder", "encoder and heads", "with losses", "with gradient")
     increments = np.diff([0.0, *(took[way] for way in steps_)])
     shares = dict(zip(("encoder", "heads", "losses", "backward"), (increments / took["train step"]).tolist()))
@@ -166,12 +157,14 @@ def measure(config: ConfigDict, rounds: int) -> dict:
         "devices": jax.local_device_count(),
         "batch": [config.batch_size, config.clip_length],
         "clock": clock,
-        "milliseconds_per_frame": 1e3 * seconds["train step"]["wall"] / frames,
-        "frames_per_second": {way: frames / second["wall"] for way, second in seconds.items()},
-        "frames_per_cpu_second": {way: frames / second["cpu"] for way, second in seconds.items()},
+        "milliseconds_per_frame": 1e3 * wall["train step"] / frames,
+        "frames_per_second": {way: frames / second for way, second in wall.items()},
+        "frames_per_cpu_second": {way: frames / second for way, second in cpu.items()},
         "share_of_the_train_step": shares,
-        "train_step_over_per_frame_mlp": took["train step"] / took["train step, per-frame MLP"],
-        "gru_over_encoder": took["GRU, forward and back"] / took["encoder, forward and back"],
+        "train_step_over_per_frame_mlp": timing.ratio(
+            times, "train step", "train step, per-frame MLP", clock
+        ),
+        "gru_over_encoder": timing.ratio(times, "GRU, forward and back", "encoder, forward and back", clock),
     }
 
 

@@ -48,18 +48,13 @@ class Adversary(NamedTuple):
           mask: (B, T) of the predicted clips. real_rotations: (B, T, 24, 3, 3). real_betas: (B, 10).
         """
         fake = jax.lax.stop_gradient(prediction)
-        both = self.scores(
-            params,
-            jnp.concatenate([fake.rotations, real_rotations]),
-            jnp.concatenate([fake.clip_betas(mask), real_betas]),
-            jnp.concatenate([mask, jnp.ones_like(mask)]),
-        )
-        clips = len(mask)
-        real = {
-            head: values for head, *values in _heads(Scores(*(s[clips:] for s in both)), jnp.ones_like(mask))
-        }
+        # Apart, not as one batch: of the fakes the compiler then finds the scores that the generator's terms have.
+        fakes = self.scores(params, fake.rotations, fake.clip_betas(mask), mask)
+        everywhere = jnp.ones_like(mask)
+        reals = self.scores(params, real_rotations, real_betas, everywhere)
+        real = {head: values for head, *values in _heads(reals, everywhere)}
         loss, accuracy = {}, {}
-        for head, score, valid in _heads(Scores(*(s[:clips] for s in both)), mask):
+        for head, score, valid in _heads(fakes, mask):
             real_score, real_valid = real[head]
             loss[f"{head}_fake"] = masked_sum(jnp.square(score), valid)
             loss[f"{head}_real"] = masked_sum(jnp.square(real_score - 1.0), real_valid)

@@ -1,0 +1,97 @@
+"""Our training step against one of VIBE's kind and sizes (Kocabas et al., CVPR 2020), turn by turn: 32 clips of 16 frames.
+
+    pip install torch==2.13.0
+    python -m benchmarks.vibe_step --json vibe_step.json
+
+Ours is the full recipe with the losses on flow and silhouettes and the adversary, at the default width and at 1,280
+channels, which are as many weights as VIBE's widest encoder has. `benchmarks.vibe` says what theirs is. Both bodies are
+of SMPL's sizes, pose blend shapes included, and both runtimes have all cores. The ratios are medians over the rounds.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+from collections.abc import Callable
+
+import jax
+from ml_collections import ConfigDict
+
+from benchmarks import timing
+from benchmarks.bodies import body_with_pose_blend_shapes
+from benchmarks.train_step import load_config, training, training_batch
+from hpof_jax import cli
+from hpof_jax.body.model import BodyModel
+from hpof_jax.errors import UserError
+
+OURS = {"ours, 256 channels": "configs/hpof.py:full", "ours, 1,280 channels": "configs/hpof.py:vibe_size"}
+VIBES = {"VIBE": "published", "VIBE, one GRU of 2,048": "gru_2048"}
+CLIPS, FRAMES = 32, 16
+
+
+def contestants(clips: int, frames: int) -> dict[str, Callable[[], object]]:
+    """One call, one step of training."""
+    # Threads of torch that wait for work would take the cores from JAX's; it reads this when it is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        from benchmarks import vibe
+    except ImportError as error:
+        raise UserError(f"VIBE's step needs torch ({error}): pip install torch==2.13.0") from error
+    body = body_with_pose_blend_shapes()
+    ways = {name: our_step(load_config(path), clips, frames, body) for name, path in OURS.items()}
+    return ways | {name: vibe.training(body, clips, frames, encoder) for name, encoder in VIBES.items()}
+
+
+def our_step(config: ConfigDict, clips: int, frames: int, body: BodyModel) -> Callable[[], object]:
+    config.update({"batch_size": clips, "clip_length": frames})
+    return training(config, training_batch(config), body)
+
+
+def measure(clips: int, frames: int, rounds: int) -> dict:
+    times = timing.interleaved(contestants(clips, frames), rounds)
+    result = {"device": jax.devices()[0].device_kind, "cores": os.cpu_count(), "batch": [clips, frames]}
+    for clock in ("wall", "cpu"):
+        result[f"milliseconds_per_frame_{clock}"] = {
+            way: 1e3 * statistics.median(time[clock]) / (clips * frames) for way, time in times.items()
+        }
+        result[f"faster_than_{clock}"] = {
+            ours: {theirs: timing.ratio(times, theirs, ours, clock) for theirs in VIBES} for ours in OURS
+        }
+    rounds_ = {
+        way: [1e3 * second / (clips * frames) for second in time["wall"]] for way, time in times.items()
+    }
+    return result | {"rounds": rounds_}
+
+
+def show(result: dict) -> None:
+    print("{} clips of {} frames, {} cores".format(*result["batch"], result["cores"]))
+    print(f"{'':24}{'ms/frame':>10}{'of CPU':>10}{'fastest and slowest round':>30}")
+    for way, took in result["milliseconds_per_frame_wall"].items():
+        rounds = result["rounds"][way]
+        between = f"{min(rounds):.2f} to {max(rounds):.2f}"
+        print(f"{way:24}{took:10.2f}{result['milliseconds_per_frame_cpu'][way]:10.2f}{between:>30}")
+    for ours, ratios in result["faster_than_wall"].items():
+        for theirs, ratio in ratios.items():
+            cpu = result["faster_than_cpu"][ours][theirs]
+            print(f"{ours}: {ratio:.2f} x as fast as {theirs} ({cpu:.2f} x by CPU time)")
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch-size", type=int, default=CLIPS, help="clips")
+    parser.add_argument("--clip-length", type=int, default=FRAMES, help="frames of a clip")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
+    options = parser.parse_args()
+    result = measure(options.batch_size, options.clip_length, max(options.rounds, 1))
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
