@@ -66,19 +66,21 @@ def make_backdrop(rng: np.random.Generator, shot: Shot, pictures: Sequence[pathl
         low, high = np.zeros(2), np.array(window.size[::-1], float)
     size = np.ceil(high - low).astype(int)
     centre = window.centre - low
-    columns, rows = np.meshgrid(np.arange(size[0]) + 0.5 - centre[0], np.arange(size[1]) + 0.5 - centre[1])
-    rays = np.stack([columns, rows, np.full_like(rows, window.focal_length)], axis=-1) / window.focal_length
-    rays = (rays @ middle).astype(np.float32)  # in the world
+    columns, rows = ((np.arange(side) + 0.5 - at) / window.focal_length for side, at in zip(size, centre))
+    x, y, z = middle.astype(np.float32)  # the camera's axes in the world, where the rays are
+    rays = x * np.float32(columns)[:, None] + (y * np.float32(rows)[:, None] + z)[:, None]
+    camera = shot.camera.astype(np.float32)
     photo = _read(pictures[rng.integers(len(pictures))]) if pictures and rng.random() < 0.67 else None
     if photo is not None and rng.random() < 0.5:
         plate = _fill(rng, photo, size)
     else:
         kind = rng.choice(["room", "meadow", "blur"], p=[0.6, 0.25, 0.15])
-        plate = {"room": _room, "meadow": _meadow, "blur": _blur}[kind](rng, shot.camera, rays, photo)
+        plate = {"room": _room, "meadow": _meadow, "blur": _blur}[kind](rng, camera, rays, photo)
+    plate = np.clip(plate, 0, 255).astype(np.uint8)
     _clutter(rng, plate)
     if rng.random() < 0.6:
         plate = cv2.GaussianBlur(plate, (0, 0), rng.gamma(1.5, 1.2) + 0.3)
-    plate = np.clip(plate * rng.uniform(0.6, 1.15) + rng.uniform(-15, 25), 0, 255).astype(np.uint8)
+    plate = cv2.addWeighted(plate, rng.uniform(0.6, 1.15), plate, 0, rng.uniform(-15, 25))
     cover = _cover(rng, plate, low, window) if rng.random() < 0.15 else None
     return Backdrop(plate, cover, None if still else _homographies(shot, middle, low), window.size)
 
@@ -111,7 +113,7 @@ def _room(rng, camera, rays, photo):
     normal = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]) @ ahead
     normal /= max(np.linalg.norm(normal), 1e-6)
     behind = -camera @ normal + rng.uniform(0.5, 4.0)  # the person is about the origin
-    to_wall = max(behind, 1.0) / np.maximum(rays @ normal.astype(np.float32), 0.05)
+    to_wall = max(float(behind), 1.0) / np.maximum(rays @ normal.astype(np.float32), 0.05)
     along = np.stack(
         [
             (rays @ np.cross(normal, [0, 1, 0]).astype(np.float32)) * to_wall,
@@ -138,12 +140,12 @@ def _room(rng, camera, rays, photo):
 def _meadow(rng, camera, rays, photo):
     """Ground to the horizon, sky and, before it, bushes."""
     up = np.clip(rays[..., 1:2] * 2, 0, 1)
-    sky = np.array(_colour(rng, 0.55, 0.3, 0.9)) * (1 - up) + np.array(_colour(rng, 0.6, 0.6, 0.8)) * up
+    sky = _colour32(rng, 0.55, 0.3, 0.9) * (1 - up) + _colour32(rng, 0.6, 0.6, 0.8) * up
     bushes = _noise(rng, rays.shape[:2], 40) * 0.5 + _noise(rng, rays.shape[:2], 12) * 0.25
     texture = _noise(rng, rays.shape[:2], 3)[..., None] * 20
     near = np.where(
         (rays[..., 1] + 0.1 * bushes < rng.uniform(-0.05, 0.25))[..., None],
-        np.array(_colour(rng, 0.3, 0.5, 0.4)) + texture,
+        _colour32(rng, 0.3, 0.5, 0.4) + texture,
         sky,
     )
     return np.where(rays[..., 1:2] < -0.01, _floor(rng, camera, rays), near)
@@ -168,7 +170,7 @@ def _floor(rng, camera, rays):
 
 def _surface(rng, side):
     """A tile of a wall or floor, (side, side, 3) float32."""
-    ground, other = np.array(_colour(rng)), np.array(_colour(rng))
+    ground, other = _colour32(rng), _colour32(rng)
     x, y = np.meshgrid(np.arange(side), np.arange(side))
     kind, lines = (
         rng.choice(["plain", "tiles", "planks", "checks"], p=[0.4, 0.25, 0.2, 0.15]),
@@ -188,8 +190,8 @@ def _surface(rng, side):
         + rng.uniform(0, 0.12) * _noise(rng, (side, side), 2)
         + rng.uniform(0, 0.1) * _noise(rng, (side, side), 20)
     )
-    weight = np.clip(weight, 0, 1)[..., None]
-    return ((ground * (1 - weight) + other * weight) * grain[..., None]).astype(np.float32)
+    weight = np.float32(np.clip(weight, 0, 1))[..., None]
+    return (ground * (1 - weight) + other * weight) * grain[..., None]
 
 
 def _clutter(rng, plate):
@@ -264,6 +266,10 @@ def _look_up(texture, place, border):
 def _noise(rng, shape, size):
     coarse = rng.normal(size=(shape[0] // size + 2, shape[1] // size + 2)).astype(np.float32)
     return cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _colour32(rng, *near) -> np.ndarray:
+    return np.float32(_colour(rng, *near))
 
 
 def _colour(rng, hue=None, saturation=None, value=None) -> tuple[float, float, float]:

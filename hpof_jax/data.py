@@ -35,7 +35,7 @@ from data_pipelines.rendered import clip_path, write_clip
 from hpof_jax import cli, visualize
 from hpof_jax.errors import UserError
 from hpof_jax.files import replacing
-from hpof_jax.observe.blazepose import NUM_LANDMARKS, Pose
+from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose, Pose
 from hpof_jax.observe.person import PersonTracker
 
 MASK_SIDE = 64
@@ -105,7 +105,7 @@ def make_clip(folder: pathlib.Path, options: Options, number: int, keep_video: b
     kept: list[np.ndarray] = []
     if keep_video:
         film = dataclasses.replace(film, pictures=_keeping(film.pictures, kept))
-    observations = watch(film, PersonTracker(options.detector, fps=FPS, threads=1))
+    observations = watch(film, PersonTracker(options.detector, fps=FPS, net=_net(options.detector)))
     if keep_video:
         visualize.record(kept, FPS, clip_path(folder, number).with_suffix(".mp4"))
     write_clip(clip_path(folder, number), observations | _truth(film))
@@ -166,6 +166,11 @@ def _on_square(mask: np.ndarray, to_frame: np.ndarray) -> np.ndarray:
         (MASK_SIDE, MASK_SIDE),
         interpolation=cv2.INTER_AREA,
     )
+
+
+@functools.cache
+def _net(detector: str) -> BlazePose:
+    return BlazePose(detector, threads=1)
 
 
 @functools.cache

@@ -20,8 +20,8 @@ class FakeTracker:
 
     watched = 0
 
-    def __init__(self, model, fps, threads):
-        assert (model, fps, threads) == ("full", 30, 1)
+    def __init__(self, model, fps, net):
+        assert (model, fps, net) == ("full", 30, "net")
         self.count = 0
 
     def __call__(self, image):
@@ -41,6 +41,7 @@ class FakeTracker:
 @pytest.fixture
 def fake(monkeypatch):
     monkeypatch.setattr(data, "PersonTracker", FakeTracker)
+    monkeypatch.setattr(data, "_net", lambda detector: "net")
     FakeTracker.watched = 0
 
 
@@ -116,7 +117,7 @@ def test_the_clips_of_several_processes_are_the_same(fake, tmp_path, monkeypatch
 def test_a_clip_without_anybody_is_given_up(fake, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "PATIENCE", 4)
     monkeypatch.setattr(FakeTracker, "__call__", lambda self, image: setattr(self, "count", self.count + 1))
-    tracker = FakeTracker("full", 30, 1)
+    tracker = FakeTracker("full", 30, "net")
     film = data.render.make_film(0, 0, ("synthetic",), frames=FRAMES)
     seen = data.watch(film, tracker)
     assert not seen["seen"].any() and len(seen["landmarks_2d"]) == FRAMES and tracker.count == 5
