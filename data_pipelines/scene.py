@@ -123,7 +123,9 @@ def _window(rng, landmarks, focal_length, image_size) -> Window:
     wanted = rng.uniform(*PERSON_PIXELS) / extent
     scale = min(wanted, np.sqrt(MAX_PIXELS / np.prod(high - low)), 1.0)
     corner = np.round(scale * low)
-    columns, rows = np.maximum(np.round(scale * high - corner), 32).astype(int)
+    columns, rows = (
+        np.maximum(np.round((scale * high - corner) / 2).astype(int), 16) * 2
+    )  # even, as videos are
     centre = scale * limit / 2 - corner
     return Window(scale, corner, (int(rows), int(columns)), scale * focal_length, centre)
 

@@ -151,7 +151,7 @@ def test_the_command(fake, tmp_path, monkeypatch, capsys):
     assert "0 is not at least 1" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run("--frames", "1", "--pictures", str(tmp_path))
-    assert "There is no picture in" in capsys.readouterr().err and not (tmp_path / "made").exists()
+    assert "There is no picture or video in" in capsys.readouterr().err and not (tmp_path / "made").exists()
     run("--frames", "1", "--as-recorded")
     assert "1 new clips; the person is seen in 99.2 % of their frames" in capsys.readouterr().out
 
