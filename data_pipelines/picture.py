@@ -103,7 +103,7 @@ def _tones(rng: np.random.Generator, frames: int) -> np.ndarray:
     A white balance, a gamma and an exposure, which some cameras correct slowly as they go; what is too bright is cut off.
     """
     balance, gamma = np.exp(rng.normal(0, 0.05, 3)), np.exp(rng.normal(0, 0.15))
-    stops = np.full(frames, rng.normal(0.05, 0.25))
+    stops = np.full(frames, rng.normal(0.15, 0.25))
     if rng.random() < 0.4:
         period, phase = FPS * np.exp(rng.uniform(np.log(1.5), np.log(15))), rng.uniform(0, 2 * np.pi)
         stops += rng.uniform(0.05, 0.35) * np.sin(2 * np.pi * np.arange(frames) / period + phase)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 
@@ -32,6 +33,7 @@ class FakeTracker:
         height, width = image.shape[:2]
         region = Region(width / 2, height / 2, max(height, width), 0.0)
         points = np.tile(np.float32([width / 2, height / 2, 0.5]), (33, 1))
+        points[1:3, :2] += [(-30, -40), (30, 40)]
         logits = np.full((256, 256), 20.0, np.float32)
         return Pose(
             points, np.full((33, 3), image.mean(), np.float32), 1.0, region, None, region.to_frame(), logits
@@ -121,6 +123,20 @@ def test_a_clip_without_anybody_is_given_up(fake, tmp_path, monkeypatch):
     film = data.render.make_film(0, 0, ("synthetic",), frames=FRAMES)
     seen = data.watch(film, tracker)
     assert not seen["seen"].any() and len(seen["landmarks_2d"]) == FRAMES and tracker.count == 5
+
+
+def test_optical_flow_is_kept_if_asked(fake, tmp_path):
+    """In boxes of the full frame; between frames that are alike it is small, and nothing reaches the first, unseen frame."""
+    options = dataclasses.replace(OPTIONS, keep_flow=True)
+    make_clips(tmp_path, FRAMES, options, progress=False)
+    seen = Observations.load(clip_path(tmp_path, 0))
+    assert seen.flow.shape == (FRAMES - 1, 2, 64, 64, 2) and seen.flow.dtype == np.float16
+    boxes = np.asarray(data._box(seen.landmarks_2d))
+    np.testing.assert_allclose(seen.flow_box[1:], boxes[1:], rtol=1e-4)
+    assert not seen.flow_box[0].any() and not seen.flow_valid[0].any()
+    np.testing.assert_array_equal(seen.flow * 16, np.round(seen.flow * 16))
+    with pytest.raises(UserError, match="made with another keep_flow"):
+        make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
 
 
 def test_the_pictures_are_kept_if_asked(fake, tmp_path):
