@@ -83,13 +83,15 @@ class _Camera:
         return _as_video(shown, self._rate, self._keyframes) if self._compression == "h264" else shown
 
     def _expose(self, number: int, image: np.ndarray) -> np.ndarray:
+        """What becomes of one picture, which is overwritten."""
         if self._blur:
-            image = cv2.GaussianBlur(image, (0, 0), self._blur)
-        image = cv2.LUT(image, self._tones[number])
+            cv2.GaussianBlur(image, (0, 0), self._blur, dst=image)
+        cv2.LUT(image, self._tones[number], dst=image)
         row, column = self._rng.integers(0, 65, 2)
         part = slice(row, row + image.shape[0]), slice(column, column + image.shape[1])
         brighter, darker = self._noise
-        image = cv2.subtract(cv2.add(image, brighter[part]), darker[part])
+        cv2.add(image, brighter[part], dst=image)
+        cv2.subtract(image, darker[part], dst=image)
         if self._compression != "jpeg":
             return image
         # OpenCV takes the channels for BGR: red and blue change places on the way in and on the way out.

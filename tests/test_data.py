@@ -144,10 +144,13 @@ def test_the_pictures_are_kept_if_asked(fake, tmp_path):
     assert clip_path(tmp_path, 0).with_suffix(".mp4").stat().st_size > 1000
 
 
-def test_a_folder_of_other_clips_is_left_alone(fake, tmp_path):
+def test_a_folder_of_other_clips_is_left_alone(fake, tmp_path, monkeypatch):
     make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
     with pytest.raises(UserError, match="made with another seed"):
         make_clips(tmp_path, 2 * FRAMES, Options(("synthetic",), seed=1, frames=FRAMES), progress=False)
+    monkeypatch.setattr(data.render, "VERSION", data.render.VERSION + 1)  # the looks have changed
+    with pytest.raises(UserError, match="made with another version"):
+        make_clips(tmp_path, 2 * FRAMES, OPTIONS, progress=False)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(UserError, match="cannot be used"):
         make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
