@@ -34,6 +34,7 @@ class Doll:
     x: np.ndarray  # (N,) float32 metres: how far such a texel lies from the middle, to either side
     y: np.ndarray  # (N,) float32 metres, up
     face: dict[str, np.ndarray]  # BlazePose's landmarks of the head in the rest pose, (3,) metres
+    joints: dict[str, np.ndarray]  # the body's joints in the rest pose, (3,) metres
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,7 @@ def make_doll() -> Doll:
         x=np.abs((column + 0.5) / RESOLUTION - half).astype(np.float32),
         y=(high - (row + 0.5) / RESOLUTION).astype(np.float32),
         face=dict(zip(BLAZEPOSE_LANDMARKS[:11], landmarks)),
+        joints=dict(zip(SMPL_JOINTS, np.asarray(body.J_template))),
     )
 
 
@@ -89,9 +91,8 @@ class _Painter:
         self._rng, self._doll = rng, doll
         self._x, self._y = doll.x[None], doll.y[None]
         self._front = np.array([[True], [False]])
-        joints = dict(zip(SMPL_JOINTS, np.asarray(load_body().J_template)))
-        self._at = {name.removeprefix("left_"): np.abs(place) for name, place in joints.items()}
-        self._level = {name.removeprefix("left_"): place[1] for name, place in joints.items()}
+        self._at = {name.removeprefix("left_"): np.abs(place) for name, place in doll.joints.items()}
+        self._level = {name.removeprefix("left_"): place[1] for name, place in doll.joints.items()}
         self._picture = np.empty((2, *doll.x.shape, 3), np.float32)
         self._offset = np.zeros((2, *doll.x.shape), np.float32)
 
@@ -258,10 +259,10 @@ class _Painter:
 
     def _cover(self, region, colour, offset):
         """Paints a region, (2, N) or broadcastable; an offset of None leaves the old one."""
-        region = np.broadcast_to(region, self._offset.shape)
-        np.copyto(self._picture, colour, where=region[..., None])
+        region = np.nonzero(np.broadcast_to(region, self._offset.shape))
+        self._picture[region] = np.broadcast_to(colour, self._picture.shape)[region]
         if offset is not None:
-            np.copyto(self._offset, offset, where=region)
+            self._offset[region] = np.broadcast_to(offset, self._offset.shape)[region]
 
     def _cloth_colour(self) -> np.ndarray:
         rng = self._rng
@@ -273,15 +274,15 @@ class _Painter:
         return _rgb(rng.random(), rng.uniform(0.2, 0.95), rng.uniform(0.15, 0.95))
 
     def _fabric(self, plain: bool = False) -> np.ndarray:
-        """Colours (1, N, 3) of cloth: plain, striped, checked, dotted or blotched."""
+        """Colours of cloth: (3,) plain, or (1, N, 3) striped, checked, dotted or blotched."""
         rng, x, y = self._rng, self._x, self._y
-        ground, other = self._cloth_colour(), self._cloth_colour()
+        ground, other = np.float32(self._cloth_colour()), np.float32(self._cloth_colour())
         kind = "plain" if plain else rng.choice(["plain", "rings", "stripes", "checks", "dots", "blotches"], p=[0.5, 0.15, 0.08, 0.1, 0.05, 0.12])  # fmt: skip
-        period, share = np.exp(rng.uniform(np.log(0.02), np.log(0.2))), rng.uniform(-0.7, 0.7)
-        along, across = (np.sin(2 * np.pi / period * (axis + rng.random())) for axis in (y, x))
         if kind == "plain":
-            other, weight = ground, np.zeros_like(x)
-        elif kind == "rings":
+            return ground
+        period, share = float(np.exp(rng.uniform(np.log(0.02), np.log(0.2)))), rng.uniform(-0.7, 0.7)
+        along, across = (np.sin(2 * np.pi / period * (axis + rng.random())) for axis in (y, x))
+        if kind == "rings":
             weight = along > share
         elif kind == "stripes":
             weight = across > share

@@ -17,7 +17,6 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 PERSON_PIXELS = (170.0, 330.0)  # the person's larger extent in the window; the detector looks at 200
 MARGIN = 0.45  # of that extent, around the person's path
 MAX_PIXELS = 300_000
-CHUNK = 10  # frames posed at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,18 +103,14 @@ def pose_points(
     Returns:
       points (T, 3, P) in the camera frame, and the cosine between normal and light (T, P); float32.
     """
-    frames, (x, y, z), (nx, ny, nz) = len(shot.bones), rest.T, normals.T
-    weights = np.ascontiguousarray(weights.T, np.float32)
-    light = (shot.to_camera @ to_light).astype(np.float32)[:, :, None]
-    points, cosine = np.empty((frames, 3, len(rest)), np.float32), np.empty((frames, len(rest)), np.float32)
-    for start in range(0, frames, CHUNK):
-        span = slice(start, start + CHUNK)
-        bones = np.moveaxis(shot.bones[span], 1, -1)  # (t, 3, 4, 24)
-        moves = (bones.reshape(-1, 24) @ weights).reshape(*bones.shape[:3], -1)
-        points[span] = moves[:, :, 0] * x + moves[:, :, 1] * y + moves[:, :, 2] * z + moves[:, :, 3]
-        lit = np.sum(moves[:, :, :3] * light[span, :, None], axis=1)
-        cosine[span] = lit[:, 0] * nx + lit[:, 1] * ny + lit[:, 2] * nz
-    return points, cosine
+    # A point is linear in weight * place and weight, its normal in weight * normal: one product each for all frames.
+    frames, weights = len(shot.bones), weights.T.astype(np.float32)
+    bones = np.moveaxis(shot.bones, 1, -1)  # (T, 3, 4, 24)
+    points = bones.reshape(frames * 3, -1) @ np.concatenate([weights * axis for axis in (*rest.T, 1)])
+    light = (shot.to_camera @ to_light).astype(np.float32)
+    lit = np.einsum("ti,tikj->tkj", light, bones[:, :, :3])
+    cosine = lit.reshape(frames, -1) @ np.concatenate([weights * axis for axis in normals.T])
+    return points.reshape(frames, 3, -1), cosine
 
 
 def _window(rng, landmarks, focal_length, image_size) -> Window:
@@ -128,7 +123,9 @@ def _window(rng, landmarks, focal_length, image_size) -> Window:
     wanted = rng.uniform(*PERSON_PIXELS) / extent
     scale = min(wanted, np.sqrt(MAX_PIXELS / np.prod(high - low)), 1.0)
     corner = np.round(scale * low)
-    columns, rows = np.maximum(np.round(scale * high - corner), 32).astype(int)
+    columns, rows = (
+        np.maximum(np.round((scale * high - corner) / 2).astype(int), 16) * 2
+    )  # even, as videos are
     centre = scale * limit / 2 - corner
     return Window(scale, corner, (int(rows), int(columns)), scale * focal_length, centre)
 

@@ -19,7 +19,7 @@ from data_pipelines.feed import Batch, as_dataset
 from data_pipelines.rendered import PER_FRAME
 from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
 from data_pipelines.sources import class_names, draw_betas, draw_windows, open_sources, with_truth
-from data_pipelines.true_flow import KINDS, TrueFlow
+from data_pipelines.true_flow import FLOW_KEYS, KINDS, TrueFlow
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
@@ -55,7 +55,8 @@ def make_stream(
       augment: whether motions are varied (see `augment`).
       noise: the simulated detector's errors. body: the body that moves; None: the free body.
       flow: "exact" or "noisy" optical flow and masks of `flow_frames` frames of each clip (see `true_flow`), or "none".
-        A video's are those that were found in it, whichever of the two.
+        A video's are those that were found in it, whichever of the two; with "noisy", so are a rendered clip's that has
+        kept them, where its window is not varied in speed or camera.
       real_motion: also motions that nobody watched, for a discriminator: real_pose (B, T, 24, 3) and real_betas (B, 10).
 
     Returns:
@@ -136,10 +137,22 @@ def batch_maker(
                     part, classes = source.draw(rng, count, clip_length, augment, *how)
                     yield part | {"motion_class": _numbers(names, classes)}
 
+    def flowing(rng, parts):
+        """The parts as one, with flow: what a clip has kept, or else made from the truth."""
+        known = [{key: value for key, value in part.items() if key not in FLOW_KEYS} for part in parts]
+        batch, first = add_flow(rng, _joined(known)), 0
+        for part in parts:
+            kept = part.get("has_flow", np.zeros(len(part["seen"]), bool))
+            for key in FLOW_KEYS if kept.any() else ():
+                batch[key][first + np.flatnonzero(kept)] = part[key][kept]
+            first += len(kept)
+        return batch
+
     def make(step: int) -> Batch:
         rng = np.random.default_rng((seed, process_index, step))
-        known = [*filmed(rng), *watched(rng, groups["rendered"], counts["rendered"])]
-        parts = [add_flow(rng, _joined(known))] if known else []
+        kept = flow_frames if flow == "noisy" else 0
+        known = [*filmed(rng), *watched(rng, groups["rendered"], counts["rendered"], kept)]
+        parts = [flowing(rng, known)] if known else []
         parts += watched(rng, groups["video"], counts["video"], 0 if flow == "none" else flow_frames)
         batch = _without_truth(_joined(parts))
         return batch | real(rng) if real_motion else batch

@@ -13,6 +13,7 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
 SIDE = 64  # pixels of a box
 KINDS = ("none", "exact", "noisy")
+FLOW_KEYS = ("flow_first", "flow_box", "flow", "flow_valid", "masks", "has_flow", "has_mask")
 # Like DIS on rendered people: 0.07 px off in the middle, smoothly, more at motion boundaries, where it often knows it.
 BLUR, NOISE, PATCH, DOUBT = 1.0, 0.07, 8, 0.7  # pixels
 

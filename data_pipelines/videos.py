@@ -15,7 +15,7 @@ from absl import logging
 
 from data_pipelines.feed import Batch
 from data_pipelines.motion import FPS
-from data_pipelines.watched import MIRRORED, fail, mirrored
+from data_pipelines.watched import MIRRORED, fail, mirrored, mirrored_flow, only_seen
 from hpof_jax.downloads import cache_dir
 from hpof_jax.errors import UserError
 from hpof_jax.observe.clip import Observations, mask_in_square, observe
@@ -75,7 +75,7 @@ class Videos:
             if flow_frames:
                 batch = mirrored_flow(batch, which)
             batch = fail(rng, batch)
-        return _only_seen(batch) if flow_frames else batch, np.full(count, "video")
+        return only_seen(batch) if flow_frames else batch, np.full(count, "video")
 
 
 def list_videos(path: pathlib.Path) -> list[pathlib.Path]:
@@ -118,18 +118,6 @@ def observations(video: pathlib.Path) -> Observations:
     return seen
 
 
-def mirrored_flow(batch: Batch, chosen: np.ndarray) -> Batch:
-    """The batch with the flow, masks and boxes of some clips, (B,) bool, as a mirror shows them."""
-    box, flow = batch["flow_box"].copy(), batch["flow"][..., ::-1, :] * np.float16([-1, 1])
-    box[..., 0] = (batch["image_size"][:, 1, None] - box[..., 0]) * (box[..., 2] > 0)
-    valid, masks = batch["flow_valid"][..., ::-1], batch["masks"][..., ::-1]
-    changed = {"flow_box": box, "flow": flow, "flow_valid": valid, "masks": masks}
-    return batch | {
-        key: np.where(chosen.reshape(-1, *[1] * (value.ndim - 1)), value, batch[key])
-        for key, value in changed.items()
-    }
-
-
 def _usable(clip: Observations, video: pathlib.Path) -> Observations:
     if len(clip) < 2:
         raise UserError(f"{video} has one frame: give a video.")
@@ -159,11 +147,11 @@ def _window(rng: np.random.Generator, clip: Observations, frames: int, flow_fram
         "has_smpl": np.array(False),
         "has_3d": np.array(False),
     }
-    return row | (_flow(rng, clip, there, flow_frames) if flow_frames else {})
+    return row | (kept_flow(rng, clip, there, flow_frames) if flow_frames else {})
 
 
-def _flow(rng: np.random.Generator, clip: Observations, there: np.ndarray, count: int) -> Batch:
-    """Flow and masks of `count` frames, where possible of the clip and not of the padding after it."""
+def kept_flow(rng: np.random.Generator, clip: Observations, there: np.ndarray, count: int) -> Batch:
+    """Flow and masks of `count` of the frames `there` (T,), where possible of the clip and not of the padding after it."""
     first = rng.integers(max(min(len(there), len(clip)) - count, 0) + 1)
     there = there[first : first + count]
     pairs = np.minimum(there[:-1], len(clip) - 2)
@@ -177,16 +165,4 @@ def _flow(rng: np.random.Generator, clip: Observations, there: np.ndarray, count
         "masks": np.round(255 * masks).astype(np.uint8),
         "has_flow": np.array(True),
         "has_mask": np.array(True),
-    }
-
-
-def _only_seen(batch: Batch) -> Batch:
-    """The batch without boxes and flow of frames in which nobody is seen or that pad the clip."""
-    frames = batch["flow_first"][:, None] + np.arange(batch["flow_box"].shape[1])
-    seen = np.take_along_axis(batch["seen"] & batch["mask"], frames, axis=1)
-    valid = batch["flow_valid"] & (seen[:, 1:] & seen[:, :-1])[:, :, None, None, None]
-    return batch | {
-        "flow_box": np.where(seen[..., None], batch["flow_box"], np.float32(0)),
-        "flow_valid": valid,
-        "flow": np.where(valid[..., None], batch["flow"], np.float16(0)),
     }

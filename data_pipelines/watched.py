@@ -84,6 +84,18 @@ def mirrored(batch: Batch, chosen: np.ndarray) -> Batch:
     }
 
 
+def mirrored_flow(batch: Batch, chosen: np.ndarray) -> Batch:
+    """The batch with the flow, masks and boxes of some clips, (B,) bool, as a mirror shows them."""
+    box, flow = batch["flow_box"].copy(), batch["flow"][..., ::-1, :] * np.float16([-1, 1])
+    box[..., 0] = (batch["image_size"][:, 1, None] - box[..., 0]) * (box[..., 2] > 0)
+    valid, masks = batch["flow_valid"][..., ::-1], batch["masks"][..., ::-1]
+    changed = {"flow_box": box, "flow": flow, "flow_valid": valid, "masks": masks}
+    return batch | {
+        key: np.where(chosen.reshape(-1, *[1] * (value.ndim - 1)), value, batch[key])
+        for key, value in changed.items()
+    }
+
+
 def fail(rng: np.random.Generator, batch: Batch) -> Batch:
     """The batch with further failures of the detector: left and right exchanged, and frames in which nobody is seen.
 
@@ -99,6 +111,18 @@ def fail(rng: np.random.Generator, batch: Batch) -> Batch:
         exchanged = np.where(swapped, batch[key][:, :, BLAZEPOSE_MIRROR], batch[key])
         points[key] = np.where(seen[..., None, None], exchanged, np.float32(0))
     return batch | points | {"seen": seen}
+
+
+def only_seen(batch: Batch) -> Batch:
+    """The batch without boxes and flow of frames in which nobody is seen or that pad the clip."""
+    frames = batch["flow_first"][:, None] + np.arange(batch["flow_box"].shape[1])
+    seen = np.take_along_axis(batch["seen"] & batch["mask"], frames, axis=1)
+    valid = batch["flow_valid"] & (seen[:, 1:] & seen[:, :-1])[:, :, None, None, None]
+    return batch | {
+        "flow_box": np.where(seen[..., None], batch["flow_box"], np.float32(0)),
+        "flow_valid": valid,
+        "flow": np.where(valid[..., None], batch["flow"], np.float16(0)),
+    }
 
 
 def events(

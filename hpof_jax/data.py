@@ -35,11 +35,16 @@ from data_pipelines.rendered import clip_path, write_clip
 from hpof_jax import cli, visualize
 from hpof_jax.errors import UserError
 from hpof_jax.files import replacing
-from hpof_jax.observe.blazepose import NUM_LANDMARKS, Pose
+from hpof_jax.geometry.camera import box_from_keypoints
+from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose, Pose
+from hpof_jax.observe.optical_flow import FlowTracker
 from hpof_jax.observe.person import PersonTracker
 
 MASK_SIDE = 64
+FLOW_STEPS = 16  # in a pixel; what is finer is noise and would not be compressed
 PATIENCE = 30  # frames after which a clip is given up in which nobody has been found
+
+_box = jax.jit(box_from_keypoints)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Options:
     seed: int = 0
     pictures: str | None = None
     vary: bool = True
+    keep_flow: bool = False
     frames: int = render.FRAMES
 
 
@@ -105,16 +111,19 @@ def make_clip(folder: pathlib.Path, options: Options, number: int, keep_video: b
     kept: list[np.ndarray] = []
     if keep_video:
         film = dataclasses.replace(film, pictures=_keeping(film.pictures, kept))
-    observations = watch(film, PersonTracker(options.detector, fps=FPS, threads=1))
+    tracker = PersonTracker(options.detector, fps=FPS, net=_net(options.detector))
+    observations = watch(film, tracker, options.keep_flow)
     if keep_video:
         visualize.record(kept, FPS, clip_path(folder, number).with_suffix(".mp4"))
     write_clip(clip_path(folder, number), observations | _truth(film))
     return int(observations["seen"].sum())
 
 
-def watch(film: render.Film, tracker: Callable[[np.ndarray], Pose | None]) -> dict[str, np.ndarray]:
+def watch(
+    film: render.Film, tracker: Callable[[np.ndarray], Pose | None], keep_flow: bool = False
+) -> dict[str, np.ndarray]:
     """What the tracker sees in a film, in pixels of the full frame, as `observe.clip.Observations` has it, and the true
-    masks on the same squares."""
+    masks on the same squares. `keep_flow`: optical flow, too, if anybody is seen."""
     window, frames = film.shot.window, len(film.shot.bones)
     seen = {
         "landmarks_2d": np.zeros((frames, NUM_LANDMARKS, 3), np.float32),
@@ -124,8 +133,11 @@ def watch(film: render.Film, tracker: Callable[[np.ndarray], Pose | None]) -> di
         "true_masks": np.zeros((frames, MASK_SIDE, MASK_SIDE), np.uint8),
         "mask_to_frame": np.zeros((frames, 2, 3), np.float32),
     }
+    flow = FlowTracker()
     for number, (image, true_mask) in enumerate(film.pictures):
         pose = tracker(image)
+        if keep_flow:
+            flow(image, np.asarray(_box(pose.landmarks_2d)) if pose else None)
         if pose is None:
             if number >= PATIENCE and not seen["seen"].any():
                 break
@@ -138,6 +150,12 @@ def watch(film: render.Film, tracker: Callable[[np.ndarray], Pose | None]) -> di
         seen["true_masks"][number] = _on_square(true_mask, pose.to_frame)
         axes, corner = pose.to_frame[:, :2] / window.scale, window.to_frame(pose.to_frame[:, 2])
         seen["mask_to_frame"][number] = np.column_stack([axes, corner])
+    if keep_flow and seen["seen"].any():
+        seen |= flow.arrays()
+        seen["flow"] = np.round(FLOW_STEPS * seen["flow"]) / np.float16(FLOW_STEPS)
+        box = seen["flow_box"]
+        box[:, :2] = np.where(box[:, 2:] > 0, window.to_frame(box[:, :2]), 0)
+        box[:, 2] /= window.scale
     return seen | {"fps": np.float32(FPS)}
 
 
@@ -166,6 +184,11 @@ def _on_square(mask: np.ndarray, to_frame: np.ndarray) -> np.ndarray:
         (MASK_SIDE, MASK_SIDE),
         interpolation=cv2.INTER_AREA,
     )
+
+
+@functools.cache
+def _net(detector: str) -> BlazePose:
+    return BlazePose(detector, threads=1)
 
 
 @functools.cache
@@ -248,12 +271,17 @@ def main() -> None:
     command.add_argument("--detector", choices=("full", "heavy"), default="full", help="the landmark model")
     command.add_argument("--processes", type=_positive, default=1, help="how many to work side by side")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--pictures", help="a folder of photographs for the background")
+    command.add_argument("--pictures", help="a folder of photographs and videos for the background")
+    command.add_argument(
+        "--keep-flow", action="store_true", help="find optical flow in the pictures as well, and keep it"
+    )
     command.add_argument("--as-recorded", action="store_true", help="do not vary the motions")
     command.add_argument("--keep-video", action="store_true", help="write the pictures of each clip as well")
     args = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")  # it only places the camera
-    options = Options(tuple(args.motion), args.detector, args.seed, args.pictures, not args.as_recorded)
+    options = Options(
+        tuple(args.motion), args.detector, args.seed, args.pictures, not args.as_recorded, args.keep_flow
+    )
     made, seen = make_clips(args.out, args.frames, options, args.processes, args.keep_video)
     print(f"{args.out}: {made} new clips; the person is seen in {100 * seen:.1f} % of their frames.")
 

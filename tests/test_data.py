@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 
@@ -20,8 +21,8 @@ class FakeTracker:
 
     watched = 0
 
-    def __init__(self, model, fps, threads):
-        assert (model, fps, threads) == ("full", 30, 1)
+    def __init__(self, model, fps, net):
+        assert (model, fps, net) == ("full", 30, "net")
         self.count = 0
 
     def __call__(self, image):
@@ -32,6 +33,7 @@ class FakeTracker:
         height, width = image.shape[:2]
         region = Region(width / 2, height / 2, max(height, width), 0.0)
         points = np.tile(np.float32([width / 2, height / 2, 0.5]), (33, 1))
+        points[1:3, :2] += [(-30, -40), (30, 40)]
         logits = np.full((256, 256), 20.0, np.float32)
         return Pose(
             points, np.full((33, 3), image.mean(), np.float32), 1.0, region, None, region.to_frame(), logits
@@ -41,6 +43,7 @@ class FakeTracker:
 @pytest.fixture
 def fake(monkeypatch):
     monkeypatch.setattr(data, "PersonTracker", FakeTracker)
+    monkeypatch.setattr(data, "_net", lambda detector: "net")
     FakeTracker.watched = 0
 
 
@@ -116,10 +119,24 @@ def test_the_clips_of_several_processes_are_the_same(fake, tmp_path, monkeypatch
 def test_a_clip_without_anybody_is_given_up(fake, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "PATIENCE", 4)
     monkeypatch.setattr(FakeTracker, "__call__", lambda self, image: setattr(self, "count", self.count + 1))
-    tracker = FakeTracker("full", 30, 1)
+    tracker = FakeTracker("full", 30, "net")
     film = data.render.make_film(0, 0, ("synthetic",), frames=FRAMES)
     seen = data.watch(film, tracker)
     assert not seen["seen"].any() and len(seen["landmarks_2d"]) == FRAMES and tracker.count == 5
+
+
+def test_optical_flow_is_kept_if_asked(fake, tmp_path):
+    """In boxes of the full frame; between frames that are alike it is small, and nothing reaches the first, unseen frame."""
+    options = dataclasses.replace(OPTIONS, keep_flow=True)
+    make_clips(tmp_path, FRAMES, options, progress=False)
+    seen = Observations.load(clip_path(tmp_path, 0))
+    assert seen.flow.shape == (FRAMES - 1, 2, 64, 64, 2) and seen.flow.dtype == np.float16
+    boxes = np.asarray(data._box(seen.landmarks_2d))
+    np.testing.assert_allclose(seen.flow_box[1:], boxes[1:], rtol=1e-4)
+    assert not seen.flow_box[0].any() and not seen.flow_valid[0].any()
+    np.testing.assert_array_equal(seen.flow * 16, np.round(seen.flow * 16))
+    with pytest.raises(UserError, match="made with another keep_flow"):
+        make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
 
 
 def test_the_pictures_are_kept_if_asked(fake, tmp_path):
@@ -127,10 +144,13 @@ def test_the_pictures_are_kept_if_asked(fake, tmp_path):
     assert clip_path(tmp_path, 0).with_suffix(".mp4").stat().st_size > 1000
 
 
-def test_a_folder_of_other_clips_is_left_alone(fake, tmp_path):
+def test_a_folder_of_other_clips_is_left_alone(fake, tmp_path, monkeypatch):
     make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
     with pytest.raises(UserError, match="made with another seed"):
         make_clips(tmp_path, 2 * FRAMES, Options(("synthetic",), seed=1, frames=FRAMES), progress=False)
+    monkeypatch.setattr(data.render, "VERSION", data.render.VERSION + 1)  # the looks have changed
+    with pytest.raises(UserError, match="made with another version"):
+        make_clips(tmp_path, 2 * FRAMES, OPTIONS, progress=False)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(UserError, match="cannot be used"):
         make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
@@ -150,7 +170,7 @@ def test_the_command(fake, tmp_path, monkeypatch, capsys):
     assert "0 is not at least 1" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run("--frames", "1", "--pictures", str(tmp_path))
-    assert "There is no picture in" in capsys.readouterr().err and not (tmp_path / "made").exists()
+    assert "There is no picture or video in" in capsys.readouterr().err and not (tmp_path / "made").exists()
     run("--frames", "1", "--as-recorded")
     assert "1 new clips; the person is seen in 99.2 % of their frames" in capsys.readouterr().out
 

@@ -7,6 +7,7 @@ the frame is a gap.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 
 import cv2
@@ -56,15 +57,21 @@ class PersonTracker:
 
     `person`: "largest", "leftmost", or the number of the person counted from the left, from 0, in the first
     frame that shows so many. `landmark_model`: "full" or "heavy". `fps`: frame rate of the frames to come.
+    `net`: networks that another tracker, of an earlier video, is done with.
     """
 
     def __init__(
-        self, landmark_model: str = "full", person: str | int = "largest", fps: float = 30.0, threads: int = 2
+        self,
+        landmark_model: str = "full",
+        person: str | int = "largest",
+        fps: float = 30.0,
+        threads: int = 2,
+        net: BlazePose | None = None,
     ):
         if landmark_model not in ("full", "heavy"):
             raise UserError(f"landmark model {landmark_model!r} is unknown: choose 'full' or 'heavy'")
         self._person = _parse_person(person)
-        self._net = BlazePose(landmark_model, threads)
+        self._net = net or BlazePose(landmark_model, threads)
         self._frame_time = 30.0 / fps  # in frames at 30 frames/s
         self._track: _Track | None = None
         self._rivals: list[_Rival] = []
@@ -185,7 +192,9 @@ class PersonTracker:
                     continue
                 regions.append(region)
                 pose = self._settle(image, region)
-                if pose is not None and not any(_is_same(pose, other) for other in people):
+                if pose is None or any(_is_same(pose, other) for other in people):
+                    continue
+                if self._confirmed(image, pose.region):
                     people.append(pose)
         return people
 
@@ -193,7 +202,7 @@ class PersonTracker:
         """The pose of who is in `region`, or None if nobody is.
 
         A rough region is improved by looking again where each look says. Scenery that passes for a person
-        drifts on, or the detector, shown just that place, sees somebody else in it.
+        drifts on.
         """
         for _ in range(MAX_LOOKS):
             pose = self._net.landmarks(image, region)
@@ -205,14 +214,17 @@ class PersonTracker:
             region = pose.region
         else:
             return None
-        place = pose.region
-        confirmed = all(
+        return pose if pose.score >= MIN_NEW_PRESENCE else None
+
+    def _confirmed(self, image: np.ndarray, place: Region) -> bool:
+        """Whether the detector, shown just that place, sees a person there: in scenery it sees nobody, or elsewhere."""
+        return all(
             any(overlap(place, other) > MIN_CONFIRMING_OVERLAP for other in self._net.detect(image, square))
             for square in ((place.x, place.y, place.size), (place.x, place.y, 1.5 * place.size))
         )
-        return pose if confirmed and pose.score >= MIN_NEW_PRESENCE else None
 
 
+@functools.lru_cache(maxsize=8)  # each pose is asked about three times a frame
 def torso_colours(pose: Pose) -> np.ndarray:
     """(64, 64) histogram of the torso's colours (Lab's a and b, without the lightness), summing to 1."""
     corners = pose.landmarks_2d[[SHOULDERS[0], SHOULDERS[1], HIPS[1], HIPS[0]], :2] - pose.to_frame[:, 2]

@@ -30,13 +30,14 @@ class VideoInfo:
 
 
 def read_video(
-    source: str | pathlib.Path | int, max_frames: int | None = None, fps: float | None = None
+    source: str | pathlib.Path | int, max_frames: int | None = None, fps: float | None = None, start: int = 0
 ) -> tuple[Iterator[np.ndarray], VideoInfo]:
     """An iterator over the frames, (H, W, 3) uint8 RGB each, and what is known of them beforehand.
 
     `source` is a file that OpenCV reads (turned upright as its metadata says), a folder of images (in the
     natural order of their names) or one image, or the number of a webcam. At most `max_frames` are read.
-    `fps` overrides the frame rate; it is 30 where the source has none. One frame is in memory at a time.
+    `fps` overrides the frame rate; it is 30 where the source has none. `start`: the first frame's number, in a file that
+    can be searched. One frame is in memory at a time.
 
     Raises `UserError` if there is nothing to read; a file that breaks off later gives the frames it has, and
     a warning.
@@ -56,7 +57,7 @@ def read_video(
             raise UserError(
                 f"the folder {path} holds no images: give a folder of .png or .jpg frames, or a video file"
             )
-        return _read_images(images[:max_frames], str(path), fps)
+        return _read_images(images[start:][:max_frames], str(path), fps)
     if not path.is_file():
         raise UserError(
             f"there is no video {path}: give a video file, a folder of images, or a webcam's number"
@@ -65,7 +66,10 @@ def read_video(
         raise UserError(f"the video {path} is an empty file: copy or record it again")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _read_images([path], str(path), fps)
-    return _read_capture(_open_file(path), str(path), max_frames, fps)
+    capture = _open_file(path)
+    if start:
+        capture.set(cv2.CAP_PROP_POS_FRAMES, start)
+    return _read_capture(capture, str(path), max_frames, fps, start)
 
 
 def thin(frames: Iterator[np.ndarray], info: VideoInfo, fps: float) -> tuple[Iterator[np.ndarray], VideoInfo]:
@@ -94,7 +98,12 @@ def _open_file(path: pathlib.Path) -> cv2.VideoCapture:
 
 
 def _read_capture(
-    capture: cv2.VideoCapture, name: str, max_frames: int | None, fps: float | None, live: bool = False
+    capture: cv2.VideoCapture,
+    name: str,
+    max_frames: int | None,
+    fps: float | None,
+    start: int = 0,
+    live: bool = False,
 ) -> tuple[Iterator[np.ndarray], VideoInfo]:
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     ok, first = capture.read()
@@ -108,7 +117,7 @@ def _read_capture(
             f"{name} is not a video that can be read: it is damaged, cut off, or of an unknown format"
         )
     announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    count = int(announced) if not live and 0 < announced < 1e9 else None
+    count = max(int(announced) - start, 1) if not live and 0 < announced < 1e9 else None
     if count is not None and max_frames is not None:
         count = min(count, max_frames)
     info = VideoInfo(fps or _checked_fps(capture.get(cv2.CAP_PROP_FPS), name), first.shape[:2], count, name)

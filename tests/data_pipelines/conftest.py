@@ -1,18 +1,24 @@
+import jax
 import numpy as np
 import pytest
 
 from data_pipelines import scene
-from data_pipelines.simulate import CameraRange
+from data_pipelines.rendered import clip_path, write_clip
+from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
 from data_pipelines.synthetic import sample_poses
 from hpof_jax.body.files import load_body
+from hpof_jax.body.model import keypoints
+from hpof_jax.geometry.camera import box_from_keypoints, project
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
-FRAMES = 12
+SHOT_FRAMES = 12
+LENGTH, FRAMES, FLOW = 20, 12, 4
 
 
 @pytest.fixture(scope="session")
 def shots():
     """A motion in the world, and shots of it: one by a camera on a tripod, one by a hand."""
-    pose, transl = (array[0] for array in sample_poses(np.random.default_rng(0), FRAMES, 1))
+    pose, transl = (array[0] for array in sample_poses(np.random.default_rng(0), SHOT_FRAMES, 1))
     betas = np.linspace(-1, 1, 10)
     made = {
         name: scene.shoot(np.random.default_rng(1), load_body(), pose, transl, betas, CameraRange(**options))
@@ -22,3 +28,81 @@ def shots():
         }.items()
     }
     return pose, transl, betas, made
+
+
+def make_clips(folder, count=5, validation=(4,), unseen=(), flow=False):
+    """Clips of a perfect detector; those in `unseen` show nobody. `flow`: with flow to the right, as many pixels as the
+    frame's number, and masks of the left half of each box."""
+    rng = np.random.default_rng(0)
+    pose = rng.normal(0, 0.2, (count, LENGTH, 24, 3)).astype(np.float32)
+    transl = np.cumsum(rng.normal(0, 0.01, (count, LENGTH, 3)), axis=1).astype(np.float32)
+    betas = rng.normal(size=(count, 10)).astype(np.float32)
+    made = simulate(
+        jax.random.key(0),
+        load_body(),
+        pose,
+        transl,
+        betas,
+        DetectorNoise.none(),
+        CameraRange(close_share=0.0),
+    )
+    made = {key: np.asarray(value) for key, value in made.items()}
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        clip = {key: value[number] for key, value in made.items()}
+        clip["seen"] = clip["seen"] & (number not in unseen)
+        clip |= {
+            "name": np.array(f"{number}.bvh"),
+            "motion_class": np.array("walk" if number % 2 else "jump"),
+        }
+        write_clip(
+            clip_path(folder, number),
+            clip | {"validation": np.array(number in validation)} | (_kept_flow(clip) if flow else {}),
+        )
+    return made
+
+
+def _kept_flow(clip):
+    box = np.asarray(box_from_keypoints(clip["landmarks_2d"])) * clip["seen"][:, None]
+    corner = box[:, :2] - box[:, 2:] / 2
+    mask = np.zeros((LENGTH, 64, 64), np.uint8)
+    mask[..., :32] = 255
+    moves = np.zeros((LENGTH - 1, 2, 64, 64, 2), np.float16)
+    moves[..., 0] = np.arange(LENGTH - 1)[:, None, None, None] + 1
+    return {
+        "flow": moves,
+        "flow_valid": np.ones(moves.shape[:-1], bool),
+        "flow_box": box,
+        "masks": mask,
+        "mask_to_frame": np.concatenate([box[:, 2:, None] * np.eye(2), corner[..., None]], axis=-1),
+        "fps": np.float32(30),
+    }
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder of rendered clips."""
+    folder = tmp_path_factory.mktemp("rendered")
+    make_clips(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def flowing(tmp_path_factory):
+    """The same clips with kept flow."""
+    folder = tmp_path_factory.mktemp("flowing")
+    make_clips(folder, flow=True)
+    return folder
+
+
+def pixels(batch):
+    """The truth's landmarks, and where they are in the frame."""
+    return _pixels(load_body(), batch)
+
+
+@jax.jit
+def _pixels(body, batch):
+    rotations = axis_angle_to_matrix(batch["pose"])
+    points, _ = keypoints(body, body.landmarks, batch["betas"][:, None], rotations, batch["transl"])
+    size = batch["image_size"][:, None, None]
+    return points, project(points, batch["true_focal_length"][:, None, None], size)

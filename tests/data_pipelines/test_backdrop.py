@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.backdrop import list_pictures, make_backdrop
+from data_pipelines.backdrop import _homographies, list_pictures, make_backdrop
 from hpof_jax.errors import UserError
 
 
@@ -59,10 +59,46 @@ def test_own_pictures_show_up(shots, tmp_path):
     assert np.sum(np.array(shares) > 0.3) >= 4
 
 
+@pytest.mark.parametrize("camera", ["tripod", "hand"])
+def test_own_videos_go_on_behind_the_person(shots, tmp_path, camera):
+    """A video of five frames, each brighter than the one before; it is played to its end, back, and on again."""
+    writer = cv2.VideoWriter(str(tmp_path / "wave.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 30, (320, 240))
+    for number in range(5):
+        writer.write(np.full((240, 320, 3), 60 + 20 * number, np.uint8))
+    writer.release()
+    shot, videos = shots[3][camera], list_pictures(tmp_path)
+    moving = 0
+    for seed in range(6):
+        backdrop = make_backdrop(np.random.default_rng(seed), shot, videos)
+        if isinstance(backdrop.plate, list):
+            moving += 1
+            images = [backdrop.frame(number)[0] for number in range(12)]
+            assert {image.shape for image in images} == {(*shot.window.size, 3)}
+            light = np.array([image.mean() for image in images])
+            np.testing.assert_array_equal(np.sign(np.diff(light)), [1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1])
+            assert max(image.std() for image in images) < 2
+    assert moving >= 2
+
+
+def test_a_video_is_turned_with_the_camera(shots):
+    """However finely the plate is drawn, a place on it is shown at the same place."""
+    shot = shots[3]["hand"]
+    middle, low = shot.to_camera[6], np.array([-20.0, -30.0])
+    fine, coarse = (_homographies(shot, middle, low, scale) for scale in (1.0, 0.5))
+    for texel in ((10.0, 40.0), (100.0, 70.0)):
+        shown = fine @ (*texel, 1), coarse @ (*((np.array(texel) + 0.5) / 2 - 0.5), 1)
+        np.testing.assert_allclose(*(s[:, :2] / s[:, 2:] for s in shown), atol=1e-6)
+
+
 def test_a_folder_without_a_picture_and_a_damaged_one(shots, tmp_path):
     with pytest.raises(UserError, match="no picture"):
         list_pictures(tmp_path)
     (tmp_path / "a.jpg").write_bytes(b"not a picture")
     with pytest.raises(UserError, match="a.jpg cannot be read"):
+        for seed in range(9):
+            make_backdrop(np.random.default_rng(seed), shots[3]["tripod"], list_pictures(tmp_path))
+    (tmp_path / "a.jpg").unlink()
+    (tmp_path / "b.mp4").write_bytes(b"not a video")
+    with pytest.raises(UserError, match="b.mp4 is not a video that can be read"):
         for seed in range(9):
             make_backdrop(np.random.default_rng(seed), shots[3]["tripod"], list_pictures(tmp_path))

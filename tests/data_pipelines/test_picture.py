@@ -1,14 +1,20 @@
 import numpy as np
 import pytest
 
-from data_pipelines import scene
+from data_pipelines import picture, scene
 from data_pipelines.backdrop import Backdrop
 from data_pipelines.looks import draw_look, make_doll
 from data_pipelines.picture import take_pictures
 from hpof_jax.body.files import load_body
+from hpof_jax.errors import UserError
 from hpof_jax.geometry import zbuffer
 
 TO_LIGHT = np.array([0.6, 0.8, 0.0])
+
+
+@pytest.fixture(autouse=True)
+def uncompressed(monkeypatch):
+    monkeypatch.setattr(picture, "COMPRESSION", {"none": 1.0})
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +66,10 @@ def test_the_person_stands_out_and_casts_a_shadow(shots, skin):
     dark = []
     for seed in range(4):
         for image, mask in take(shots[3]["tripod"], skin, seed=seed)[::4]:
-            inside = mask > 0
-            assert (
-                np.abs(image[inside].astype(int) - 128).mean()
-                > 3 * np.abs(image[:8, :8].astype(int) - 128).mean()
-            )
-            dark.append(np.mean(image[~inside].mean(axis=-1) < 115))
+            inside, corner = mask > 0, image[:8, :8].astype(int)
+            plain = corner.mean((0, 1))
+            assert np.abs(image[inside] - plain).mean() > 3 * np.abs(corner - plain).mean()
+            dark.append(np.mean(image[~inside].mean(axis=-1) < 0.9 * plain.mean()))
     assert max(dark) > 0.01
 
 
@@ -100,3 +104,35 @@ def test_nobody_in_the_window_is_an_empty_mask(shots, skin):
     away = points + np.float32([[100.0], [0.0], [0.0]])
     for image, mask in take(shot, (look, {"tripod": (away, cosine)})):
         assert not mask.any() and image.shape == (*shot.window.size, 3)
+
+
+@pytest.mark.parametrize("kind, least, most", [("jpeg", 0.1, 6), ("h264", 0.1, 12)])
+def test_compressed_pictures_are_nearly_the_same(shots, skin, monkeypatch, kind, least, most):
+    shot = shots[3]["tripod"]
+    clean = take(shot, skin)
+    monkeypatch.setattr(picture, "COMPRESSION", {kind: 1.0})
+    compressed, again = take(shot, skin), take(shot, skin)
+    for (image, mask), (other, same), (once_more, _) in zip(clean, compressed, again, strict=True):
+        np.testing.assert_array_equal(mask, same)
+        np.testing.assert_array_equal(other, once_more)
+        assert other.shape == image.shape
+        assert least < np.abs(image.astype(int) - other).mean() < most
+
+
+def test_a_video_that_cannot_be_written_is_told_in_a_sentence(shots, skin, monkeypatch):
+    monkeypatch.setattr(picture, "COMPRESSION", {"h264": 1.0})
+    monkeypatch.setattr(picture.imageio_ffmpeg, "get_ffmpeg_exe", lambda: "/nowhere/ffmpeg")
+    with pytest.raises(UserError, match="cannot be compressed as a video .*No such file"):
+        take(shots[3]["tripod"], skin)
+
+
+def test_tones_keep_the_order_of_light_and_some_drift():
+    drifts = []
+    for seed in range(20):
+        tones = picture._tones(np.random.default_rng(seed), 90)
+        assert tones.shape == (90, 1, 256, 3) and tones.dtype == np.uint8
+        assert (np.diff(tones.astype(int), axis=2) >= 0).all() and (tones[:, 0, 0] == 0).all()
+        middle = tones[:, 0, 128].astype(float).mean(axis=-1)
+        drifts.append(np.ptp(middle) / middle.mean())
+        assert np.abs(np.diff(middle)).max() < 0.15 * middle.mean()
+    assert min(drifts) == 0 and max(drifts) > 0.05

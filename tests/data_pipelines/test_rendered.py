@@ -1,65 +1,11 @@
-import jax
 import numpy as np
 import pytest
 
 from data_pipelines import stream, watched
 from data_pipelines.rendered import RenderedClips, clip_path, write_clip
-from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
-from hpof_jax.body.files import load_body
-from hpof_jax.body.model import keypoints
 from hpof_jax.errors import UserError
-from hpof_jax.geometry.camera import project
-from hpof_jax.geometry.rotations import axis_angle_to_matrix
-
-LENGTH, FRAMES = 20, 12
-
-
-def make_clips(folder, count=5, validation=(4,), unseen=()):
-    """Clips of a perfect detector; those in `unseen` show nobody."""
-    rng = np.random.default_rng(0)
-    pose = rng.normal(0, 0.2, (count, LENGTH, 24, 3)).astype(np.float32)
-    transl = np.cumsum(rng.normal(0, 0.01, (count, LENGTH, 3)), axis=1).astype(np.float32)
-    betas = rng.normal(size=(count, 10)).astype(np.float32)
-    made = simulate(
-        jax.random.key(0),
-        load_body(),
-        pose,
-        transl,
-        betas,
-        DetectorNoise.none(),
-        CameraRange(close_share=0.0),
-    )
-    made = {key: np.asarray(value) for key, value in made.items()}
-    folder.mkdir(exist_ok=True)
-    for number in range(count):
-        clip = {key: value[number] for key, value in made.items()}
-        clip["seen"] = clip["seen"] & (number not in unseen)
-        clip |= {
-            "name": np.array(f"{number}.bvh"),
-            "motion_class": np.array("walk" if number % 2 else "jump"),
-        }
-        write_clip(clip_path(folder, number), clip | {"validation": np.array(number in validation)})
-    return made
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rendered")
-    make_clips(folder)
-    return folder
-
-
-def pixels(batch):
-    """The truth's landmarks, and where they are in the frame."""
-    return _pixels(load_body(), batch)
-
-
-@jax.jit
-def _pixels(body, batch):
-    rotations = axis_angle_to_matrix(batch["pose"])
-    points, _ = keypoints(body, body.landmarks, batch["betas"][:, None], rotations, batch["transl"])
-    size = batch["image_size"][:, None, None]
-    return points, project(points, batch["true_focal_length"][:, None, None], size)
+from hpof_jax.geometry.camera import box_from_keypoints
+from tests.data_pipelines.conftest import FLOW, FRAMES, LENGTH, make_clips, pixels
 
 
 def test_windows_of_clips_are_a_batch_of_the_stream(folder):
@@ -170,3 +116,56 @@ def test_a_full_disk_leaves_no_half_clip(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="No space left"):
         write_clip(clip_path(tmp_path, 0), {})
     assert not list(tmp_path.iterdir())
+
+
+def test_kept_flow_is_of_the_frames_of_the_window(flowing):
+    clips = RenderedClips(flowing, "all")
+    batch, _ = clips.draw(np.random.default_rng(0), 8, FRAMES, augment=False, flow_frames=FLOW)
+    assert batch["has_flow"].all() and len(np.unique(batch["flow_first"])) > 2
+    for row, first in enumerate(batch["flow_first"]):
+        box = box_from_keypoints(batch["landmarks_2d"][row, first : first + FLOW])
+        np.testing.assert_allclose(batch["flow_box"][row], box, rtol=1e-5)
+    # Each clip's flow is the number of its frame, to the right.
+    number = batch["flow"][:, :, 0, 0, 0, 0]
+    np.testing.assert_array_equal(np.diff(number, axis=1), 1)
+    assert not batch["flow"][..., 1].any() and (batch["masks"][..., :32] == 255).all()
+    assert not batch["masks"][..., 33:].any()
+
+
+def test_flow_is_kept_only_where_the_pictures_still_fit(flowing, monkeypatch):
+    clips = RenderedClips(flowing, "all")
+    batch, _ = clips.draw(np.random.default_rng(0), 64, FRAMES, augment=True, flow_frames=FLOW)
+    kept = batch["has_flow"]
+    assert 0.05 < kept.mean() < 0.4
+    plain, _ = clips.draw(np.random.default_rng(0), 64, FRAMES, augment=True)
+    for key in plain:  # all else is as without flow
+        np.testing.assert_array_equal(plain[key], batch[key])
+    # Truth and flow are still of one clip: the boxes are those of the landmarks, mirrored or not.
+    mirrored = batch["flow"][..., 0].min(axis=(1, 2, 3, 4)) < 0
+    assert mirrored[kept].any() and not mirrored[kept].all()
+    for row in np.flatnonzero(kept):
+        frames = batch["flow_first"][row] + np.arange(FLOW)
+        seen = batch["seen"][row, frames]
+        box = np.asarray(box_from_keypoints(batch["landmarks_2d"][row, frames]))
+        np.testing.assert_allclose(batch["flow_box"][row], np.where(seen[:, None], box, 0), rtol=1e-4)
+        left, right = (
+            batch["masks"][row][seen][..., part].mean() for part in (slice(0, 30), slice(34, None))
+        )
+        assert (left < right) == mirrored[row]
+
+
+def test_the_stream_takes_kept_flow_and_makes_the_rest(flowing):
+    def made(kind):
+        sources = {"synthetic": 1.0, f"rendered:{flowing}": 3.0}
+        return stream.batch_maker(sources, 16, FRAMES, seed=0, flow=kind, flow_frames=FLOW)(0)
+
+    def kept(batch):
+        """Rows whose flow is all sideways, as nothing that moves is."""
+        return batch["flow"][..., 0].any(axis=(1, 2, 3, 4)) & ~batch["flow"][..., 1].any(axis=(1, 2, 3, 4))
+
+    noisy, exact = made("noisy"), made("exact")
+    assert not kept(exact).any() and not kept(noisy)[:4].any() and 0 < kept(noisy)[4:].sum() < 8
+    for key, value in exact.items():
+        assert noisy[key].shape == value.shape and noisy[key].dtype == value.dtype
+    assert noisy["has_flow"].all() and noisy["has_mask"].all()
+    np.testing.assert_array_equal(noisy["landmarks_2d"], exact["landmarks_2d"])

@@ -6,7 +6,8 @@ import pytest
 
 from data_pipelines import stream, videos
 from data_pipelines.sources import open_source
-from data_pipelines.videos import Videos, mirrored_flow
+from data_pipelines.videos import Videos
+from data_pipelines.watched import mirrored_flow
 from hpof_jax import downloads
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import flow as flow_of

@@ -1,19 +1,11 @@
 import numpy as np
-import pytest
 
 from data_pipelines import watched
 from data_pipelines.rendered import RenderedClips
 from data_pipelines.watched import events, fail, mirrored
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import rest_joints
-from tests.data_pipelines.test_rendered import FRAMES, LENGTH, make_clips, pixels
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("watched")
-    make_clips(folder)
-    return folder
+from tests.data_pipelines.conftest import FRAMES, LENGTH, pixels
 
 
 def test_a_turned_camera_sees_truth_and_observations_alike(folder):

@@ -1,4 +1,4 @@
-import types
+import dataclasses
 
 import cv2
 import numpy as np
@@ -164,9 +164,7 @@ def test_colours_tell_people_apart():
 
 def test_torso_outside_the_picture_has_no_colours():
     pose = FakeBlazePose({}).landmarks(np.zeros((HEIGHT, WIDTH, 3), np.uint8), Region(0, 0, SIZE, 0))
-    away = types.SimpleNamespace(
-        crop=pose.crop, to_frame=pose.to_frame, landmarks_2d=pose.landmarks_2d + 5000
-    )
+    away = dataclasses.replace(pose, landmarks_2d=pose.landmarks_2d + 5000)
     assert torso_colours(away).sum() == 0
     assert colour_distance(torso_colours(away), torso_colours(pose)) == person.UNKNOWN_COLOURS
 

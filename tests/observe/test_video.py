@@ -55,6 +55,16 @@ def test_frames_are_rgb_and_in_order(tmp_path, fourcc, suffix):
     assert frames[0][:, : WIDTH // 4, 2].mean() > 200  # blue is last
 
 
+@pytest.mark.parametrize("fourcc, suffix", [("MJPG", ".avi"), ("mp4v", ".mp4")])
+def test_a_part_of_a_file(tmp_path, fourcc, suffix):
+    frames, info = read_video(write_clip(tmp_path / f"clip{suffix}", fourcc), max_frames=3, start=5)
+    red = [int(frame[:, 2 * WIDTH // 3 :, 0].mean()) for frame in frames]
+    np.testing.assert_allclose(red, [100, 120, 140], atol=8)
+    assert info.frame_count == 3
+    frames, info = read_video(write_folder(tmp_path / "frames"), start=10)
+    assert [int(frame[..., 0].mean()) for frame in frames] == [200, 220] and info.frame_count == 2
+
+
 def test_max_frames_and_fps(tmp_path):
     frames, info = read_video(str(write_clip(tmp_path / "clip.avi")), max_frames=3, fps=50)
     assert len(list(frames)) == 3
