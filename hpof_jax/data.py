@@ -4,7 +4,7 @@
     python -m hpof_jax.data render --motion bvh:FOLDER_OR_ZIP --motion amass:FOLDER --out rendered/ --frames 500000 --processes 8
     python -m hpof_jax.train --config configs/hpof.py --config.data.rendered=rendered/
 
-A clip is 120 frames of one motion (procedural, or of your own motion capture): a body of random shape, dressed at
+A clip is 120 frames (`--clip-frames`) of one motion (procedural, or of your own motion capture): a body of random shape, dressed at
 random, in a random place before a random camera. The same code that watches real video looks at the pictures, and what it
 saw is kept beside the truth: see `data_pipelines/rendered.py`. A clip depends on the seed and its number alone, so the
 same command goes on where it was stopped, and with more --frames it adds clips.
@@ -268,6 +268,7 @@ def main() -> None:
     command.add_argument("--motion", action="append", required=True, metavar="SOURCE", help="synthetic, bvh:PATH, amass:PATH or tfds:PATH; may be repeated")  # fmt: skip
     command.add_argument("--out", required=True, type=pathlib.Path, help="the folder for the clips")
     command.add_argument("--frames", required=True, type=_positive, help="how many, of all clips together")
+    command.add_argument("--clip-frames", type=_positive, default=render.FRAMES, help="how many in a clip (default: %(default)s)")  # fmt: skip
     command.add_argument("--detector", choices=("full", "heavy"), default="full", help="the landmark model")
     command.add_argument("--processes", type=_positive, default=1, help="how many to work side by side")
     command.add_argument("--seed", type=int, default=0)
@@ -280,7 +281,13 @@ def main() -> None:
     args = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")  # it only places the camera
     options = Options(
-        tuple(args.motion), args.detector, args.seed, args.pictures, not args.as_recorded, args.keep_flow
+        motions=tuple(args.motion),
+        detector=args.detector,
+        seed=args.seed,
+        pictures=args.pictures,
+        vary=not args.as_recorded,
+        keep_flow=args.keep_flow,
+        frames=args.clip_frames,
     )
     made, seen = make_clips(args.out, args.frames, options, args.processes, args.keep_video)
     print(f"{args.out}: {made} new clips; the person is seen in {100 * seen:.1f} % of their frames.")
