@@ -6,9 +6,11 @@ Writes `DIR/motion.npz` (see `hpof_jax.motion.Motion`) and `DIR/overlay.mp4`.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -66,32 +68,31 @@ def reconstruct(
     """
     body_model = load_body(body)
     params_and_config = checkpoint.load_weights(weights)
-    if out is not None:
-        out = _folder(out)
     if video is None:
         from hpof_jax import downloads
 
         video = downloads.fetch("sample_video")
-    if is_webcam(video) and out is not None:
-        video = _record(video, out / "recording.mp4", max_frames)
-    observations = clip.observe(
-        video,
-        person=person,
-        landmark_model=landmark_model,
-        max_frames=max_frames,
-        focal_length=focal_length,
-        progress=progress,
-    )
-    motion = lift(observations, params_and_config, body_model)
-    if out is not None:
-        motion.save(out / "motion.npz")
-        logging.info("wrote %s", out / "motion.npz")
-        if overlay:
+    with contextlib.nullcontext() if out is None else _folder(out) as folder:
+        if is_webcam(video) and folder:
+            video = _record(video, folder / "recording.mp4", max_frames)
+        observations = clip.observe(
+            video,
+            person=person,
+            landmark_model=landmark_model,
+            max_frames=max_frames,
+            focal_length=focal_length,
+            progress=progress,
+        )
+        motion = lift(observations, params_and_config, body_model)
+        if folder:
+            motion.save(folder / "motion.npz")
+            logging.info("wrote %s", folder / "motion.npz")
+        if folder and overlay:
             from hpof_jax import visualize
 
             frames, _ = read_video(video, max_frames=max_frames)
-            visualize.write_overlay(frames, motion, body_model, out / "overlay.mp4", progress=progress)
-            logging.info("wrote %s", out / "overlay.mp4")
+            visualize.write_overlay(frames, motion, body_model, folder / "overlay.mp4", progress=progress)
+            logging.info("wrote %s", folder / "overlay.mp4")
     return motion
 
 
@@ -229,13 +230,22 @@ def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None) -> pa
     return path
 
 
-def _folder(out: str | os.PathLike) -> pathlib.Path:
+@contextlib.contextmanager
+def _folder(out: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """The folder, made if need be; one that was made for nothing is taken away again."""
     out = pathlib.Path(out)
+    fresh = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{out} cannot be made a folder ({error.strerror}): give another --out.") from error
-    return out
+    try:
+        yield out
+    except BaseException:
+        with contextlib.suppress(OSError):  # something is in it
+            if fresh:
+                out.rmdir()
+        raise
 
 
 @cli.entry_point

@@ -168,7 +168,20 @@ def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, m
     assert stop.value.code == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(error) == 1 and sentence in error[0]
-    assert not list(out.glob("*")) if out.exists() else True
+    assert not out.exists()
+
+
+def test_only_a_folder_that_was_made_for_nothing_is_taken_away(tmp_path):
+    def fail(out, *files):
+        with pytest.raises(ValueError, match="no person"), reconstruct_module._folder(out) as folder:
+            for name in files:
+                (folder / name).touch()
+            raise ValueError("no person")
+        return out.exists()
+
+    assert not fail(tmp_path / "new")
+    assert fail(tmp_path / "kept", "motion.npz")
+    assert fail(tmp_path)
 
 
 @pytest.mark.network
