@@ -203,7 +203,7 @@ def ablate(
                 clip_length=config.clip_length,
                 max_frames=config.eval_frames,
                 synthetic_clips=config.eval_synthetic_clips,
-                mirror=False,  # the bare model
+                bare=True,
             )
             with replacing(path, "The result") as partial:
                 text = json.dumps({"domains": measured["sources"]}, indent=2)

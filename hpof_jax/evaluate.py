@@ -6,7 +6,7 @@ Protocol: the validation split of each source (files whose name's CRC32 is 0 mod
 synthetic one), every clip whole, in windows of --clip-length frames at 30 a second, one camera and one detector a
 clip. Joints: SMPL's 24, about the pelvis. `limb_*` and `detector_*` compare the model with the detector's own 3D
 landmarks on the 12 limb joints, in the frames where the detector saw the person. As in a reconstruction, the model's
-answer is the mean of those to a window and to its mirror image.
+answer is the mean of those to a window and to its mirror image, smoothed.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def evaluate(
     max_frames: int | None = None,
     synthetic_clips: int = 64,
     vertices: bool = True,
-    mirror: bool = True,
+    bare: bool = False,
 ) -> dict:
     """Metrics of a model: {"protocol": ..., "overall": ..., "classes": ..., "sources": ...}; millimetres.
 
@@ -59,7 +59,7 @@ def evaluate(
       data: motion sources, see `data_pipelines.stream.make_stream`.
       clip_length: frames in a window. max_frames: of each clip, all by default.
       synthetic_clips: how many clips the synthetic source gives.
-      vertices: also the per-vertex error. mirror: the mean of the answers to a window and to its mirror image.
+      vertices: also the per-vertex error. bare: the model's own answer, without mirror image and smoothing.
 
     Raises:
       UserError: no such checkpoint or data, or weights that are not of the model they name.
@@ -83,7 +83,7 @@ def evaluate(
         )
         for source in data
     }
-    tables = evaluation.evaluate(evaluation.make_totals(model, body, vertices, mirror), params, windows)
+    tables = evaluation.evaluate(evaluation.make_totals(model, body, vertices, bare), params, windows)
     if not data:
         raise UserError("No motion source was named to measure on: give one, such as --data synthetic.")
     if without := [source for source in data if source not in tables["sources"]]:
@@ -95,7 +95,7 @@ def evaluate(
             "split": split,
             "data": list(data),
             "clip_length": clip_length,
-            "mirror": mirror,
+            "bare": bare,
             "seed": seed,
             "weights": str(weights or checkpoint.WEIGHTS),
             "units": "mm, mm/frame^2, percent; betas in their own unit",
@@ -151,7 +151,7 @@ def main() -> None:
         "--no-vertices", action="store_true", help="leave the per-vertex error out: much faster"
     )
     parser.add_argument(
-        "--no-mirror", action="store_true", help="the bare model, without the mean with its mirror image"
+        "--bare", action="store_true", help="the model's own answer, without mirror image and smoothing"
     )
     args = parser.parse_args()
     if args.json and not args.json.parent.is_dir():
@@ -167,7 +167,7 @@ def main() -> None:
         max_frames=args.max_frames,
         synthetic_clips=args.synthetic_clips,
         vertices=not args.no_vertices,
-        mirror=not args.no_mirror,
+        bare=args.bare,
     )
     print(format_table(result))
     if args.json:

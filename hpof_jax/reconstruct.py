@@ -25,7 +25,7 @@ from hpof_jax.body.model import keypoints, rest_joints
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera
 from hpof_jax.geometry.placement import place
-from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
+from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix, smoothed
 from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.models.mirror import mean_of_both, mirror_batch
@@ -102,6 +102,7 @@ def lift(
     body: BodyModel | None = None,
     *,
     mirror: bool = True,
+    smooth: bool = True,
     undo_swaps: bool = True,
 ) -> Motion:
     """From observations to the moving body.
@@ -114,6 +115,7 @@ def lift(
       weights: what `checkpoint.load_weights` takes, or what it gives.
       body: the free body by default.
       mirror: also run the mirrored clip and take the mean of both answers.
+      smooth: take out what trembles (see `geometry.rotations.smoothed`).
       undo_swaps: first undo the detector's swaps of left and right (see `hpof_jax.observe.swaps`).
     """
     if undo_swaps:  # before the landmarks of neighbouring frames are averaged
@@ -133,7 +135,7 @@ def lift(
     if mirror:
         prediction = _mean_of_both(prediction, predict_long(model, params, mirrored, body))
     focal_length, image_size = batch["focal_length"], batch["image_size"]
-    rotations = prediction.rotations[0]
+    rotations = (_smooth(prediction.rotations, batch["mask"]) if smooth else prediction.rotations)[0]
     pelvis = _pelvis(prediction.cam[0], inputs.box[0], focal_length, image_size)
     times = np.arange(len(observations)) * (MODEL_FPS / float(observations.fps))
     pelvis, box = (_resample(np.asarray(x), times) for x in (pelvis, inputs.box[0]))
@@ -173,6 +175,7 @@ def _inputs(batch):
 
 
 _mean_of_both = jax.jit(mean_of_both)
+_smooth = jax.jit(smoothed)
 _pelvis = jax.jit(camera.cam_to_translation)
 
 

@@ -16,15 +16,15 @@ from hpof_jax.training import metrics, steps
 
 
 def make_totals(
-    model: Any, body: BodyModel, vertices: bool = False, mirror: bool = False
+    model: Any, body: BodyModel, vertices: bool = False, bare: bool = True
 ) -> Callable[[Any, Mapping], dict[str, jax.Array]]:
     """The compiled function (params, batch) -> totals that `evaluate` runs; made once, it is compiled once.
 
     Args:
       vertices: also the per-vertex error, which is most of the work.
-      mirror: the mean with the answer to the mirror image is measured, as `reconstruct` gives it.
+      bare: the model's own answer; else with its mirror image and smoothed, as in a reconstruction.
     """
-    return jax.jit(_make_step(model, body, vertices, mirror))
+    return jax.jit(_make_step(model, body, vertices, bare))
 
 
 def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> dict[str, dict]:
@@ -62,8 +62,8 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
     }
 
 
-def _make_step(model, body, vertices, mirror):
-    predict = steps.make_eval_step(model, body, mirror)
+def _make_step(model, body, vertices, bare):
+    predict = steps.make_eval_step(model, body, bare)
 
     def step(params: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         """Totals of every metric for each clip: name -> (B, 2)."""

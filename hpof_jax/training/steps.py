@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from hpof_jax.body.model import BodyModel
-from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.geometry.rotations import axis_angle_to_matrix, smoothed
 from hpof_jax.models.hpof import HPOF, Prediction
 from hpof_jax.models.inputs import Inputs, make_inputs
 from hpof_jax.models.mirror import mean_of_both, mirror_batch
@@ -111,16 +111,18 @@ def make_train_step(
     return step
 
 
-def make_eval_step(model: HPOF, body: BodyModel, mirror: bool = False) -> Callable[[Any, Batch], Prediction]:
-    """`step(params, batch) -> Prediction`, without dropout; `mirror`: the mean with the answer to the mirror image."""
+def make_eval_step(model: HPOF, body: BodyModel, bare: bool = True) -> Callable[[Any, Batch], Prediction]:
+    """`step(params, batch) -> Prediction`, without dropout: the `bare` model's, or what a reconstruction makes of it, the
+    mean with the answer to the mirror image, smoothed."""
 
     def answer(params, batch):
         return model.apply({"params": params}, batch_inputs(batch), body)
 
     def step(params: Any, batch: Batch) -> Prediction:
-        if not mirror:
+        if bare:
             return answer(params, batch)
-        return mean_of_both(answer(params, batch), answer(params, mirror_batch(batch)))
+        both = mean_of_both(answer(params, batch), answer(params, mirror_batch(batch)))
+        return both._replace(rotations=smoothed(both.rotations, batch["mask"]))
 
     return step
 
