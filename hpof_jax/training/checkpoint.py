@@ -6,6 +6,7 @@ import os
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import flax.traverse_util
@@ -127,6 +128,23 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
             f"{path} is not a weights file of this package: give a training run's folder or a weights .npz."
         ) from error
     return flax.traverse_util.unflatten_dict(arrays, sep="/"), config
+
+
+def average_weights(sources: Sequence[str | os.PathLike], path: str | os.PathLike) -> None:
+    """Writes the mean of several weights, of runs that went on from the same ones (Wortsman et al., ICML 2022).
+
+    Args:
+      sources: what `load_weights` takes.
+
+    Raises:
+      UserError: one cannot be read, or is of another model than the first.
+    """
+    first, config = load_weights(sources[0])
+    trees = [first, *(load_weights(source)[0] for source in sources[1:])]
+    for source, tree in zip(sources, trees, strict=True):
+        check_params(tree, first, str(source))
+    mean = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0, dtype=np.float64).astype(np.float32), *trees)
+    save_weights(path, mean, ml_collections.ConfigDict({"model": config}))
 
 
 def check_params(params: Any, template: Any, where: str) -> None:

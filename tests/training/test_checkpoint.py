@@ -74,6 +74,20 @@ def test_weights_come_back_bit_for_bit(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["weights.npz"]
 
 
+def test_the_mean_of_several_weights(tmp_path):
+    for step in range(3):
+        checkpoint.save_weights(tmp_path / f"{step}.npz", make_state(step).params, CONFIG)
+    checkpoint.average_weights([tmp_path / f"{step}.npz" for step in range(3)], tmp_path / "mean.npz")
+    params, config = checkpoint.load_weights(tmp_path / "mean.npz")
+    expected = sum(np.float64(make_state(step).params["layer"]["kernel"]) for step in range(3)) / 3
+    np.testing.assert_allclose(params["layer"]["kernel"], expected, rtol=1e-6)
+    assert params["layer"]["kernel"].dtype == np.float32 and config.name == "hpof"
+    checkpoint.save_weights(tmp_path / "wide.npz", make_state(0, width=4).params, CONFIG)
+    with pytest.raises(UserError, match=r"wide\.npz is of another config"):
+        checkpoint.average_weights([tmp_path / "0.npz", tmp_path / "wide.npz"], tmp_path / "none.npz")
+    assert not (tmp_path / "none.npz").exists()
+
+
 @pytest.mark.parametrize("other", ["shape", "name"])
 def test_a_checkpoint_of_another_config(tmp_path, other):
     fill(tmp_path, {1: 50.0})
