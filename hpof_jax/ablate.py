@@ -208,6 +208,7 @@ def ablate(
             with replacing(path, "The result") as partial:
                 text = json.dumps({"domains": measured["sources"]}, indent=2)
                 partial.write_text(text + "\n", encoding="utf-8")
+            jax.clear_caches()  # no other run compiles the same
         results[variant].append(json.loads(path.read_text(encoding="utf-8")))
         scores = results[variant][-1]["domains"]
         said = ", ".join(f"{scores[source]['pa_mpjpe']:.1f} mm on {source}" for source in domains)
