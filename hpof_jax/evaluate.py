@@ -51,6 +51,7 @@ def evaluate(
     synthetic_clips: int = 64,
     vertices: bool = True,
     bare: bool = False,
+    keep_3d: bool = True,
 ) -> dict:
     """Metrics of a model: {"protocol": ..., "overall": ..., "classes": ..., "sources": ...}; millimetres.
 
@@ -60,6 +61,7 @@ def evaluate(
       clip_length: frames in a window. max_frames: of each clip, all by default.
       synthetic_clips: how many clips the synthetic source gives.
       vertices: also the per-vertex error. bare: the model's own answer, without mirror image and smoothing.
+      keep_3d: whether the model is told the detector's 3D landmarks; many detectors give none.
 
     Raises:
       UserError: no such checkpoint or data, or weights that are not of the model they name.
@@ -83,7 +85,9 @@ def evaluate(
         )
         for source in data
     }
-    tables = evaluation.evaluate(evaluation.make_totals(model, body, vertices, bare), params, windows)
+    tables = evaluation.evaluate(
+        evaluation.make_totals(model, body, vertices, bare, keep_3d), params, windows
+    )
     if not data:
         raise UserError("No motion source was named to measure on: give one, such as --data synthetic.")
     if without := [source for source in data if source not in tables["sources"]]:
@@ -96,6 +100,7 @@ def evaluate(
             "data": list(data),
             "clip_length": clip_length,
             "bare": bare,
+            "keep_3d": keep_3d,
             "seed": seed,
             "weights": str(weights or checkpoint.WEIGHTS),
             "units": "mm, mm/frame^2, percent; betas in their own unit",
@@ -153,6 +158,9 @@ def main() -> None:
     parser.add_argument(
         "--bare", action="store_true", help="the model's own answer, without mirror image and smoothing"
     )
+    parser.add_argument(
+        "--hide-3d", action="store_true", help="as if the detector gave no 3D landmarks, as many do"
+    )
     args = parser.parse_args()
     if args.json and not args.json.parent.is_dir():
         raise UserError(
@@ -168,6 +176,7 @@ def main() -> None:
         synthetic_clips=args.synthetic_clips,
         vertices=not args.no_vertices,
         bare=args.bare,
+        keep_3d=not args.hide_3d,
     )
     print(format_table(result))
     if args.json:

@@ -53,6 +53,18 @@ def test_the_table_and_the_file_of_an_evaluation(capsys, weights, tmp_path):
     assert rows["overall"][1] == f"{result['overall']['mpjpe']:.1f}"
 
 
+def test_what_the_model_is_told_and_what_is_made_of_its_answer(weights):
+    few = {"clip_length": 8, "max_frames": 8, "synthetic_clips": 2, "vertices": False}
+    ways = {}
+    for options in ({}, {"bare": True}, {"bare": True, "keep_3d": False}):
+        result = evaluate.evaluate(weights, **few, **options)
+        assert result["protocol"].items() >= options.items()
+        ways[tuple(options)] = result["overall"]
+    assert len({way["mpjpe"] for way in ways.values()}) == 3
+    assert ways[()]["acceleration"] < ways["bare",]["acceleration"]
+    assert len({way["detector_pa_mpjpe"] for way in ways.values()}) == 1
+
+
 def damaged(tmp_path, weights):
     """The weights with one array of another shape."""
     with np.load(weights, allow_pickle=False) as file:

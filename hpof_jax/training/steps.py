@@ -111,12 +111,14 @@ def make_train_step(
     return step
 
 
-def make_eval_step(model: HPOF, body: BodyModel, bare: bool = True) -> Callable[[Any, Batch], Prediction]:
+def make_eval_step(
+    model: HPOF, body: BodyModel, bare: bool = True, keep_3d: bool = True
+) -> Callable[[Any, Batch], Prediction]:
     """`step(params, batch) -> Prediction`, without dropout: the `bare` model's, or what a reconstruction makes of it, the
-    mean with the answer to the mirror image, smoothed."""
+    mean with the answer to the mirror image, smoothed. Without `keep_3d` the detector's 3D landmarks are hidden."""
 
     def answer(params, batch):
-        return model.apply({"params": params}, batch_inputs(batch), body)
+        return model.apply({"params": params}, batch_inputs(batch, keep_3d), body)
 
     def step(params: Any, batch: Batch) -> Prediction:
         if bare:
