@@ -278,7 +278,10 @@ def _play(rng, video, size, count):
     step = max(1, round(info.fps / FPS))
     start = rng.integers(max((info.frame_count or 1) - count * step, 0) + 1)
     part, light, offset = _part(rng, info.image_size, size), rng.uniform(0.6, 1.15), rng.uniform(-15, 25)
-    frames, _ = thin(*read_video(video, count * step, start=int(start)), FPS)
+    try:
+        frames, _ = thin(*read_video(video, count * step, start=int(start)), FPS)
+    except UserError:  # it is shorter than it says
+        frames, _ = thin(*read_video(video, count * step), FPS)
     shown = [cv2.resize(frame[part], size.tolist(), interpolation=cv2.INTER_AREA) for frame in frames]
     shown = [cv2.addWeighted(frame, light, frame, 0, offset) for frame in shown]
     there_and_back = shown + shown[-2:0:-1]
@@ -287,7 +290,7 @@ def _play(rng, video, size, count):
 
 @functools.lru_cache(maxsize=4096)
 def _about(video):
-    return read_video(video, 1)[1]
+    return read_video(video)[1]  # which reads one frame
 
 
 def _read(path: pathlib.Path) -> np.ndarray:

@@ -116,7 +116,7 @@ def _tones(rng: np.random.Generator, frames: int) -> np.ndarray:
 def _as_video(shown: Iterator[tuple[np.ndarray, np.ndarray]], rate: int, keyframes: int) -> Iterator:
     """The pictures after a way through H.264, with their masks.
 
-    `rate` is x264's crf: from 20, where hardly anything is seen of it, to 35. `keyframes`: frames from one to the next.
+    `rate` is x264's crf: from 20, where hardly anything is seen of it, to 34. `keyframes`: frames from one to the next.
     """
     first, mask = next(shown)
     size, masks = f"{first.shape[1]}x{first.shape[0]}", [mask]

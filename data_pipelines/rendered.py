@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from absl import logging
 
 from data_pipelines import watched
 from data_pipelines.augment import read_at
@@ -62,7 +63,10 @@ class RenderedClips:
         self._arrays = {key: np.stack([clip[key] for clip in clips]) for key in _READ}
         self._pelvis = np.asarray(rest_joints(load_body(), self._arrays["betas"]))[:, 0]
         self._paths = [clip["path"] for clip in clips]
-        self._keep_flow = all(clip["keeps_flow"] for clip in clips)
+        keeping = sum(clip["keeps_flow"] for clip in clips)
+        self._keep_flow = keeping == len(clips)
+        if 0 < keeping < len(clips):
+            logging.warning("Not all clips of %s have kept their flow: it is made from the truth.", folder)
         self._names = [str(clip["name"]) for clip in clips]
         self._classes = np.array([str(clip["motion_class"]) for clip in clips])
 

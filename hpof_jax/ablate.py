@@ -96,6 +96,11 @@ def no_rendered(config: ConfigDict) -> None:
     config.data.rendered = ""
 
 
+def _labelled(config):
+    kinds = ("synthetic", "bvh", "amass", "tfds", "rendered")
+    return any(config.data[kind] for kind in kinds)
+
+
 def _without(config, *losses):
     kept = {name: weight for name, weight in config.losses.items() if name not in losses}
     config.losses = ConfigDict(kept)
@@ -121,7 +126,7 @@ def vary(config: ConfigDict, variant: str, seed: int = 0) -> ConfigDict:
     """The config of one run.
 
     Raises:
-      UserError: no such variant, or one that changes nothing here.
+      UserError: no such variant, or one that changes nothing or leaves no labelled motion here.
     """
     if variant not in VARIANTS:
         raise UserError(f"There is no variant '{variant}': choose from {', '.join(VARIANTS)}.")
@@ -130,6 +135,8 @@ def vary(config: ConfigDict, variant: str, seed: int = 0) -> ConfigDict:
         raise UserError(
             f"The variant '{variant}' changes nothing in this config: give --config configs/hpof.py:ablation."
         )
+    if variant != "full" and not _labelled(varied):
+        raise UserError(f"The variant '{variant}' leaves no labelled motion: leave it out of --variants.")
     varied.seed = seed
     return varied
 
@@ -171,7 +178,10 @@ def ablate(
     from data_pipelines.sources import with_truth  # here, as in the other programs
 
     if variants is None:
-        variants = [name for name in VARIANTS if name == "full" or _changed(config, name) != config]
+        changed = {name: _changed(config, name) for name in VARIANTS}
+        variants = [
+            n for n, other in changed.items() if n == "full" or (other != config and _labelled(other))
+        ]
     variants, seeds = [*dict.fromkeys(variants)], [*dict.fromkeys(seeds)]
     if not variants or not seeds:
         raise UserError("Nothing is to be run: name at least one of --variants and one of --seeds.")
@@ -293,7 +303,7 @@ def _preface(config, seeds, domains, variants, rates, command):
     yield (
         f"Every row was trained for {config.num_steps:,} steps of {config.batch_size} clips x {config.clip_length} frames "
         f"on {sources}; {over}. Measured on the validation files of each source, at most {config.eval_frames} frames of "
-        f"each, in windows of {config.clip_length} frames, with the weights at the end of training. Millimetres, "
+        f"each, in windows of {config.clip_length} frames, with the weights at the end of training, by the bare model (`hpof_jax.evaluate --bare`). Millimetres, "
         "mm/frame^2; the spreads are standard deviations within a window."
         + (" Synthetic motion is made up, and its scores with it." if "synthetic" in domains else "")
     )

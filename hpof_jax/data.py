@@ -79,9 +79,11 @@ def make_clips(
       the number of new clips, and the share of their frames in which the person was seen.
 
     Raises:
-      UserError: a motion source or picture folder without content, a folder made with other options or that cannot be
+      UserError: flow of single frames, a motion source or picture folder without content, a folder made with other options or that cannot be
         written to.
     """
+    if options.keep_flow and options.frames < 2:
+        raise UserError("Clips of one frame have no flow to keep: leave --keep-flow or raise --clip-frames.")
     folder = pathlib.Path(folder).expanduser()
     _pictures(options.pictures)
     _open_collection(folder, options)

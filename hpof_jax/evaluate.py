@@ -68,6 +68,8 @@ def evaluate(
     """
     from data_pipelines import stream  # TensorFlow is not needed to import this module
 
+    if not data:
+        raise UserError("No motion source was named to measure on: give one, such as --data synthetic.")
     params, config = checkpoint.load_weights(weights)
     body = load_body()
     model = state.make_model(config)
@@ -88,8 +90,6 @@ def evaluate(
     tables = evaluation.evaluate(
         evaluation.make_totals(model, body, vertices, bare, keep_3d), params, windows
     )
-    if not data:
-        raise UserError("No motion source was named to measure on: give one, such as --data synthetic.")
     if without := [source for source in data if source not in tables["sources"]]:
         raise UserError(f"There is no truth in {without[0]} to measure against: name another source.")
     return {

@@ -203,6 +203,9 @@ def test_what_the_variants_change():
     others = {"full": set(), "no_flow": {"losses"}, "no_adversary": {"losses"}, "no_rendered": {"data"}}
     assert changed == others | dict.fromkeys(model_only, {"model"})
     assert set(base.losses) - set(ablate.vary(base, "no_flow").losses) == {*hpof.FLOW_LOSSES}
+    base.data.synthetic = 0
+    with pytest.raises(UserError, match="'no_rendered' leaves no labelled motion"):
+        ablate.vary(base, "no_rendered")
     with pytest.raises(UserError, match=r"'no_flow' changes nothing .* configs/hpof\.py:ablation"):
         ablate.vary(hpof.get_config(), "no_flow")
     with pytest.raises(UserError, match="'mean_pose' has no such parts"):

@@ -171,6 +171,9 @@ def test_the_command(fake, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run("--frames", "1", "--pictures", str(tmp_path))
     assert "There is no picture or video in" in capsys.readouterr().err and not (tmp_path / "made").exists()
+    with pytest.raises(SystemExit):
+        run("--frames", "1", "--clip-frames", "1", "--keep-flow")
+    assert "Clips of one frame have no flow" in capsys.readouterr().err
     run("--frames", "41", "--as-recorded", "--clip-frames", "40")
     assert "2 new clips; the person is seen in 97.5 % of their frames" in capsys.readouterr().out
     assert [len(load(tmp_path / "made", number)["pose"]) for number in range(2)] == [40, 40]

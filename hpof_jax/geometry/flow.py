@@ -127,6 +127,8 @@ def rendered_flow(
     for here, picture in enumerate(pictures):
         ways = [(here, 0, here + 1), (here - 1, 1, here - 1)]
         ways = [(pair, way, there) for pair, way, there in ways if 0 <= there < len(points)]
+        if not ways:  # one frame alone
+            continue
         moves = [np.column_stack([points[there] - points[here], depth[there]]) for *_, there in ways]
         spread = zbuffer.interpolate(picture, points[here], faces, np.hstack(moves))
         for column, (pair, way, there) in zip(range(0, 3 * len(ways), 3), ways):

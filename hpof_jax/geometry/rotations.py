@@ -5,9 +5,10 @@ Matrices act on column vectors, `v' = R v`. Every function takes any leading axe
 
 import jax
 import jax.numpy as jnp
-from scipy.signal import savgol_coeffs
+import numpy as np
 
-SMOOTHED = 9  # frames, 0.3 s: longer ones cost accuracy
+# What a parabola through nine frames, 0.3 s, says in their middle; more frames would cost accuracy.
+SMOOTHING = np.array([-21, 14, 39, 54, 59, 54, 39, 14, -21]) / 231
 _SMALL = 1e-3  # squared angle under which a few terms of a Taylor series are exact in float64, derivatives included
 
 
@@ -98,17 +99,16 @@ def rotate(matrix: jax.Array, v: jax.Array) -> jax.Array:
 
 
 def smoothed(rotations: jax.Array, mask: jax.Array) -> jax.Array:
-    """Rotations over time without what trembles: a parabola through each `SMOOTHED` frames (Savitzky and Golay 1964), in 6D.
+    """Rotations over time without what trembles: a parabola through each nine frames (Savitzky and Golay 1964), in 6D.
 
     Args:
       rotations: (B, T, J, 3, 3). mask: (B, T), false on padding at the end. Beyond both ends the motion stands still.
     """
-    frames, half = rotations.shape[1], SMOOTHED // 2
+    frames, half = rotations.shape[1], len(SMOOTHING) // 2
     last = jnp.sum(mask, axis=1, keepdims=True) - 1
     steps = jnp.clip(jnp.arange(-half, frames + half), 0, jnp.maximum(last, 0))
     sixd = jnp.take_along_axis(matrix_to_sixd(rotations), steps[..., None, None], axis=1)
-    weights = savgol_coeffs(SMOOTHED, 2)
-    return sixd_to_matrix(sum(float(w) * sixd[:, k : k + frames] for k, w in enumerate(weights)))
+    return sixd_to_matrix(sum(float(w) * sixd[:, k : k + frames] for k, w in enumerate(SMOOTHING)))
 
 
 def skew(v: jax.Array) -> jax.Array:

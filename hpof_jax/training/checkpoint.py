@@ -137,12 +137,16 @@ def average_weights(sources: Sequence[str | os.PathLike], path: str | os.PathLik
       sources: what `load_weights` takes.
 
     Raises:
-      UserError: one cannot be read, or is of another model than the first.
+      UserError: there is none, or one that cannot be read or is of another model than the first.
     """
-    first, config = load_weights(sources[0])
-    trees = [first, *(load_weights(source)[0] for source in sources[1:])]
-    for source, tree in zip(sources, trees, strict=True):
-        check_params(tree, first, str(source))
+    if not sources:
+        raise UserError("There are no weights to take the mean of: name some.")
+    trees, configs = zip(*map(load_weights, sources))
+    config = configs[0]
+    for source, tree, other in zip(sources, trees, configs, strict=True):
+        check_params(tree, trees[0], str(source))
+        if other != config:
+            raise UserError(f"The weights {source} are of another model than {sources[0]}: leave them out.")
     mean = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0, dtype=np.float64).astype(np.float32), *trees)
     save_weights(path, mean, ml_collections.ConfigDict({"model": config}))
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.backdrop import _homographies, list_pictures, make_backdrop
+from data_pipelines.backdrop import _homographies, _play, list_pictures, make_backdrop
 from hpof_jax.errors import UserError
 
 
@@ -78,6 +78,20 @@ def test_own_videos_go_on_behind_the_person(shots, tmp_path, camera):
             np.testing.assert_array_equal(np.sign(np.diff(light)), [1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1])
             assert max(image.std() for image in images) < 2
     assert moving >= 2
+
+
+def test_a_random_stretch_of_a_long_video_is_shown(tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "long.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 60, (64, 48))
+    for number in range(200):
+        writer.write(np.full((48, 64, 3), 20 + number, np.uint8))
+    writer.release()
+    starts = set()
+    for seed in range(8):
+        shown = _play(np.random.default_rng(seed), tmp_path / "long.avi", np.array([32, 24]), 10)
+        light = np.array([image.mean() for image in shown])
+        assert len(shown) == 10 and (np.diff(light) > 0.8).all()  # two steps of the video, dimmed or not
+        starts.add(round(light[0]))
+    assert len(starts) > 4
 
 
 def test_a_video_is_turned_with_the_camera(shots):

@@ -132,7 +132,7 @@ def test_kept_flow_is_of_the_frames_of_the_window(flowing):
     assert not batch["masks"][..., 33:].any()
 
 
-def test_flow_is_kept_only_where_the_pictures_still_fit(flowing, monkeypatch):
+def test_flow_is_kept_only_where_the_pictures_still_fit(flowing):
     clips = RenderedClips(flowing, "all")
     batch, _ = clips.draw(np.random.default_rng(0), 64, FRAMES, augment=True, flow_frames=FLOW)
     kept = batch["has_flow"]

@@ -137,6 +137,11 @@ def test_rendered_flow_is_exact_and_knows_what_gets_covered():
     np.testing.assert_array_equal(valid, ~(far & covered) & ~hidden)
 
 
+def test_one_frame_alone_has_a_mask_and_no_flow():
+    found, valid, masks = flow.rendered_flow(cards(15, 10)[None], DEPTH[None], FACES, SIZE)
+    assert found.shape == (0, 2, *SIZE, 2) and valid.shape == (0, 2, *SIZE) and masks.sum() > 10
+
+
 def test_rendered_flow_of_a_clip_goes_both_ways():
     path = np.stack([cards(15 + 3 * t, 10, far_left=10 - t) for t in range(3)])
     found, valid, masks = flow.rendered_flow(path, np.stack([DEPTH] * 3), FACES, SIZE)

@@ -85,6 +85,12 @@ def test_the_mean_of_several_weights(tmp_path):
     checkpoint.save_weights(tmp_path / "wide.npz", make_state(0, width=4).params, CONFIG)
     with pytest.raises(UserError, match=r"wide\.npz is of another config"):
         checkpoint.average_weights([tmp_path / "0.npz", tmp_path / "wide.npz"], tmp_path / "none.npz")
+    wide = ConfigDict({"model": {**CONFIG.model, "dilations": (1, 1)}})
+    checkpoint.save_weights(tmp_path / "other.npz", make_state(0).params, wide)
+    with pytest.raises(UserError, match=r"other\.npz are of another model"):
+        checkpoint.average_weights([tmp_path / "0.npz", tmp_path / "other.npz"], tmp_path / "none.npz")
+    with pytest.raises(UserError, match="no weights"):
+        checkpoint.average_weights([], tmp_path / "none.npz")
     assert not (tmp_path / "none.npz").exists()
 
 
