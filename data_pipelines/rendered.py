@@ -67,7 +67,6 @@ class RenderedClips:
         self._keep_flow = keeping == len(clips)
         if 0 < keeping < len(clips):
             logging.warning("Not all clips of %s have kept their flow: it is made from the truth.", folder)
-        self._names = [str(clip["name"]) for clip in clips]
         self._classes = np.array([str(clip["motion_class"]) for clip in clips])
 
     @property
@@ -112,13 +111,13 @@ class RenderedClips:
     ) -> Iterator[tuple[list[dict[str, np.ndarray]], str, str]]:
         """Each clip once: its consecutive windows as rows of a batch, its name and its motion class."""
         length = min(self._arrays["seen"].shape[1], max_frames or 2**31)
-        for number, (name, kind) in enumerate(zip(self._names, self._classes)):
+        for number, (path, kind) in enumerate(zip(self._paths, self._classes)):
             starts = np.arange(0, length, frames)
             batch = self._cut(np.full(len(starts), number), starts[:, None] + np.arange(frames))
             batch["mask"] &= starts[:, None] + np.arange(frames) < length
             yield (
                 [{key: value[row] for key, value in batch.items()} for row in range(len(starts))],
-                name,
+                path.stem,  # many clips are of one motion file
                 str(kind),
             )
 
@@ -166,7 +165,7 @@ class RenderedClips:
                 with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                     if split != "all" and bool(file["validation"]) != (split == "validation"):
                         continue
-                    clip = {key: file[key] for key in (*_READ, "name", "motion_class")}
+                    clip = {key: file[key] for key in (*_READ, "motion_class")}
                     clip |= {"path": path, "keeps_flow": "flow" in file.files}
             except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
                 raise UserError(

@@ -27,7 +27,7 @@ def test_windows_of_clips_are_a_batch_of_the_stream(folder):
 def test_validation_shows_each_clip_once(folder):
     clips = RenderedClips(folder, "all")
     found = list(clips.windows(FRAMES, None))
-    assert [name for _, name, _ in found] == [f"{number}.bvh" for number in range(5)]
+    assert [name for _, name, _ in found] == [f"clip_{number:06d}" for number in range(5)]
     for rows, _, _ in found:
         assert [row["mask"].sum() for row in rows] == [FRAMES, LENGTH - FRAMES]
         assert all(row["pose"].shape == (FRAMES, 24, 3) for row in rows)
