@@ -118,7 +118,7 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
         gru,
         per_frame,
         no_rendered,
-    )  # fmt: skip
+    )
 }
 
 
@@ -303,8 +303,8 @@ def _preface(config, seeds, domains, variants, rates, command):
     yield (
         f"Every row was trained for {config.num_steps:,} steps of {config.batch_size} clips x {config.clip_length} frames "
         f"on {sources}; {over}. Measured on the validation files of each source, at most {config.eval_frames} frames of "
-        f"each, in windows of {config.clip_length} frames, with the weights at the end of training, by the bare model (`hpof_jax.evaluate --bare`). Millimetres, "
-        "mm/frame^2; the spreads are standard deviations within a window."
+        f"each, in windows of {config.clip_length} frames, with the weights at the end of training, by the bare "
+        "model (`hpof_jax.evaluate --bare`). Millimetres, mm/frame^2; the spreads are standard deviations within a window."
         + (" Synthetic motion is made up, and its scores with it." if "synthetic" in domains else "")
     )
     if rates:

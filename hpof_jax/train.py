@@ -37,7 +37,8 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]:
-    """Trains until `config.num_steps` and returns the last evaluation's metrics: none if no source has a truth or `eval_every` is 0.
+    """Trains until `config.num_steps` and returns the last evaluation's metrics: none if no source has a truth or
+    `eval_every` is 0.
 
     Raises:
       UserError: a config that does not fit the devices, the data or the checkpoint in `workdir`; a loss that is not

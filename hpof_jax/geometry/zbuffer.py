@@ -91,23 +91,19 @@ def interpolate(buffer: ZBuffer, points: np.ndarray, faces: np.ndarray, values: 
     Returns:
       (H, W) or (H, W, C) float32, 0 where no face is.
     """
-    values = np.asarray(values, np.float64)
+    channels = np.atleast_2d(np.asarray(values, np.float64).T)  # (C, V)
     pixel = np.flatnonzero(buffer.mask)
     row, column = (place.astype(np.float32) for place in np.divmod(pixel, buffer.face.shape[1]))
     seen, face = _numbered(buffer.face.ravel()[pixel], len(faces))
     corners = np.asarray(faces)[seen].T
-    base, slope = _planes(
-        points[corners], np.moveaxis(values[corners], -1, 0) if values.ndim > 1 else values[corners][None]
-    )
+    base, slope = _planes(points[corners], channels[:, corners])
     base = (base + 0.5 * (slope[0] + slope[1])).astype(np.float32)
     along_x, along_y = slope.astype(np.float32)
-    picture = np.zeros((*values.shape[1:], buffer.face.size), np.float32)
-    for spread, *plane, channel in zip(
-        np.atleast_2d(picture), base, along_x, along_y, np.atleast_2d(values.T)
-    ):
+    picture = np.zeros((len(channels), buffer.face.size), np.float32)
+    for spread, channel, *plane in zip(picture, channels, base, along_x, along_y):
         at_zero, to_the_right, down = (part[face] for part in plane)
         spread[pixel] = np.clip(at_zero + to_the_right * column + down * row, channel.min(), channel.max())
-    return np.moveaxis(picture, -1, 0).reshape(*buffer.face.shape, *values.shape[1:])
+    return picture.T.reshape(*buffer.face.shape, *np.shape(values)[1:])
 
 
 def _numbered(labels, count):

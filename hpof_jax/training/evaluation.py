@@ -25,45 +25,6 @@ def make_totals(
       bare: the model's own answer; else with its mirror image and smoothed, as in a reconstruction.
       keep_3d: whether the model is told the detector's 3D landmarks.
     """
-    return jax.jit(_make_step(model, body, vertices, bare, keep_3d))
-
-
-def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> dict[str, dict]:
-    """Runs a model over the validation windows of each source.
-
-    Args:
-      totals: of `make_totals`.
-      sources: name -> windows, as `data_pipelines.stream.validation_windows` yields them: (batch, names, classes).
-
-    Returns:
-      {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}}: millimetres (betas: their own unit), each a
-      mean over frames; the detector's own 3D landmarks are scored beside on the 12 limb joints, as `detector_*` against
-      `limb_*`. `frames` and `clips` say how much was counted, `coverage` the share of frames in which the detector saw
-      anyone.
-    """
-    sums: dict[tuple[str, str], dict[str, np.ndarray]] = collections.defaultdict(dict)
-    clips: dict[tuple[str, str], set] = collections.defaultdict(set)
-    for source, windows in sources.items():
-        for batch, names, classes in windows:
-            found = {key: np.asarray(value, np.float64) for key, value in totals(params, batch).items()}
-            for index, (name, motion_class) in enumerate(zip(names, classes, strict=True)):
-                if not name:  # the last batch is filled up with nothing
-                    continue
-                for group in (("overall", ""), ("classes", motion_class), ("sources", source)):
-                    clips[group].add((source, name))
-                    for key, value in found.items():
-                        sums[group][key] = sums[group].get(key, 0.0) + value[index]
-    tables: dict[str, dict] = {"overall": {}, "classes": {}, "sources": {}}
-    for (kind, group), values in sums.items():
-        tables[kind][group] = _table(values, len(clips[kind, group]))
-    return {
-        "overall": tables["overall"].get("", {}),
-        "classes": dict(sorted(tables["classes"].items())),
-        "sources": tables["sources"],
-    }
-
-
-def _make_step(model, body, vertices, bare, keep_3d):
     predict = steps.make_eval_step(model, body, bare, keep_3d)
 
     def step(params: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
@@ -109,7 +70,42 @@ def _make_step(model, body, vertices, bare, keep_3d):
             prediction.rotations, rotations,
         )  # fmt: skip
 
-    return step
+    return jax.jit(step)
+
+
+def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> dict[str, dict]:
+    """Runs a model over the validation windows of each source.
+
+    Args:
+      totals: of `make_totals`.
+      sources: name -> windows, as `data_pipelines.stream.validation_windows` yields them: (batch, names, classes).
+
+    Returns:
+      {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}}: millimetres (betas: their own unit), each a
+      mean over frames; the detector's own 3D landmarks are scored beside on the 12 limb joints, as `detector_*` against
+      `limb_*`. `frames` and `clips` say how much was counted, `coverage` the share of frames in which the detector saw
+      anyone.
+    """
+    sums: dict[tuple[str, str], dict[str, np.ndarray]] = collections.defaultdict(dict)
+    clips: dict[tuple[str, str], set] = collections.defaultdict(set)
+    for source, windows in sources.items():
+        for batch, names, classes in windows:
+            found = {key: np.asarray(value, np.float64) for key, value in totals(params, batch).items()}
+            for index, (name, motion_class) in enumerate(zip(names, classes, strict=True)):
+                if not name:  # the last batch is filled up with nothing
+                    continue
+                for group in (("overall", ""), ("classes", motion_class), ("sources", source)):
+                    clips[group].add((source, name))
+                    for key, value in found.items():
+                        sums[group][key] = sums[group].get(key, 0.0) + value[index]
+    tables: dict[str, dict] = {"overall": {}, "classes": {}, "sources": {}}
+    for (kind, group), values in sums.items():
+        tables[kind][group] = _table(values, len(clips[kind, group]))
+    return {
+        "overall": tables["overall"].get("", {}),
+        "classes": dict(sorted(tables["classes"].items())),
+        "sources": tables["sources"],
+    }
 
 
 def _once(value: jax.Array) -> jax.Array:

@@ -87,9 +87,8 @@ def test_the_stream_validates_on_both(folder):
         {"synthetic": 1.0, f"rendered:{folder}": 1.0}, FRAMES, seed=0, batch_size=3, synthetic_clips=1
     )
     batches = list(windows)
-    assert [name for _, names, _ in batches for name in names] == ["gait_000"] * 2 + ["clip_000004"] * 2 + [
-        ""
-    ] * 2
+    found = [name for _, names, _ in batches for name in names]
+    assert found == ["gait_000"] * 2 + ["clip_000004"] * 2 + [""] * 2
     assert {batch["landmarks_2d"].shape for batch, _, _ in batches} == {(3, FRAMES, 33, 3)}
 
 
