@@ -10,13 +10,15 @@ import jax.numpy as jnp
 from hpof_jax.geometry.rotations import matrix_to_sixd
 from hpof_jax.models.temporal_encoder import TemporalEncoder, masked_mean
 
+EVERY = 4  # frames: a frame's neighbours look like it, and to judge them, too, would be half of the adversary's time
+
 
 class Scores(NamedTuple):
     """What each head says: about 1 for what it takes for real, about 0 for what it does not."""
 
     motion: jax.Array  # (B,) the clip's motion as a whole
-    joints: jax.Array  # (B, T, 23) each joint's rotation alone
-    body: jax.Array  # (B, T) all joints of a frame together
+    joints: jax.Array  # (B, ceil(T / EVERY), 23) each joint's rotation alone, in every fourth frame
+    body: jax.Array  # (B, ceil(T / EVERY)) all joints of a frame together
     shape: jax.Array  # (B,) the shape
 
 
@@ -45,13 +47,14 @@ class Discriminator(nn.Module):
         encoded = masked_mean(encoder(sixd.reshape(*frames, -1), mask), mask)
         motion = nn.Dense(1, name="motion")(nn.gelu(nn.Dense(self.channels, name="motion_hidden")(encoded)))
 
-        joint = nn.gelu(nn.Dense(self.joint_features, name="joint_1")(sixd))
+        looked_at = sixd[:, ::EVERY]
+        joint = nn.gelu(nn.Dense(self.joint_features, name="joint_1")(looked_at))
         joint = nn.gelu(nn.Dense(self.joint_features, name="joint_2")(joint))
         heads = self.param("joint", nn.initializers.lecun_normal(), (self.joint_features, sixd.shape[-2]))
         bias = self.param("joint_bias", nn.initializers.zeros, sixd.shape[-2:-1])
         joints = jnp.einsum("btjc,cj->btj", joint, heads) + bias
 
-        body = nn.gelu(nn.Dense(2 * self.channels, name="body_1")(joint.reshape(*frames, -1)))
+        body = nn.gelu(nn.Dense(2 * self.channels, name="body_1")(joint.reshape(*joint.shape[:2], -1)))
         body = nn.Dense(1, name="body_2")(nn.gelu(nn.Dense(2 * self.channels, name="body_hidden")(body)))
 
         shape = nn.gelu(nn.Dense(10, name="shape_1")(betas))

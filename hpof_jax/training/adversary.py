@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hpof_jax.models.discriminator import Discriminator, Scores
+from hpof_jax.models.discriminator import EVERY, Discriminator, Scores
 from hpof_jax.models.hpof import Prediction
 from hpof_jax.training.losses import masked_sum
 
@@ -65,8 +65,8 @@ class Adversary(NamedTuple):
 
 def _heads(scores, mask):
     """(name, scores, where they count) of each head; a clip counts that has a frame."""
-    clip = jnp.any(mask, axis=1)
+    clip, frame = jnp.any(mask, axis=1), mask[:, ::EVERY]
     yield "motion", scores.motion, clip
-    yield "joints", scores.joints, mask[..., None] & jnp.ones_like(scores.joints, bool)
-    yield "body", scores.body, mask
+    yield "joints", scores.joints, frame[..., None] & jnp.ones_like(scores.joints, bool)
+    yield "body", scores.body, frame
     yield "shape", scores.shape, clip
