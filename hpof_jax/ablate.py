@@ -27,7 +27,7 @@ from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.files import replacing
 from hpof_jax.models.inputs import NUM_FEATURES, Inputs
-from hpof_jax.training import state
+from hpof_jax.training import comparison, state
 from hpof_jax.training.terms import OUTLINE_LOSSES
 
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Every variant is trained with each of these seeds.")
@@ -35,18 +35,6 @@ _VARIANTS = flags.DEFINE_list(
     "variants", None, "Which variants; by default all that change something in this config."
 )
 _REPORT = flags.DEFINE_string("report", None, "The Markdown file to write; WORKDIR/report.md by default.")
-
-BEGIN = "<!-- What follows is written by hpof_jax.ablate: write above it or below its end. -->"
-END = "<!-- The end of what is written by hpof_jax.ablate. -->"
-COLUMNS = {  # metric -> its heading and decimals
-    "mpjpe": ("MPJPE", 1),
-    "pa_mpjpe": ("PA-MPJPE", 1),
-    "pve": ("PVE", 1),
-    "acceleration_error": ("acceleration error", 1),
-    "betas_spread": ("spread of betas", 3),
-    "bone_spread": ("spread of bones", 2),
-}
-PLOTTED = ("pa_mpjpe", "pve", "acceleration_error", "bone_spread")
 
 
 # --- the variants: what each changes in the config, and says of itself in the report ----------------
@@ -197,7 +185,8 @@ def ablate(
             "No source of the config has a truth to measure against: add one, such as --config.data.bvh."
         )
     if report.parent != workdir or workdir.exists():
-        _merged(report, "", variants)  # whether it can be written is better known before hours of training
+        # Whether it can be written is better known before hours of training.
+        comparison.merged(report, "", variants)
     _claim(workdir, config)
 
     results: dict[str, list[dict]] = {variant: [] for variant in variants}
@@ -224,16 +213,11 @@ def ablate(
         said = ", ".join(f"{scores[source]['pa_mpjpe']:.1f} mm on {source}" for source in domains)
         logging.info("%d of %d finished: %s, seed %d: PA-MPJPE %s", number, len(runs), variant, seed, said)
 
-    sizes = {variant: _parameters(model) for variant, model in models.items()}
-    rates = _rates(models, config.batch_size, config.clip_length) if len(models) > 1 else {}
-    plots = report.with_suffix(".png")
-    with replacing(plots, "The plots") as partial:
-        _plot(results, domains, partial)
-    text = "\n".join([*_preface(config, seeds, domains, variants, rates, command), *_tables(results, sizes, rates, config),
-                      f"![Mean and standard deviation over the seeds]({plots.name})"])  # fmt: skip
-    merged = _merged(report, text, variants)
-    with replacing(report, "The report") as partial:
-        partial.write_text(merged, encoding="utf-8")
+    columns = {"parameters": {variant: _parameters(model) for variant, model in models.items()}}
+    if len(models) > 1:
+        columns["frames/s"] = _rates(models, config.batch_size, config.clip_length)
+    preface = [*_preface(config, seeds, domains, variants, "frames/s" in columns, command)]
+    comparison.write(report, preface, results, train.data_sources(config.data), columns)
     logging.info("the report is in %s", report)
     return results
 
@@ -291,10 +275,7 @@ def _rates(models: Mapping[str, object], clips: int, frames: int, rounds: int = 
     return {variant: clips * frames / statistics.median(spent[model]) for variant, model in models.items()}
 
 
-# --- the report -------------------------------------------------------------------------------------
-
-
-def _preface(config, seeds, domains, variants, rates, command):
+def _preface(config, seeds, domains, variants, timed, command):
     sources = ", ".join(f"`{source}`" for source in train.data_sources(config.data))
     over = (
         f"seeds {', '.join(map(str, seeds))}: mean ± standard deviation" if seeds[1:] else f"seed {seeds[0]}"
@@ -307,86 +288,13 @@ def _preface(config, seeds, domains, variants, rates, command):
         "model (`hpof_jax.evaluate --bare`). Millimetres, mm/frame^2; the spreads are standard deviations within a window."
         + (" Synthetic motion is made up, and its scores with it." if "synthetic" in domains else "")
     )
-    if rates:
+    if timed:
         yield (
             f"Frames/s: the model alone on {config.batch_size} x {config.clip_length} frames, variants taking turns, on "
             f"{jax.local_device_count()} x {jax.devices()[0].device_kind}; what differs in training alone is one model."
         )
     yield ""
     yield from (f"- `{variant}`: {VARIANTS[variant].__doc__}" for variant in variants)
-
-
-def _tables(results, sizes, rates, config):
-    sources = train.data_sources(config.data)
-    for source, first in next(iter(results.values()))[0]["domains"].items():
-        ways = [
-            way for way, spec in (("with", source), ("without", f"unlabelled:{source}")) if spec in sources
-        ]
-        yield f"\n### `{source}`, learned from {' and '.join(ways)} labels\n"
-        yield f"{first['clips']:.0f} clips, {first['frames']:,.0f} frames.\n"
-        heads = [*(head for head, _ in COLUMNS.values()), "parameters", *(["frames/s"] if rates else [])]
-        yield "| | " + " | ".join(heads) + " |"
-        yield "|---" * (len(heads) + 1) + "|"
-        for variant, runs in results.items():
-            cells = [
-                _cell([run["domains"][source][key] for run in runs], d) for key, (_, d) in COLUMNS.items()
-            ]
-            cells += [f"{sizes[variant]:,}", *([f"{rates[variant]:,.0f}"] if rates else [])]
-            yield f"| `{variant}` | " + " | ".join(cells) + " |"
-    yield ""
-
-
-def _cell(values, decimals):
-    average = f"{statistics.mean(values):.{decimals}f}"
-    return f"{average} ± {statistics.stdev(values):.{decimals}f}" if values[1:] else average
-
-
-def _plot(results, domains, path):
-    from matplotlib.figure import Figure  # mediapy brings it
-
-    size = 3.2 * len(PLOTTED), len(domains) * (1.2 + 0.3 * len(results))
-    figure = Figure(figsize=size, layout="constrained")
-    for row, source in zip(figure.subplots(len(domains), len(PLOTTED), squeeze=False, sharey=True), domains):
-        for axes, key in zip(row, PLOTTED):
-            for place, runs in enumerate(results.values()):
-                values = [run["domains"][source][key] for run in runs]
-                spread = statistics.stdev(values) if values[1:] else 0.0
-                axes.errorbar(statistics.mean(values), place, xerr=spread, fmt="o", color="black", capsize=3)
-            axes.set_xlabel(COLUMNS[key][0])
-            axes.grid(axis="x", alpha=0.3)
-        row[0].set_yticks(range(len(results)), results)
-        row[0].set_title(source, loc="left")
-    row[0].invert_yaxis()  # of all, which share it
-    figure.savefig(path, dpi=120)
-
-
-def _merged(path: pathlib.Path, text: str, variants: Sequence[str]) -> str:
-    """What the report becomes: the text between the marks of what is there, or in a new one with room for words.
-
-    Raises:
-      UserError: the report cannot be read or written, or has one mark without the other.
-    """
-    block = f"{BEGIN}\n\n{text}\n\n{END}"
-    if not path.parent.is_dir():
-        raise UserError(f"There is no folder {path.parent} to write {path.name} into: make it first.")
-    if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
-        raise UserError(f"The report cannot be written to {path}: give another --report.")
-    if not path.exists():
-        places = "\n".join(f"- `{variant}`:" for variant in variants)
-        return f"# Ablations\n\n{block}\n\n## What the rows say\n\n{places}\n"
-    try:
-        there = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}): give another --report.") from error
-    above, begin, rest = there.partition(BEGIN)
-    _, end, below = rest.partition(END)
-    if begin and end:
-        return above + block + below
-    if begin or END in there:
-        raise UserError(
-            f"One of the two marks of what is written by hpof_jax.ablate is missing in {path}: delete the other."
-        )
-    return f"{there.rstrip()}\n\n{block}\n"
 
 
 @cli.entry_point

@@ -14,7 +14,7 @@ from data_pipelines import stream
 from hpof_jax import ablate, train
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
-from hpof_jax.training import parallel, state, steps
+from hpof_jax.training import comparison, parallel, state, steps
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {
@@ -43,7 +43,7 @@ def finished(workdir, variants, seeds, scores, domains=("synthetic",)):
         for seed, score in zip(seeds, scores, strict=True):
             folder = workdir / variant / f"seed_{seed}"
             folder.mkdir(parents=True)
-            table = dict.fromkeys(ablate.COLUMNS, 1.0) | {"pa_mpjpe": score, "clips": 2.0, "frames": 8.0}
+            table = dict.fromkeys(comparison.COLUMNS, 1.0) | {"pa_mpjpe": score, "clips": 2.0, "frames": 8.0}
             (folder / "result.json").write_text(json.dumps({"domains": dict.fromkeys(domains, table)}))
 
 
@@ -183,11 +183,11 @@ def test_words_in_the_report_outlive_its_rewriting(tmp_path):
     assert "| 51.0 ± 1.4 |" in second and "| 50.0 |" not in second
     assert write(0, 1) == second
     report.write_text("Another text.\n")
-    assert write(0).startswith("Another text.\n\n<!--") and write(0).count(ablate.BEGIN) == 1
-    report.write_text(f"Half.\n{ablate.BEGIN}\n")
+    assert write(0).startswith("Another text.\n\n<!--") and write(0).count(comparison.BEGIN) == 1
+    report.write_text(f"Half.\n{comparison.BEGIN}\n")
     with pytest.raises(UserError, match="One of the two marks"):
         write(0)
-    assert report.read_text() == f"Half.\n{ablate.BEGIN}\n"
+    assert report.read_text() == f"Half.\n{comparison.BEGIN}\n"
 
 
 def test_what_the_variants_change():
