@@ -235,9 +235,9 @@ def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None) -> pa
 
 @contextlib.contextmanager
 def _folder(out: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """The folder, made if need be; one that was made for nothing is taken away again."""
+    """The folder, made if need be with those above it; what was made for nothing is taken away again."""
     out = pathlib.Path(out)
-    fresh = not out.exists()
+    fresh = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -246,8 +246,8 @@ def _folder(out: str | os.PathLike) -> Iterator[pathlib.Path]:
         yield out
     except BaseException:
         with contextlib.suppress(OSError):  # something is in it
-            if fresh:
-                out.rmdir()
+            for folder in fresh:
+                folder.rmdir()
         raise
 
 
