@@ -52,7 +52,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "channels": 256,
             "kernel_size": 3,
             "dilations": (1, 3, 9, 27),
-            "dropout": 0.1,
+            "dropout": 0.0,  # it makes features tremble, which `smoothness` then answers by heeding them less
             "hidden": 64,
             "encoder_type": "dilated",  # or "gru", of about as many parameters, without kernel and dilations
             "head_type": "tree",  # or "flat": all joints at once

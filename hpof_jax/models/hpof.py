@@ -54,7 +54,7 @@ class HPOF(nn.Module):
     channels: int = 256
     kernel_size: int = 3
     dilations: Sequence[int] = (1, 3, 9, 27)
-    dropout: float = 0.1
+    dropout: float = 0.0
     hidden: int = 64
     encoder_type: str = "dilated"
     head_type: str = "tree"

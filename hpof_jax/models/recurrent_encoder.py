@@ -16,7 +16,7 @@ class RecurrentEncoder(nn.Module):
     """
 
     channels: int = 256
-    dropout: float = 0.1
+    dropout: float = 0.0
 
     @nn.compact
     def __call__(self, features: jax.Array, mask: jax.Array, *, deterministic: bool = True) -> jax.Array:
