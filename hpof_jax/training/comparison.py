@@ -43,12 +43,12 @@ def write(
       UserError: as of `merged`.
     """
     picture = path.with_suffix(".png")
-    with replacing(picture, "The plots") as partial:
-        plot(results, partial)
     block = "\n".join(
         [*preface, *tables(results, sources, columns), f"![Mean and standard deviation over the seeds]({picture.name})"]
     )  # fmt: skip
     text = merged(path, block, [*results])
+    with replacing(picture, "The plots") as partial:
+        plot(results, partial)
     with replacing(path, "The report") as partial:
         partial.write_text(text, encoding="utf-8")
 
