@@ -16,12 +16,14 @@ import pathlib
 import zipfile
 from collections.abc import Iterator, Mapping
 
+import jax
 import numpy as np
 from absl import logging
 
 from data_pipelines import watched
 from data_pipelines.augment import read_at
 from data_pipelines.feed import Batch
+from data_pipelines.simulate import cpu, landmarks
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import rest_joints
 from hpof_jax.errors import UserError
@@ -61,7 +63,10 @@ class RenderedClips:
                 f"{self._folder} has no rendered clip in its {split} split: make some with python -m hpof_jax.data render."
             )
         self._arrays = {key: np.stack([clip[key] for clip in clips]) for key in _READ}
-        self._pelvis = np.asarray(rest_joints(load_body(), self._arrays["betas"]))[:, 0]
+        self._cpu = cpu()
+        with jax.default_device(self._cpu):
+            self._body = jax.device_put(load_body(), self._cpu)
+            self._pelvis = np.asarray(rest_joints(self._body, self._arrays["betas"]))[:, 0]
         self._paths = [clip["path"] for clip in clips]
         keeping = sum(clip["keeps_flow"] for clip in clips)
         self._keep_flow = keeping == len(clips)
@@ -78,10 +83,10 @@ class RenderedClips:
     ) -> tuple[Batch, np.ndarray]:
         """Random windows as a batch (see `stream.make_stream`), and their motion classes (B,).
 
-        `augment`: some in a mirror, at another speed or by a camera that is turned a little, and the detector fails more
-        often than it did: it exchanges left and right for a while, or sees nobody (see `watched`). Windows longer than
+        `augment`: some in a mirror, at another speed or by a camera that is turned a little, some of other people in poses a
+        little different, and the detector fails more often than it did: it exchanges left and right for a while, or sees nobody (see `watched`). Windows longer than
         the clips are padded. `flow_frames`: of how many frames of each window there is flow and the detector's masks, as
-        of `videos`, if the clips have kept any; `has_flow` is false where speed or camera are not those of the pictures.
+        of `videos`, if the clips have kept any; `has_flow` is false where speed, camera or body are not those of the pictures.
         """
         chosen = rng.integers(len(self._classes), size=count)
         length = self._arrays["seen"].shape[1]
@@ -96,15 +101,26 @@ class RenderedClips:
             batch = watched.turned(batch, turns, self._pelvis[chosen])
             mirrored = rng.random(count) < watched.MIRRORED
             batch = watched.mirrored(batch, mirrored)
+            pose, betas = watched.draw_bodies(rng, batch)
+            batch = watched.reposed(batch, pose, betas, self._landmarks)
             batch = watched.fail(rng, batch)
         if flow_frames and self._keep_flow:
             batch |= self._flow(rng, chosen, positions, min(flow_frames, frames))
             kept = speed == 1
             if augment:
                 kept &= np.abs(turns - np.eye(3)).max(axis=(1, 2)) < 1e-6
+                kept &= (betas == self._arrays["betas"][chosen]).all(axis=1)
                 batch = watched.mirrored_flow(batch, mirrored)
             batch = watched.only_seen(batch) | {"has_flow": kept, "has_mask": kept}
         return batch, self._classes[chosen]
+
+    def _landmarks(self, pose: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`simulate.landmarks` on the CPU, of eights of clips: every other number is compiled anew."""
+        clips = len(pose)
+        rows = np.minimum(np.arange(-(-clips // 8) * 8), clips - 1)
+        with jax.default_device(self._cpu):
+            points, rest = landmarks(self._body, pose[rows], betas[rows])
+        return np.asarray(points)[:clips], np.asarray(rest)[:clips]
 
     def windows(
         self, frames: int, max_frames: int | None

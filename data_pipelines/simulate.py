@@ -14,10 +14,11 @@ import numpy as np
 
 from data_pipelines.detector import DetectorNoise, detect
 from hpof_jax.body.model import BodyModel, keypoints, rest_joints
+from hpof_jax.errors import UserError
 from hpof_jax.geometry.camera import default_focal_length, look_at_body
 from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
-__all__ = ["CameraRange", "DetectorNoise", "film", "simulate"]
+__all__ = ["CameraRange", "DetectorNoise", "cpu", "film", "landmarks", "simulate"]
 
 
 _IMAGE_SIZES = (
@@ -126,6 +127,27 @@ def film(
         transl=pelvis - rest_joints(body, betas)[:, None, 0],
     )
     return truth, points
+
+
+@jax.jit
+def landmarks(body: BodyModel, pose: jax.Array, betas: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """What a perfect detector finds, (B, T, 33, 3) metres about the pelvis, and where that is at rest, (B, 3).
+
+    Args:
+      pose: (B, T, 24, 3) axis-angle. betas: (B, 10).
+    """
+    points, joints = keypoints(body, body.landmarks, betas[:, None], axis_angle_to_matrix(pose))
+    return points - joints[:, :, :1], rest_joints(body, betas)[:, 0]
+
+
+def cpu() -> jax.Device:
+    """The device that makes training data, whatever trains. Raises `UserError` where JAX was started without it."""
+    try:
+        return jax.devices("cpu")[0]
+    except RuntimeError as error:
+        raise UserError(
+            f"JAX has no CPU backend ({error}): add cpu to JAX_PLATFORMS, as in 'tpu,cpu'."
+        ) from error
 
 
 def _numbers(key, clips):

@@ -17,7 +17,7 @@ from absl import logging
 from data_pipelines.augment import Augmentation
 from data_pipelines.feed import Batch, as_dataset
 from data_pipelines.rendered import PER_FRAME
-from data_pipelines.simulate import CameraRange, DetectorNoise, simulate
+from data_pipelines.simulate import CameraRange, DetectorNoise, cpu, simulate
 from data_pipelines.sources import class_names, draw_betas, draw_windows, open_sources, with_truth
 from data_pipelines.true_flow import FLOW_KEYS, KINDS, TrueFlow
 from hpof_jax.body.files import load_body
@@ -300,12 +300,7 @@ class _Filming:
     """`simulate` on the CPU, with the body and the noise bound; NumPy in and out."""
 
     def __init__(self, body: BodyModel | None, noise: DetectorNoise):
-        try:
-            self._cpu = jax.devices("cpu")[0]
-        except RuntimeError as error:
-            raise UserError(
-                f"JAX has no CPU backend ({error}): add cpu to JAX_PLATFORMS, as in 'tpu,cpu'."
-            ) from error
+        self._cpu = cpu()
         with jax.default_device(self._cpu):
             self._body = jax.device_put(load_body() if body is None else body, self._cpu)
         self._simulate = functools.partial(simulate, noise=noise, camera=CameraRange())

@@ -3,19 +3,25 @@
 All take and give batches of the stream (see `stream.make_stream`). NumPy, all randomness from one `numpy.random.Generator`.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.augment import mirror, multiply, to_axis_angle, to_quaternion
+from data_pipelines.augment import mirror, multiply, perturb, to_axis_angle, to_quaternion
 from data_pipelines.detector import SWAP_GROUPS
 from data_pipelines.feed import Batch
 from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR
 
+HIPS = [23, 24]  # of BlazePose's landmarks, whose own 3D landmarks are about their middle
 MIRRORED = 0.5  # share of the windows
 # Another speed: share of the windows, and bounds. What lies between two frames is between their observations.
 OTHER_SPEED, SPEED = 0.4, (0.75, 1.3)
 # Another place in the picture and a roll: share of the windows, of the picture's width and height, and degrees.
 TURNED, SHIFT, ROLL = 0.7, 0.2, (5.0, 12.0)
+# Another pose and shape, a little off: share of the windows, the largest factor on `augment.PERTURBATION_SIGMAS`, and the
+# correlation of the betas with what they were.
+REPOSED, REPOSED_BY, SHAPE_KEPT = 0.8, 0.8, 0.8
 # Events a frame and how many frames they last. Renderings hardly show the swaps of left and right that last for a second.
 SWAP_RATE, SWAP_FRAMES = 0.003, (5, 40)
 DROP_RATE, DROP_FRAMES = 0.0012, (1, 15)
@@ -68,6 +74,49 @@ def turned(batch: Batch, turn: np.ndarray, pelvis: np.ndarray) -> Batch:
     at = (batch["transl"] + pelvis[:, None]) @ turn.swapaxes(-1, -2) - pelvis[:, None]
     world = batch["landmarks_3d"] @ turn[:, None].swapaxes(-1, -2)
     changed = {"landmarks_2d": points, "landmarks_3d": world, "pose": pose, "transl": at}
+    return batch | {key: value.astype(np.float32) for key, value in changed.items()}
+
+
+def draw_bodies(rng: np.random.Generator, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Poses (B, T, 24, 3) and betas (B, 10) near those of the batch; the betas' variance stays 1."""
+    chosen = rng.random(len(batch["pose"])) < REPOSED
+    pose = perturb(rng, batch["pose"], chosen * rng.uniform(0, REPOSED_BY, len(chosen)))
+    other = rng.normal(size=batch["betas"].shape) * np.sqrt(1 - SHAPE_KEPT**2)
+    betas = np.where(chosen[:, None], SHAPE_KEPT * batch["betas"] + other, batch["betas"])
+    pose = np.where(chosen[:, None, None, None], pose, batch["pose"])
+    return np.float32(pose), np.float32(betas)
+
+
+def reposed(
+    batch: Batch,
+    pose: np.ndarray,
+    betas: np.ndarray,
+    landmarks: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+) -> Batch:
+    """The batch with other bodies in other poses in the same places, about which the detector errs as it did.
+
+    What it saw, in the picture and in 3D about the hips, moves by as much as what there is to see.
+
+    Args:
+      pose: (B, T, 24, 3). betas: (B, 10). Both near the batch's, for how a detector errs depends on what it looks at.
+      landmarks: as `simulate.landmarks`, of pose and betas.
+    """
+    (before, rest), (after, new_rest) = landmarks(batch["pose"], batch["betas"]), landmarks(pose, betas)
+    pelvis = batch["transl"] + rest[:, None]
+    focal, seen = batch["true_focal_length"][:, None, None, None], batch["seen"][..., None, None]
+
+    def picture(points):
+        points = points + pelvis[:, :, None]
+        return focal * points[..., :2] / np.maximum(points[..., 2:], 0.1)
+
+    def about_hips(points):
+        return points - points[:, :, HIPS].mean(axis=2, keepdims=True)
+
+    points = batch["landmarks_2d"].copy()
+    points[..., :2] += np.where(seen, picture(after) - picture(before), 0)
+    world = batch["landmarks_3d"] + np.where(seen, about_hips(after) - about_hips(before), 0)
+    transl = pelvis - new_rest[:, None]
+    changed = {"pose": pose, "betas": betas, "transl": transl, "landmarks_2d": points, "landmarks_3d": world}
     return batch | {key: value.astype(np.float32) for key, value in changed.items()}
 
 
