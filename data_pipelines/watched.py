@@ -78,8 +78,11 @@ def turned(batch: Batch, turn: np.ndarray, pelvis: np.ndarray) -> Batch:
 
 
 def draw_bodies(rng: np.random.Generator, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Poses (B, T, 24, 3) and betas (B, 10) near those of the batch; the betas' variance stays 1."""
-    chosen = rng.random(len(batch["pose"])) < REPOSED
+    """Poses (B, T, 24, 3) and betas (B, 10) near those of the batch, and the same where the truth is not to be known.
+
+    The betas' variance stays 1.
+    """
+    chosen = (rng.random(len(batch["pose"])) < REPOSED) & batch["has_smpl"]
     pose = perturb(rng, batch["pose"], chosen * rng.uniform(0, REPOSED_BY, len(chosen)))
     other = rng.normal(size=batch["betas"].shape) * np.sqrt(1 - SHAPE_KEPT**2)
     betas = np.where(chosen[:, None], SHAPE_KEPT * batch["betas"] + other, batch["betas"])

@@ -50,6 +50,53 @@ def test_a_turn_does_not_drive_people_out_of_the_picture(folder, monkeypatch):
     assert np.quantile(outside(seen) - outside(batch), 0.99) < 0.15 * batch["image_size"].min()
 
 
+def test_another_pose_takes_the_errors_of_the_detector_along(folder):
+    clips = RenderedClips(folder, "all")
+    batch, _ = clips.draw(np.random.default_rng(0), 11, FRAMES, augment=False)
+    batch["seen"][0, :3] = False
+    batch["has_smpl"][1] = False
+    errors = np.random.default_rng(1).normal(0, 5, batch["landmarks_2d"].shape) * [1, 1, 0]
+    depths = np.random.default_rng(2).normal(0, 0.05, batch["landmarks_3d"].shape)
+    seen = batch["seen"][..., None, None]
+    batch["landmarks_2d"] = np.float32((batch["landmarks_2d"] + errors) * seen)
+    batch["landmarks_3d"] = np.float32((batch["landmarks_3d"] + depths) * seen)
+    pose, betas = watched.draw_bodies(np.random.default_rng(3), batch)
+    changed = watched.reposed(batch, pose, betas, clips._landmarks)
+    points, places = map(np.asarray, pixels(changed))
+    expected = {
+        "landmarks_2d": places + errors[..., :2],
+        "landmarks_3d": points - points[:, :, 23:25].mean(axis=2, keepdims=True) + depths,
+    }
+    for key, value in expected.items():
+        found = changed[key][..., : value.shape[-1]]
+        np.testing.assert_allclose(found[batch["seen"]], value[batch["seen"]], atol=2e-2)
+        assert not changed[key][~batch["seen"]].any()
+    moved = np.abs(changed["pose"] - batch["pose"]).max(axis=(1, 2, 3))
+    assert (
+        (moved > 0.05).sum() > 5
+        and moved[1] == 0
+        and all(changed[k].dtype == v.dtype for k, v in batch.items())
+    )
+    np.testing.assert_array_equal(changed["betas"][1], batch["betas"][1])
+    body, before, after = load_body(), batch["betas"], changed["betas"]
+    pelvis = [np.asarray(rest_joints(body, b))[:, None, 0] for b in (before, after)]
+    np.testing.assert_allclose(changed["transl"] + pelvis[1], batch["transl"] + pelvis[0], atol=1e-5)
+
+
+def test_other_bodies_are_as_varied_as_those_they_stand_for():
+    batch = {
+        "pose": np.zeros((4000, 1, 24, 3), np.float32),
+        "betas": np.random.default_rng(0).normal(size=(4000, 10)).astype(np.float32),
+        "has_smpl": np.ones(4000, bool),
+    }
+    pose, betas = watched.draw_bodies(np.random.default_rng(1), batch)
+    same = (betas == batch["betas"]).all(axis=1)
+    assert abs(same.mean() - (1 - watched.REPOSED)) < 0.03 and not pose[same].any() and pose[~same].any()
+    np.testing.assert_allclose(betas.std(axis=0), 1, atol=0.05)
+    both = betas[~same].ravel(), batch["betas"][~same].ravel()
+    np.testing.assert_allclose(np.corrcoef(*both)[0, 1], watched.SHAPE_KEPT, atol=0.02)
+
+
 def test_a_mirror_shows_truth_and_observations_alike(folder):
     batch, _ = RenderedClips(folder, "all").draw(np.random.default_rng(0), 2, FRAMES, augment=False)
     chosen = np.array([True, False])
