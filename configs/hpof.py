@@ -80,7 +80,7 @@ def get_config(variant: str = "") -> ConfigDict:
     )
     # A loss that is not named is not computed.
     config.losses = ConfigDict(
-        {"keypoints_2d": 1.0, "keypoints_3d": 10.0, "body_pose": 0.5, "betas": 0.02, "smoothness": 10.0}
+        {"keypoints_2d": 1.0, "keypoints_3d": 10.0, "body_pose": 0.5, "betas": 0.2, "smoothness": 10.0}
     )
     config.optimizer = ConfigDict(
         {

@@ -34,14 +34,13 @@ class TemporalEncoder(nn.Module):
         inside = mask[..., None].astype(features.dtype)
         x = nn.Dense(self.channels, name="embed")(features)
         for index, dilation in enumerate(self.dilations):
-            y = nn.LayerNorm(name=f"norm_{index}")(x) * inside
             y = nn.Conv(
                 self.channels,
                 kernel_size=(self.kernel_size,),
                 kernel_dilation=(dilation,),
                 padding="SAME",
                 name=f"conv_{index}",
-            )(y)
+            )(x * inside)
             # At first a frame says what it shows itself. With context mixed in at random from the start, what is
             # learned of one kind of motion does not carry over to another (docs/experiments.md).
             mix = nn.Dense(self.channels, kernel_init=nn.initializers.zeros, name=f"mix_{index}")
