@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 FLOW_LOSSES = {"flow_silhouette": 1.0, "silhouette": 0.3, "vertex_flow": 0.03}
 FULL = {"data": {"flow": "noisy"}, "losses": {**FLOW_LOSSES, "adversarial": 0.02}}
-ABLATION_STEPS = 1_500
+ABLATION_STEPS = 1_000
 VARIANTS = {
     "": {},
     "flow": {"data": {"flow": "noisy"}, "losses": FLOW_LOSSES},
