@@ -25,7 +25,7 @@ import argparse
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -67,6 +67,13 @@ def main() -> None:
         action="store_true",
         help="our model gets the landmarks with left and right as detected",
     )
+    parser.add_argument(
+        "--right",
+        nargs="+",
+        choices=("2d", "3d"),
+        default=(),
+        help="everybody gets the reference in place of the limbs' landmarks: what the detector's errors cost",
+    )
     parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
     parser.add_argument(
         "--pictures", type=pathlib.Path, help="draw the reference on frames of all cameras, here"
@@ -85,6 +92,9 @@ def main() -> None:
     reference = make_reference(folder, views["heavy"])
     truths = [camera.to_camera(reference.joints).astype(np.float32) for camera in reference.cameras]
     report = {"reference": describe(reference), "contestants": []}
+    for model in views:
+        for view, camera, truth in zip(views[model], reference.cameras, truths):
+            correct(view, camera.project(reference.joints), truth, args.right)
     print_reference(report["reference"])
     if args.pictures:
         draw(reference, views["heavy"], videos, args.pictures)
@@ -124,6 +134,14 @@ def make_reference(folder: pathlib.Path, views: list[clip.Observations]) -> mult
     cameras = multiview.read_qualisys(folder / "calibration" / "Calib.qca.txt")
     landmarks = np.stack([view.landmarks_2d[:, BLAZEPOSE_LIMBS] for view in views]).astype(float)
     return multiview.reconstruct(cameras, landmarks, PAIRS, float(views[0].fps))
+
+
+def correct(view: clip.Observations, pixels: np.ndarray, truth: np.ndarray, right: Sequence[str]) -> None:
+    """Puts the reference in place of the limbs' landmarks in 2D, 3D or both: pixels (T, 12, 2), truth (T, 12, 3) metres."""
+    if "2d" in right:
+        view.landmarks_2d[:, BLAZEPOSE_LIMBS, :2] = pixels
+    if "3d" in right:
+        view.landmarks_3d[:, BLAZEPOSE_LIMBS] = metrics.centre(truth, HIPS)
 
 
 # --- contestants: observations of one camera -> (T, 12, 3) metres in its frame --------------------------
