@@ -91,7 +91,7 @@ def main() -> None:
     views = {model: [observe(video, model) for video in videos] for model in {*args.models, "heavy"}}
     reference = make_reference(folder, views["heavy"])
     truths = [camera.to_camera(reference.joints).astype(np.float32) for camera in reference.cameras]
-    report = {"reference": describe(reference), "contestants": []}
+    report = {"reference": describe(reference), "right": list(args.right), "contestants": []}
     for model in views:
         for view, camera, truth in zip(views[model], reference.cameras, truths):
             correct(view, camera.project(reference.joints), truth, args.right)

@@ -13,43 +13,37 @@ import argparse
 import json
 import pathlib
 
-import jax
 import numpy as np
 
 from data_pipelines import stream
 from data_pipelines.simulate import landmarks
 from hpof_jax import cli
 from hpof_jax.body import load_body
+from hpof_jax.body.skeletons import BLAZEPOSE_HIPS
 from hpof_jax.files import replacing
 from hpof_jax.geometry.camera import project
-from hpof_jax.observe.blazepose import HIPS
-from hpof_jax.training import checkpoint, evaluation, state
+from hpof_jax.training import checkpoint, evaluation, metrics, state
 
 WAYS = {"as seen": (), "2D right": ("landmarks_2d",), "3D right": ("landmarks_3d",),
         "both right": ("landmarks_2d", "landmarks_3d")}  # fmt: skip
 CLIP_LENGTH, WORST = 243, 0.1
 
 
-@jax.jit
 def right(body, batch):
-    """What a perfect detector would have said: `landmarks_2d` (B, T, 33, 2) and `landmarks_3d` (B, T, 33, 3)."""
-    points, rest = landmarks(body, batch["pose"], batch["betas"])
-    points = points + (batch["transl"] + rest[:, None])[:, :, None]
-    places = project(points, batch["true_focal_length"][:, None, None], batch["image_size"][:, None, None])
+    """What a perfect detector would have said: `landmarks_2d` (B, T, 33, 2), `landmarks_3d` (B, T, 33, 3)."""
+    points, _ = landmarks(body, batch["pose"], batch["betas"], batch["transl"])
+    focal_length, size = batch["true_focal_length"][:, None, None], batch["image_size"][:, None, None]
     return {
-        "landmarks_2d": places,
-        "landmarks_3d": points - points[:, :, HIPS, :].mean(axis=2, keepdims=True),
+        "landmarks_2d": project(points, focal_length, size),
+        "landmarks_3d": metrics.centre(points, BLAZEPOSE_HIPS),
     }
 
 
-def told(body, batch, keys):
+def told(batch, truth, keys):
     """The batch with these of its landmarks right."""
-    seen, truth = batch["seen"][..., None, None], right(body, {k: batch[k] for k in batch if batch[k].ndim})
-    changed = {}
-    for key in keys:
-        value = batch[key].copy()
-        value[..., : truth[key].shape[-1]] = truth[key]
-        changed[key] = np.where(seen, value, np.float32(0))
+    changed = {key: batch[key].copy() for key in keys}
+    for key, value in changed.items():
+        value[..., : truth[key].shape[-1]] = np.where(batch["seen"][..., None, None], truth[key], 0)
     return batch | changed
 
 
@@ -58,20 +52,15 @@ def measure(folder, weights, split):
     params, config = checkpoint.load_weights(weights)
     body, model = load_body(), state.make_model(config)
     totals = evaluation.make_totals(model, body, bare=False)
-    windows = [*stream.validation_windows({f"rendered:{folder}": 1.0}, CLIP_LENGTH, 0, split=split)]
+    windows = stream.validation_windows({f"rendered:{folder}": 1.0}, CLIP_LENGTH, 0, split=split)
+    windows = [(batch, right(body, batch), names) for batch, names, _ in windows]
     figures = {}
     for way, keys in WAYS.items():
-        found = []
-        for batch, names, _ in windows:
-            values = totals(params, told(body, batch, keys))
-            values = {key: np.asarray(values[f"limb_{key}"], np.float64) for key in ("pa_mpjpe", "n_mpjpe")}
-            found += [
-                {key: value[row] for key, value in values.items()} for row, name in enumerate(names) if name
-            ]
-        clips = np.sort([total / count for total, count in (row["pa_mpjpe"] for row in found) if count])
-        sums = {key: np.sum([row[key] for row in found], axis=0) for key in found[0]}
-        figures[way] = {key: total / count for key, (total, count) in sums.items()}
-        figures[way]["worst"] = float(clips[-max(int(WORST * len(clips)), 1) :].mean())
+        shown = ((told(batch, truth, keys), names, names) for batch, truth, names in windows)
+        tables = evaluation.evaluate(totals, params, {way: shown})  # its "classes" are the clips
+        clips = sorted(row["limb_pa_mpjpe"] for row in tables["classes"].values())
+        figures[way] = {key: tables["overall"][f"limb_{key}"] for key in ("pa_mpjpe", "n_mpjpe")}
+        figures[way]["worst"] = float(np.mean(clips[-max(int(WORST * len(clips)), 1) :]))
     return figures | {"clips": len(clips)}
 
 

@@ -3,13 +3,12 @@
 python -m data_pipelines.detector_errors      # of the default noise on synthetic motion
 """
 
-import jax
 import numpy as np
 
-from hpof_jax.body.model import BodyModel, keypoints
-from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS
+from data_pipelines.simulate import landmarks
+from hpof_jax.body.model import BodyModel
+from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_LIMBS
 from hpof_jax.geometry.camera import project
-from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
 
 def detector_errors(batch: dict[str, np.ndarray], body: BodyModel) -> dict[str, np.ndarray]:
@@ -23,13 +22,15 @@ def detector_errors(batch: dict[str, np.ndarray], body: BodyModel) -> dict[str, 
       together), `acceleration` (mm / frame^2 of landmarks_3d's error), `error_2d` (% of the body's height in the
       picture), `depth_slope` (of predicted on true depth), `visibility` (0..1).
     """
-    needed = ("pose", "betas", "transl", "true_focal_length", "image_size")
-    truth, depth, pixels = (np.asarray(array) for array in _truth(body, *(batch[key] for key in needed)))
+    truth, pelvis = landmarks(body, batch["pose"], batch["betas"], batch["transl"])
+    focal_length, size = batch["true_focal_length"][:, None, None], batch["image_size"][:, None, None]
+    pixels = np.asarray(project(truth, focal_length, size))
+    truth, depth = np.asarray(truth), np.asarray(pelvis)[..., 2]
     seen = batch["seen"] & batch["mask"]
     height = batch["true_focal_length"][:, None] / np.maximum(depth, 0.1) * _STATURE
     error_2d = np.linalg.norm(batch["landmarks_2d"][..., :2] - pixels, axis=-1)[:, :, BLAZEPOSE_LIMBS]
 
-    true = (truth - truth[:, :, 23:25].mean(2, keepdims=True))[:, :, BLAZEPOSE_LIMBS]
+    true = (truth - truth[:, :, BLAZEPOSE_HIPS].mean(2, keepdims=True))[:, :, BLAZEPOSE_LIMBS]
     found = batch["landmarks_3d"][:, :, BLAZEPOSE_LIMBS]
     scale = np.sum(found * true, axis=(-1, -2)) / np.maximum(np.sum(found * found, axis=(-1, -2)), 1e-9)
     normalised = np.linalg.norm(found * scale[..., None, None] - true, axis=-1).mean(-1)
@@ -50,14 +51,6 @@ def detector_errors(batch: dict[str, np.ndarray], body: BodyModel) -> dict[str, 
 
 
 _STATURE = 1.7  # metres
-
-
-@jax.jit
-def _truth(body, pose, betas, transl, focal_length, image_size):
-    """True landmarks (B, T, 33, 3), the pelvis's depth (B, T), and the landmarks' pixels (B, T, 33, 2)."""
-    points, joints = keypoints(body, body.landmarks, betas[:, None], axis_angle_to_matrix(pose), transl)
-    pixels = project(points, focal_length[:, None, None], image_size[:, None, None])
-    return points, joints[:, :, 0, 2], pixels
 
 
 def _mean(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

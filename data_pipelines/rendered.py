@@ -83,10 +83,11 @@ class RenderedClips:
     ) -> tuple[Batch, np.ndarray]:
         """Random windows as a batch (see `stream.make_stream`), and their motion classes (B,).
 
-        `augment`: some in a mirror, at another speed or by a camera that is turned a little, some of other people in poses a
-        little different, and the detector fails more often than it did: it exchanges left and right for a while, or sees nobody (see `watched`). Windows longer than
-        the clips are padded. `flow_frames`: of how many frames of each window there is flow and the detector's masks, as
-        of `videos`, if the clips have kept any; `has_flow` is false where speed, camera or body are not those of the pictures.
+        `augment`: some in a mirror, at another speed, by a camera that is turned a little or of other people in poses a
+        little different, and the detector fails more often than it did: it exchanges left and right for a while, or sees
+        nobody (see `watched`). Windows longer than the clips are padded. `flow_frames`: of how many frames of each window
+        there is flow and the detector's masks, as of `videos`, if the clips have kept any; `has_flow` is false where speed,
+        camera or body are not those of the pictures.
         """
         chosen = rng.integers(len(self._classes), size=count)
         length = self._arrays["seen"].shape[1]
@@ -114,13 +115,13 @@ class RenderedClips:
             batch = watched.only_seen(batch) | {"has_flow": kept, "has_mask": kept}
         return batch, self._classes[chosen]
 
-    def _landmarks(self, pose: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _landmarks(self, *arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`simulate.landmarks` on the CPU, of eights of clips: every other number is compiled anew."""
-        clips = len(pose)
+        clips = len(arrays[0])
         rows = np.minimum(np.arange(-(-clips // 8) * 8), clips - 1)
         with jax.default_device(self._cpu):
-            points, rest = landmarks(self._body, pose[rows], betas[rows])
-        return np.asarray(points)[:clips], np.asarray(rest)[:clips]
+            points, pelvis = landmarks(self._body, *(array[rows] for array in arrays))
+        return np.asarray(points)[:clips], np.asarray(pelvis)[:clips]
 
     def windows(
         self, frames: int, max_frames: int | None

@@ -130,14 +130,16 @@ def film(
 
 
 @jax.jit
-def landmarks(body: BodyModel, pose: jax.Array, betas: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What a perfect detector finds, (B, T, 33, 3) metres about the pelvis, and where that is at rest, (B, 3).
+def landmarks(
+    body: BodyModel, pose: jax.Array, betas: jax.Array, transl: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Where a batch's true landmarks are, (B, T, 33, 3), and the pelvis, (B, T, 3): metres, in the camera's frame.
 
     Args:
-      pose: (B, T, 24, 3) axis-angle. betas: (B, 10).
+      pose: (B, T, 24, 3) axis-angle. betas: (B, 10). transl: (B, T, 3).
     """
-    points, joints = keypoints(body, body.landmarks, betas[:, None], axis_angle_to_matrix(pose))
-    return points - joints[:, :, :1], rest_joints(body, betas)[:, 0]
+    points, joints = keypoints(body, body.landmarks, betas[:, None], axis_angle_to_matrix(pose), transl)
+    return points, joints[:, :, 0]
 
 
 def cpu() -> jax.Device:

@@ -11,9 +11,8 @@ from scipy.spatial.transform import Rotation
 from data_pipelines.augment import mirror, multiply, perturb, to_axis_angle, to_quaternion
 from data_pipelines.detector import SWAP_GROUPS
 from data_pipelines.feed import Batch
-from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR
+from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_MIRROR
 
-HIPS = [23, 24]  # of BlazePose's landmarks, whose own 3D landmarks are about their middle
 MIRRORED = 0.5  # share of the windows
 # Another speed: share of the windows, and bounds. What lies between two frames is between their observations.
 OTHER_SPEED, SPEED = 0.4, (0.75, 1.3)
@@ -94,7 +93,7 @@ def reposed(
     batch: Batch,
     pose: np.ndarray,
     betas: np.ndarray,
-    landmarks: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    landmarks: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> Batch:
     """The batch with other bodies in other poses in the same places, about which the detector errs as it did.
 
@@ -102,23 +101,19 @@ def reposed(
 
     Args:
       pose: (B, T, 24, 3). betas: (B, 10). Both near the batch's, for how a detector errs depends on what it looks at.
-      landmarks: as `simulate.landmarks`, of pose and betas.
+      landmarks: as `simulate.landmarks`, of pose, betas and transl.
     """
-    (before, rest), (after, new_rest) = landmarks(batch["pose"], batch["betas"]), landmarks(pose, betas)
-    pelvis = batch["transl"] + rest[:, None]
+    before, pelvis = landmarks(batch["pose"], batch["betas"], batch["transl"])
+    after, elsewhere = landmarks(pose, betas, batch["transl"])
+    back = pelvis - elsewhere
+    after = after + back[:, :, None]
     focal, seen = batch["true_focal_length"][:, None, None, None], batch["seen"][..., None, None]
-
-    def picture(points):
-        points = points + pelvis[:, :, None]
-        return focal * points[..., :2] / np.maximum(points[..., 2:], 0.1)
-
-    def about_hips(points):
-        return points - points[:, :, HIPS].mean(axis=2, keepdims=True)
-
+    flat = [focal * points[..., :2] / np.maximum(points[..., 2:], 0.1) for points in (before, after)]
+    about = [points - points[:, :, BLAZEPOSE_HIPS].mean(axis=2, keepdims=True) for points in (before, after)]
     points = batch["landmarks_2d"].copy()
-    points[..., :2] += np.where(seen, picture(after) - picture(before), 0)
-    world = batch["landmarks_3d"] + np.where(seen, about_hips(after) - about_hips(before), 0)
-    transl = pelvis - new_rest[:, None]
+    points[..., :2] += np.where(seen, flat[1] - flat[0], 0)
+    world = batch["landmarks_3d"] + np.where(seen, about[1] - about[0], 0)
+    transl = batch["transl"] + back
     changed = {"pose": pose, "betas": betas, "transl": transl, "landmarks_2d": points, "landmarks_3d": world}
     return batch | {key: value.astype(np.float32) for key, value in changed.items()}
 
