@@ -16,10 +16,10 @@ import time
 import jax
 import numpy as np
 
+from benchmarks.detector_errors import PERCENTILES, detector_errors, table
 from data_pipelines import stream
-from data_pipelines.augment import Augmentation, augment
-from data_pipelines.detector_errors import PERCENTILES, detector_errors, table
-from data_pipelines.simulate import DetectorNoise
+from data_pipelines.motion.augment import Augmentation, augment
+from data_pipelines.simulate.camera import DetectorNoise
 from data_pipelines.sources import open_sources
 from hpof_jax.body.files import load_body
 from hpof_jax.errors import UserError

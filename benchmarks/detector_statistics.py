@@ -26,11 +26,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import real_views
-from data_pipelines.motion import FPS
+from data_pipelines.motion.clip import FPS
 from hpof_jax import cli, downloads
+from hpof_jax.atomic import replacing
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.errors import UserError
-from hpof_jax.files import replacing
 from hpof_jax.training import metrics
 
 FIGURES = ("pa_mpjpe", "n_mpjpe", "accel", "tilt", "slope", "error_2d", "swapped", "visibility", "seen",

@@ -2,7 +2,7 @@
 
     python -m benchmarks.flow_losses --motion bvh:FOLDER_OR_ZIP --motion synthetic [--clips 56] [--json FILE]
 
-Clips of rendered people (`data_pipelines.render`), whose truth is known, are watched by the real detector; the flow is
+Clips of rendered people (`data_pipelines.render.film`), whose truth is known, are watched by the real detector; the flow is
 exact (`geometry.flow.rendered_flow`) or that of DIS on the pictures. The true pose is perturbed, its shape forgotten and
 its place shifted; then Adam follows the gradient of
 
@@ -33,13 +33,13 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from data_pipelines import render
+from data_pipelines.render import film as render
 from hpof_jax import cli
+from hpof_jax.atomic import replacing
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.body.model import keypoints, skin
 from hpof_jax.body.skeletons import SMPL_JOINTS
-from hpof_jax.files import replacing
 from hpof_jax.geometry import camera, flow
 from hpof_jax.geometry.rasterizer import soft_silhouette
 from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle

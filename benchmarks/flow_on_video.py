@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.flow_losses import box_pixels
 from hpof_jax import cli, downloads
+from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
-from hpof_jax.files import replacing
 from hpof_jax.geometry import camera, flow
 from hpof_jax.geometry.rasterizer import soft_silhouette
 from hpof_jax.observe import clip, optical_flow

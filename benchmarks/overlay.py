@@ -23,9 +23,9 @@ import cv2
 import numpy as np
 
 from hpof_jax import cli
+from hpof_jax.atomic import replacing
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
-from hpof_jax.files import replacing
 from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
 from hpof_jax.visualize import render_mesh, write_overlay

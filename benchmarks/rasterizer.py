@@ -21,8 +21,8 @@ import numpy as np
 
 from benchmarks import timing
 from hpof_jax import cli
+from hpof_jax.atomic import replacing
 from hpof_jax.body import BodyModel, forward, load_body
-from hpof_jax.files import replacing
 from hpof_jax.geometry import zbuffer
 from hpof_jax.geometry.rasterizer import soft_silhouette
 

@@ -33,9 +33,9 @@ from scipy.signal import savgol_filter
 
 from benchmarks import multiview
 from hpof_jax import cli, downloads
+from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
-from hpof_jax.files import replacing
 from hpof_jax.observe import clip
 from hpof_jax.reconstruct import lift
 from hpof_jax.training import checkpoint, metrics

@@ -16,11 +16,11 @@ import pathlib
 import numpy as np
 
 from data_pipelines import stream
-from data_pipelines.simulate import landmarks
+from data_pipelines.simulate.camera import landmarks
 from hpof_jax import cli
+from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS
-from hpof_jax.files import replacing
 from hpof_jax.geometry.camera import project
 from hpof_jax.training import checkpoint, evaluation, metrics, state
 

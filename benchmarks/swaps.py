@@ -4,7 +4,7 @@
 
 Each clip of folders that `python -m hpof_jax.data render` made is looked at as the real detector saw it ("as seen"), and
 `TIMES` times with further swaps ("injected": the whole body, the legs or the arms, at `RATE` a frame, for 5 to 40 frames,
-as `data_pipelines.watched.fail` makes them for training, but more of them).
+as `data_pipelines.observed.augment.fail` makes them for training, but more of them).
 
 - The unit is one group (legs or arms) in one frame. Its landmarks fit the truth better as they are or exchanged, by the 12
   limb joints' distance in the picture (in body extents) and in space (in 1.6 m); where the difference is below `MARGIN`,
@@ -23,13 +23,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines.detector import SWAP_GROUPS
-from data_pipelines.watched import SWAP_FRAMES, events
+from data_pipelines.observed.augment import SWAP_FRAMES, events
+from data_pipelines.simulate.detector import SWAP_GROUPS
 from hpof_jax import cli
+from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, BLAZEPOSE_MIRROR, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.errors import UserError
-from hpof_jax.files import replacing
 from hpof_jax.observe.blazepose import NUM_LANDMARKS
 from hpof_jax.observe.clip import Observations
 from hpof_jax.observe.swaps import ARMS, BODY_EXTENT, LEGS, undo_swaps

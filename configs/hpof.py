@@ -65,7 +65,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "synthetic": 1.0,  # weight of procedural motion
             "bvh": "",  # comma-separated folders or zips of BVH files
             "amass": "",  # comma-separated folders of AMASS .npz files
-            "tfds": "",  # comma-separated folders written by data_pipelines.records
+            "tfds": "",  # comma-separated folders written by hpof_jax.data records
             "mocap_weight": 3.0,  # weight of all of these together
             "rendered": "",  # comma-separated folders made by hpof_jax.data render
             "rendered_weight": 4.0,  # weight of all of these together

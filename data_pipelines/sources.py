@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from data_pipelines import motion, synthetic
-from data_pipelines.augment import Augmentation, draw_positions, read_at
-from data_pipelines.augment import augment as vary
-from data_pipelines.motion import MotionClip
+from data_pipelines.motion import synthetic
+from data_pipelines.motion.augment import Augmentation, draw_positions, read_at
+from data_pipelines.motion.augment import augment as vary
+from data_pipelines.motion.clip import MotionClip
+from data_pipelines.motion.load import load_source
 from hpof_jax.errors import UserError
 
 SYNTHETIC, RENDERED, VIDEOS, UNLABELLED = "synthetic", "rendered:", "videos:", "unlabelled:"
@@ -57,21 +58,21 @@ def open_source(spec: str, split: str):
         source.labelled = False
         return source
     if spec.startswith(VIDEOS):
-        from data_pipelines.videos import Videos  # here, because it imports the detector
+        from data_pipelines.observed.videos import Videos  # here, because it imports the detector
 
         return Videos(spec.removeprefix(VIDEOS))
     if spec == SYNTHETIC:
         return Synthetic()
     if spec.startswith(RENDERED):
-        from data_pipelines.rendered import RenderedClips
+        from data_pipelines.observed.rendered import RenderedClips
 
         return RenderedClips(spec.removeprefix(RENDERED), split)
     if spec.startswith("tfds:"):
-        from data_pipelines.records import read_records  # here, because it imports TensorFlow
+        from data_pipelines.motion.tfds import read_records  # here, because it imports TensorFlow
 
         clips = read_records(spec.partition(":")[2], split)
     else:
-        clips = motion.load_source(spec, split)
+        clips = load_source(spec, split)
     if not clips:
         raise UserError(f"{spec} has no clip in its {split} split: add files, or use another source for it.")
     return Recordings(clips)

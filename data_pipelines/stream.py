@@ -14,12 +14,12 @@ import jax
 import numpy as np
 from absl import logging
 
-from data_pipelines.augment import Augmentation
 from data_pipelines.feed import Batch, as_dataset
-from data_pipelines.rendered import PER_FRAME
-from data_pipelines.simulate import CameraRange, DetectorNoise, cpu, simulate
+from data_pipelines.motion.augment import Augmentation
+from data_pipelines.observed.rendered import PER_FRAME
+from data_pipelines.simulate.camera import CameraRange, DetectorNoise, cpu, simulate
+from data_pipelines.simulate.flow import FLOW_KEYS, KINDS, TrueFlow
 from data_pipelines.sources import class_names, draw_betas, draw_windows, open_sources, with_truth
-from data_pipelines.true_flow import FLOW_KEYS, KINDS, TrueFlow
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError

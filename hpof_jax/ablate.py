@@ -22,12 +22,13 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import ConfigDict
 
+from hpof_jax import ablation_report as comparison
 from hpof_jax import cli, evaluate, train
+from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
-from hpof_jax.files import replacing
 from hpof_jax.models.inputs import NUM_FEATURES, Inputs
-from hpof_jax.training import comparison, state
+from hpof_jax.training import state
 from hpof_jax.training.terms import OUTLINE_LOSSES
 
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Every variant is trained with each of these seeds.")

@@ -1,260 +1,21 @@
-"""Makes training data that need no recording of real people: rendered ones, watched by the detector that watches videos.
+"""Prepares training data: rendered clips, a check of BVH skeletons, and motion as a tfds data set.
 
     python -m hpof_jax.data render --motion synthetic --out rendered/ --frames 100000
     python -m hpof_jax.data render --motion bvh:FOLDER_OR_ZIP --motion amass:FOLDER --out rendered/ --frames 500000 --processes 8
     python -m hpof_jax.train --config configs/hpof.py --config.data.rendered=rendered/
 
-A clip is 120 frames (`--clip-frames`) of one motion (procedural, or of your own motion capture): a body of random shape, dressed at
-random, in a random place before a random camera. The same code that watches real video looks at the pictures, and what it
-saw is kept beside the truth: see `data_pipelines/rendered.py`. A clip depends on the seed and its number alone, so the
-same command goes on where it was stopped, and with more --frames it adds clips.
+    python -m hpof_jax.data skeletons recordings/                         # which joint of each file became which joint of SMPL
+    python -m hpof_jax.data records --motion bvh:recordings/ --out my_motion
+
+`render` draws the body in random clothes, places and cameras, and runs the same detector on the pictures that runs on
+real video. A clip is 120 frames (`--clip-frames`) of one motion. The same command goes on where it stopped; more
+`--frames` add clips. `records` writes motion for `tfds.builder_from_directory`.
 """
 
 import argparse
-import contextlib
-import dataclasses
-import functools
-import json
-import multiprocessing
-import os
 import pathlib
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
-import cv2
-import jax
-import numpy as np
-import tqdm
-
-from data_pipelines import render
-from data_pipelines.backdrop import list_pictures
-from data_pipelines.motion import FPS
-from data_pipelines.rendered import clip_path, write_clip
-from hpof_jax import cli, visualize
-from hpof_jax.errors import UserError
-from hpof_jax.files import replacing
-from hpof_jax.geometry.camera import box_from_keypoints
-from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose, Pose
-from hpof_jax.observe.optical_flow import FlowTracker
-from hpof_jax.observe.person import PersonTracker
-
-MASK_SIDE = 64
-FLOW_STEPS = 16  # in a pixel; what is finer is noise and would not be compressed
-PATIENCE = 30  # frames after which a clip is given up in which nobody has been found
-
-_box = jax.jit(box_from_keypoints)
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What decides, besides its number, what is in a clip."""
-
-    motions: tuple[str, ...]
-    detector: str = "full"
-    seed: int = 0
-    pictures: str | None = None
-    vary: bool = True
-    keep_flow: bool = False
-    frames: int = render.FRAMES
-
-
-def make_clips(
-    folder: str | os.PathLike,
-    num_frames: int,
-    options: Options,
-    processes: int = 1,
-    keep_video: bool = False,
-    progress: bool = True,
-) -> tuple[int, float]:
-    """Makes the clips that `folder` lacks of those that hold `num_frames` frames together.
-
-    Args:
-      processes: how many work side by side, each on one thread.
-      keep_video: the pictures, too, as a video beside each new clip.
-      progress: a bar, on a terminal.
-
-    Returns:
-      the number of new clips, and the share of their frames in which the person was seen.
-
-    Raises:
-      UserError: flow of single frames, a motion source or picture folder without content, a folder made with other options or that cannot be
-        written to.
-    """
-    if options.keep_flow and options.frames < 2:
-        raise UserError("Clips of one frame have no flow to keep: leave --keep-flow or raise --clip-frames.")
-    folder = pathlib.Path(folder).expanduser()
-    _pictures(options.pictures)
-    _open_collection(folder, options)
-    count = -(-num_frames // options.frames)
-    missing = [number for number in range(count) if not clip_path(folder, number).exists()]
-    make = functools.partial(make_clip, folder, options, keep_video=keep_video)
-    bar = tqdm.tqdm(
-        total=count * options.frames,
-        initial=(count - len(missing)) * options.frames,
-        unit="frame",
-        desc="rendering",
-        disable=None if progress else True,
-        dynamic_ncols=True,
-    )
-    seen = 0
-    with bar, _workers(min(processes, len(missing))) as each:
-        for number_seen in each(make, missing):
-            seen += number_seen
-            bar.update(options.frames)
-    return len(missing), seen / max(len(missing) * options.frames, 1)
-
-
-def make_clip(folder: pathlib.Path, options: Options, number: int, keep_video: bool = False) -> int:
-    """Makes one clip's file and returns in how many frames the person was seen."""
-    pictures = _pictures(options.pictures)
-    film = render.make_film(options.seed, number, options.motions, pictures, options.frames, options.vary)
-    kept: list[np.ndarray] = []
-    if keep_video:
-        film = dataclasses.replace(film, pictures=_keeping(film.pictures, kept))
-    tracker = PersonTracker(options.detector, fps=FPS, net=_net(options.detector))
-    observations = watch(film, tracker, options.keep_flow)
-    if keep_video:
-        visualize.record(kept, FPS, clip_path(folder, number).with_suffix(".mp4"))
-    write_clip(clip_path(folder, number), observations | _truth(film))
-    return int(observations["seen"].sum())
-
-
-def watch(
-    film: render.Film, tracker: Callable[[np.ndarray], Pose | None], keep_flow: bool = False
-) -> dict[str, np.ndarray]:
-    """What the tracker sees in a film, in pixels of the full frame, as `observe.clip.Observations` has it, and the true
-    masks on the same squares. `keep_flow`: optical flow, too, if anybody is seen."""
-    window, frames = film.shot.window, len(film.shot.bones)
-    seen = {
-        "landmarks_2d": np.zeros((frames, NUM_LANDMARKS, 3), np.float32),
-        "landmarks_3d": np.zeros((frames, NUM_LANDMARKS, 3), np.float32),
-        "seen": np.zeros(frames, bool),
-        "masks": np.zeros((frames, MASK_SIDE, MASK_SIDE), np.uint8),
-        "true_masks": np.zeros((frames, MASK_SIDE, MASK_SIDE), np.uint8),
-        "mask_to_frame": np.zeros((frames, 2, 3), np.float32),
-    }
-    flow = FlowTracker()
-    for number, (image, true_mask) in enumerate(film.pictures):
-        pose = tracker(image)
-        if keep_flow:
-            flow(image, np.asarray(_box(pose.landmarks_2d)) if pose else None)
-        if pose is None:
-            if number >= PATIENCE and not seen["seen"].any():
-                break
-            continue
-        points = window.to_frame(pose.landmarks_2d[:, :2])
-        seen["landmarks_2d"][number] = np.column_stack([points, pose.landmarks_2d[:, 2]])
-        seen["landmarks_3d"][number] = pose.landmarks_3d
-        seen["seen"][number] = True
-        seen["masks"][number] = cv2.resize(pose.mask, (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
-        seen["true_masks"][number] = _on_square(true_mask, pose.to_frame)
-        axes, corner = pose.to_frame[:, :2] / window.scale, window.to_frame(pose.to_frame[:, 2])
-        seen["mask_to_frame"][number] = np.column_stack([axes, corner])
-    if keep_flow and seen["seen"].any():
-        seen |= flow.arrays()
-        seen["flow"] = np.round(FLOW_STEPS * seen["flow"]) / np.float16(FLOW_STEPS)
-        box = seen["flow_box"]
-        box[:, :2] = np.where(box[:, 2:] > 0, window.to_frame(box[:, :2]), 0)
-        box[:, 2] /= window.scale
-    return seen | {"fps": np.float32(FPS)}
-
-
-def _truth(film: render.Film) -> dict[str, np.ndarray]:
-    shot = film.shot
-    shift = -np.einsum("tij,j->ti", shot.to_camera, shot.camera)[..., None]
-    return shot.truth | {
-        "world_to_camera": np.concatenate([shot.to_camera, shift], axis=-1).astype(np.float32),
-        "window": np.float32([shot.window.scale, *shot.window.corner]),
-        "name": np.array(film.name),
-        "motion_class": np.array(film.motion_class),
-        "validation": np.array(film.validation),
-    }
-
-
-def _on_square(mask: np.ndarray, to_frame: np.ndarray) -> np.ndarray:
-    """A mask of the picture on the square that `to_frame` (2, 3) maps from the unit square."""
-    fine = 4 * MASK_SIDE
-    axes = to_frame[:, :2] / fine
-    index_map = np.column_stack(
-        [axes, to_frame[:, 2] + axes @ (0.5, 0.5) - 0.5]
-    )  # OpenCV counts from pixel centres
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.resize(
-        cv2.warpAffine(mask, index_map, (fine, fine), flags=flags),
-        (MASK_SIDE, MASK_SIDE),
-        interpolation=cv2.INTER_AREA,
-    )
-
-
-@functools.cache
-def _net(detector: str) -> BlazePose:
-    return BlazePose(detector, threads=1)
-
-
-@functools.cache
-def _pictures(folder: str | None) -> tuple[pathlib.Path, ...]:
-    return tuple(list_pictures(folder)) if folder else ()
-
-
-def _keeping(pictures: Iterator, kept: list[np.ndarray]) -> Iterator:
-    for image, mask in pictures:
-        kept.append(image)
-        yield image, mask
-
-
-def _open_collection(folder: pathlib.Path, options: Options) -> None:
-    """Makes the folder with its manifest, or checks that what is in it was made in the same way."""
-    manifest = folder / "manifest.json"
-    files = render.motion_files(options.motions)
-    wanted = dataclasses.asdict(options) | {"version": render.VERSION, "motion_files": files}
-    wanted = json.loads(json.dumps(wanted))
-    try:
-        found = {**json.loads(manifest.read_text())} if manifest.exists() else None
-        if found is None:
-            folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"The folder {folder} cannot be used ({error}): give another one.") from error
-    if found is None:
-        with replacing(manifest, "The manifest") as partial:
-            partial.write_text(json.dumps(wanted, indent=1) + "\n")
-    elif found != wanted:
-        changed = ", ".join(sorted(key for key in wanted if found.get(key) != wanted[key]))
-        raise UserError(
-            f"The clips in {folder} were made with another {changed}: give another folder, or the same options."
-        )
-
-
-@contextlib.contextmanager
-def _workers(processes: int) -> Iterator[Callable]:
-    """A `map` over so many processes, in this one if it is one."""
-    if processes <= 1:
-        yield map
-        return
-    # Each works on one thread, and on the CPU: an accelerator would be shared out among them for nothing.
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    os.environ.update(threads | {"JAX_PLATFORMS": "cpu"})
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start_worker)
-    try:
-        yield pool.map
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A process was killed, probably for lack of memory: give fewer --processes."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    cv2.setNumThreads(1)
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
+from hpof_jax import cli
 
 
 @cli.entry_point
@@ -264,35 +25,96 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command = parser.add_subparsers(dest="command", required=True).add_parser(
-        "render", help="render people and watch them with the detector"
-    )
-    command.add_argument("--motion", action="append", required=True, metavar="SOURCE", help="synthetic, bvh:PATH, amass:PATH or tfds:PATH; may be repeated")  # fmt: skip
-    command.add_argument("--out", required=True, type=pathlib.Path, help="the folder for the clips")
-    command.add_argument("--frames", required=True, type=_positive, help="how many, of all clips together")
-    command.add_argument("--clip-frames", type=_positive, default=render.FRAMES, help="how many in a clip (default: %(default)s)")  # fmt: skip
-    command.add_argument("--detector", choices=("full", "heavy"), default="full", help="the landmark model")
-    command.add_argument("--processes", type=_positive, default=1, help="how many to work side by side")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--pictures", help="a folder of photographs and videos for the background")
-    command.add_argument(
-        "--keep-flow", action="store_true", help="find optical flow in the pictures as well, and keep it"
-    )
-    command.add_argument("--as-recorded", action="store_true", help="do not vary the motions")
-    command.add_argument("--keep-video", action="store_true", help="write the pictures of each clip as well")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for add in (_add_render, _add_skeletons, _add_records):
+        add(commands)
     args = parser.parse_args()
+    args.run(args)
+
+
+def _add_render(commands) -> None:
+    command = commands.add_parser("render", help="render people and run the detector on them")
+    add = command.add_argument
+    add("--motion", action="append", required=True, metavar="SOURCE", help="synthetic, bvh:PATH, amass:PATH or tfds:PATH; may be repeated")  # fmt: skip
+    add("--out", required=True, type=pathlib.Path, help="the folder for the clips")
+    add("--frames", required=True, type=_positive, help="how many frames, of all clips together")
+    add("--clip-frames", type=_positive, help="how many frames in a clip (default: 120)")
+    add("--landmark-model", choices=("full", "heavy"), default="full", help="which detector model")
+    add("--processes", type=_positive, default=1, help="how many work in parallel")
+    add("--seed", type=int, default=0)
+    add("--pictures", help="a folder of photographs and videos for the background")
+    add("--keep-flow", action="store_true", help="also compute and store optical flow")
+    add("--as-recorded", action="store_true", help="do not augment the motion")
+    add("--keep-video", action="store_true", help="also write each clip's pictures as a video")
+    command.set_defaults(run=_render)
+
+
+def _render(args: argparse.Namespace) -> None:
+    import jax
+
+    from data_pipelines.render import collection
+
     jax.config.update("jax_platforms", "cpu")  # it only places the camera
-    options = Options(
+    options = collection.Options(
         motions=tuple(args.motion),
-        detector=args.detector,
+        detector=args.landmark_model,
         seed=args.seed,
         pictures=args.pictures,
         vary=not args.as_recorded,
         keep_flow=args.keep_flow,
-        frames=args.clip_frames,
+        **({"frames": args.clip_frames} if args.clip_frames else {}),
     )
-    made, seen = make_clips(args.out, args.frames, options, args.processes, args.keep_video)
+    made, seen = collection.make_clips(args.out, args.frames, options, args.processes, args.keep_video)
     print(f"{args.out}: {made} new clips; the person is seen in {100 * seen:.1f} % of their frames.")
+
+
+def _add_skeletons(commands) -> None:
+    command = commands.add_parser(
+        "skeletons", help="report how the skeletons of BVH files map to SMPL's 24 joints"
+    )
+    command.add_argument("source", type=pathlib.Path, help="a folder or zip of .bvh files, or one file")
+    command.set_defaults(run=_skeletons)
+
+
+def _skeletons(args: argparse.Namespace) -> None:
+    from data_pipelines.motion import bvh
+    from data_pipelines.motion.load import list_files
+
+    source = args.source
+    if source.suffix.lower() == ".bvh":
+        print(bvh.describe(source.parent, [source.name]))
+    else:
+        print(bvh.describe(source, [name for name, _, _ in list_files(source, ".bvh")]))
+
+
+def _add_records(commands) -> None:
+    command = commands.add_parser("records", help="write motion as a tfds data set")
+    command.add_argument(
+        "--motion",
+        required=True,
+        action="append",
+        metavar="SOURCE",
+        help="bvh:PATH or amass:PATH; may be repeated",
+    )
+    command.add_argument("--out", required=True, help="the data set's folder; its name is the data set's")
+    command.set_defaults(run=_records)
+
+
+def _records(args: argparse.Namespace) -> None:
+    from data_pipelines.motion import tfds
+    from data_pipelines.motion.load import load_source
+
+    splits = {
+        split: [clip for spec in args.motion for clip in load_source(spec, split)] for split in tfds.SPLITS
+    }
+    folder = tfds.write_records(splits, args.out)
+    print(f"{folder}: " + ", ".join(f"{len(clips)} clips in {split}" for split, clips in splits.items()))
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
 
 
 if __name__ == "__main__":

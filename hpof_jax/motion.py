@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
-from hpof_jax.files import replacing
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel

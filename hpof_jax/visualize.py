@@ -15,9 +15,9 @@ import imageio_ffmpeg
 import numpy as np
 import tqdm
 
+from hpof_jax.atomic import replacing
 from hpof_jax.body import BodyModel
 from hpof_jax.errors import UserError
-from hpof_jax.files import replacing
 from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
 

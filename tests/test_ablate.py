@@ -12,9 +12,10 @@ from absl.testing import flagsaver
 from configs import hpof, tiny
 from data_pipelines import stream
 from hpof_jax import ablate, train
+from hpof_jax import ablation_report as comparison
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
-from hpof_jax.training import comparison, parallel, state, steps
+from hpof_jax.training import parallel, state, steps
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {

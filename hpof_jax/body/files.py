@@ -10,12 +10,12 @@ from typing import BinaryIO
 import jax.numpy as jnp
 import numpy as np
 
+from hpof_jax.atomic import replacing
 from hpof_jax.body.keypoint_sets import keypoint_basis, landmark_regressor
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_PARENTS
 from hpof_jax.body.unpickle import read_pickle
 from hpof_jax.errors import UserError
-from hpof_jax.files import replacing
 
 FREE_BODY = pathlib.Path(__file__).parent.parent / "assets" / "free_body.npz"
 LARGEST = 2**30  # bytes; SMPL's own largest files, with 300 shape components as text, have a quarter of that

@@ -11,8 +11,8 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
-from hpof_jax.files import replacing
 from hpof_jax.geometry import camera
 from hpof_jax.observe import optical_flow
 from hpof_jax.observe.blazepose import NUM_LANDMARKS

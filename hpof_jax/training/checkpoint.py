@@ -15,8 +15,8 @@ import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 
+from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
-from hpof_jax.files import replacing
 from hpof_jax.training.state import TrainState
 
 WEIGHTS = pathlib.Path(__file__).parent.parent / "assets" / "hpof.npz"

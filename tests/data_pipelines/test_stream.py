@@ -3,10 +3,11 @@ import logging
 import numpy as np
 import pytest
 
-from data_pipelines import motion, stream
-from data_pipelines.augment import Augmentation
-from data_pipelines.motion import MotionClip
-from data_pipelines.simulate import DetectorNoise
+from data_pipelines import stream
+from data_pipelines.motion import clip as motion
+from data_pipelines.motion.augment import Augmentation
+from data_pipelines.motion.clip import MotionClip
+from data_pipelines.simulate.camera import DetectorNoise
 from data_pipelines.sources import open_source
 from hpof_jax.errors import UserError
 

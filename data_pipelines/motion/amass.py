@@ -1,0 +1,83 @@
+"""AMASS files (Mahmood et al., ICCV 2019; SMPL-H, SMPL-X and plain SMPL `.npz`) -> motion.
+
+AMASS asks for a registration and is not part of this package: a user brings the folder.
+"""
+
+import pathlib
+import zipfile
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from data_pipelines.motion.clip import MotionClip, motion_class, resample
+from data_pipelines.motion.skeleton import on_floor
+from hpof_jax.errors import UserError
+
+# AMASS has z up; ours is y up: (x, y, z) -> (x, z, -y).
+_WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+# `trans` moves a body whose origin is not its pelvis: the rest pelvis of SMPL's mean body, metres.
+_PELVIS = np.array([-0.0018, -0.2233, 0.0282])
+_BODY_JOINTS = 22  # what the three models share; SMPL's own two hand joints follow, or fingers and a face
+_FEWEST_JOINTS = 24
+
+
+def read_amass(path: str | pathlib.Path) -> MotionClip:
+    """Reads one `.npz`: `poses` (T, >= 72) axis-angle, `trans` (T, 3), `betas`, `mocap_framerate`.
+
+    The hands' joints keep SMPL's where the file is SMPL (72 numbers) and are zero otherwise. `betas` are those of the
+    file's own body model.
+
+    Raises:
+      UserError: no such file, not an `.npz`, or not a motion.
+    """
+    path = pathlib.Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            rate_key = next(
+                (key for key in ("mocap_framerate", "mocap_frame_rate") if key in file.files), None
+            )
+            missing = [key for key in ("poses", "trans") if key not in file.files]
+            if missing or rate_key is None:
+                listed = ", ".join(missing or ["mocap_framerate"])
+                raise UserError(f"{path} has no {listed}, so it is no AMASS motion: leave it out.")
+            poses, trans = np.asarray(file["poses"], np.float64), np.asarray(file["trans"], np.float64)
+            betas = np.asarray(file["betas"], np.float32).reshape(-1)[:10] if "betas" in file.files else None
+            fps = float(file[rate_key])
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} is not a readable AMASS .npz ({error}): download it again.") from error
+    frames = len(poses) if poses.ndim else 0
+    if poses.ndim != 2 or poses.shape[1] < 3 * _FEWEST_JOINTS or trans.shape != (frames, 3) or frames == 0:
+        raise UserError(
+            f"{path} has poses {poses.shape} and trans {trans.shape} instead of (T, 72 or more) and (T, 3): leave it out."
+        )
+    if not (np.isfinite(poses).all() and np.isfinite(trans).all() and 1 <= fps <= 1000):
+        raise UserError(
+            f"{path} holds numbers that are not finite or a frame rate of {fps}: download it again."
+        )
+    pose = np.zeros((frames, 24, 3))
+    joints = _FEWEST_JOINTS if poses.shape[1] == 3 * _FEWEST_JOINTS else _BODY_JOINTS
+    pose[:, :joints] = poses[:, : 3 * joints].reshape(frames, joints, 3)
+    pose[:, 0] = (Rotation.from_matrix(_WORLD) * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+    pose, transl = resample(pose, (trans + _PELVIS) @ _WORLD.T, fps)
+    if betas is not None and (len(betas) < 10 or not np.isfinite(betas).all()):
+        betas = None
+    return MotionClip(
+        path.name,
+        motion_class(path.name, path.parent.name),
+        pose.astype(np.float32),
+        on_floor(pose, transl).astype(np.float32),
+        betas,
+    )
+
+
+def read_all(folder: pathlib.Path, files: list[str]) -> tuple[list[MotionClip], list[str]]:
+    """Reads files of a folder; returns the clips and one sentence for each file that was left out."""
+    clips, failures = [], []
+    for file in files:
+        try:
+            clips.append(read_amass(folder / file))
+        except UserError as error:
+            failures.append(str(error))
+    return clips, failures

@@ -1,0 +1,193 @@
+"""Motion augmentation on batches of windows, (B, T, 24, 3) axis-angle with y up and (B, T, 3) pelvis places.
+
+NumPy, all randomness from one `numpy.random.Generator`. What widens a narrow motion collection most is moderate
+smooth perturbation of the joints and leaning; mirroring and speed are free.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from data_pipelines.motion.skeleton import clamp_to_limits
+from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_MIRROR
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How often and how far. Angles in degrees."""
+
+    mirror: float = 0.5  # share of clips
+    speed: tuple[float, float] = (0.6, 1.7)  # log-uniform
+    arms_from_another: float = 0.2
+    upper_body_from_another: float = 0.1
+    lean: float = 0.45
+    lean_sigma: float = 16.0
+    lean_limit: float = 30.0
+    perturbation: tuple[float, ...] = (0.0, 0.6, 1.0, 1.5)  # one factor a clip on PERTURBATION_SIGMAS
+    perturbation_odds: tuple[float, ...] = (0.15, 0.3, 0.35, 0.2)
+
+
+def augment(
+    rng: np.random.Generator,
+    pose: np.ndarray,
+    transl: np.ndarray,
+    options: Augmentation = Augmentation(),  # noqa: B008
+) -> tuple[np.ndarray, np.ndarray]:
+    """All of it but speed, which belongs to reading the window (`draw_positions`).
+
+    Args:
+      pose: (B, T, 24, 3) axis-angle. transl: (B, T, 3) metres.
+
+    Returns:
+      new pose and transl, float32; the arguments stay as they are.
+    """
+    clips = len(pose)
+    pose = recombine(rng, pose, options.arms_from_another, ARMS)
+    pose = recombine(rng, pose, options.upper_body_from_another, UPPER_BODY)
+    factor = rng.choice(options.perturbation, size=clips, p=options.perturbation_odds)
+    pose = np.where(factor[:, None, None, None] > 0, perturb(rng, pose, factor), pose)
+    leaning = rng.random(clips) < options.lean
+    pose = lean(rng, pose, options.lean_sigma * leaning, options.lean_limit)
+    mirrored_pose, mirrored_transl = mirror(pose, transl)
+    flip = rng.random(clips) < options.mirror
+    pose = np.where(flip[:, None, None, None], mirrored_pose, pose)
+    transl = np.where(flip[:, None, None], mirrored_transl, transl)
+    return pose.astype(np.float32), transl.astype(np.float32)
+
+
+def mirror(pose: np.ndarray, transl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The motion in a mirror on the plane x = 0: left and right change places. Any leading axes."""
+    return pose[..., SMPL_MIRROR, :] * _FLIP_ROTATION, transl * _FLIP_PLACE
+
+
+def recombine(rng: np.random.Generator, pose: np.ndarray, share: float, joints: np.ndarray) -> np.ndarray:
+    """Gives a share of the clips these joints of another clip of the batch."""
+    other = pose[rng.permutation(len(pose))]
+    chosen = rng.random(len(pose)) < share
+    pose = pose.copy()
+    pose[:, :, joints] = np.where(chosen[:, None, None, None], other[:, :, joints], pose[:, :, joints])
+    return pose
+
+
+def perturb(rng: np.random.Generator, pose: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Turns each joint but the root by a constant and a slow oscillation, then brings it within anatomical limits.
+
+    Args:
+      factor: (B,) on the sigmas of `PERTURBATION_SIGMAS`.
+    """
+    clips, frames, joints = pose.shape[:3]
+    sigma = np.deg2rad(PERTURBATION_SIGMAS)[:, None] * factor[:, None, None, None]
+    period = rng.uniform(25.0, 120.0, (clips, 1, joints, 3))
+    phase = rng.uniform(0.0, 2 * np.pi, (clips, 1, joints, 3))
+    wave = np.sin(2 * np.pi / period * np.arange(frames)[:, None, None] + phase)
+    size = rng.normal(size=(2, clips, 1, joints, 3))
+    turn = sigma * (0.8 * size[0] + 0.6 * size[1] * wave)
+    quaternion = multiply(to_quaternion(pose), to_quaternion(turn.astype(np.float32)))
+    return clamp_to_limits(to_axis_angle(quaternion))
+
+
+def lean(rng: np.random.Generator, pose: np.ndarray, sigma: np.ndarray, limit: float = 30.0) -> np.ndarray:
+    """Leans the whole body about the pelvis, forward and sideways, by a slowly oscillating angle.
+
+    Args:
+      sigma: (B,) degrees; zero leaves a clip as it is. limit: degrees.
+    """
+    clips, frames = pose.shape[:2]
+    angle = np.clip(rng.normal(size=(clips, 1, 2)) * sigma[:, None, None], -limit, limit)
+    period = rng.uniform(40.0, 160.0, (clips, 1, 1))
+    wave = np.sin(2 * np.pi / period * np.arange(frames)[:, None] + rng.uniform(0, 2 * np.pi, (clips, 1, 1)))
+    angle = np.deg2rad(angle * (1 + 0.3 * wave))
+    turn = np.stack([angle[..., 0], np.zeros_like(angle[..., 0]), angle[..., 1]], axis=-1).astype(np.float32)
+    pose = pose.copy()
+    root = to_axis_angle(multiply(to_quaternion(turn), to_quaternion(pose[:, :, 0])))
+    pose[:, :, 0] = np.where(sigma[:, None, None] > 0, root, pose[:, :, 0])
+    return pose
+
+
+def draw_positions(
+    rng: np.random.Generator, lengths: np.ndarray, frames: int, speed: tuple[float, float] = (1.0, 1.0)
+) -> np.ndarray:
+    """Where to read windows from clips, (B, frames) fractional frame numbers in [0, length - 1].
+
+    A window that leaves the clip turns round at its end (and plays backwards), so that any clip fills any window.
+
+    Args:
+      lengths: (B,) frames in each clip. speed: bounds of the log-uniform factor.
+    """
+    factor = np.exp(rng.uniform(np.log(speed[0]), np.log(speed[1]), len(lengths)))
+    last = lengths - 1.0
+    start = rng.uniform(size=len(lengths)) * np.maximum(last - factor * (frames - 1), 0.0)
+    if speed[0] == speed[1] == 1.0:
+        start = np.floor(start)
+    position = start[:, None] + factor[:, None] * np.arange(frames)
+    there_and_back = np.mod(position, np.maximum(2 * last, 1.0)[:, None])
+    return np.where(last[:, None] > 0, np.minimum(there_and_back, 2 * last[:, None] - there_and_back), 0.0)
+
+
+def read_at(
+    pose: np.ndarray, transl: np.ndarray, first: np.ndarray, position: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Windows at fractional frames: rotations by normalised linear interpolation of quaternions, places linearly.
+
+    Args:
+      pose: (N, 24, 3) and transl: (N, 3), clips one after the other.
+      first: (B,) the frame in them where each window's clip begins. position: (B, T), from `draw_positions`.
+
+    Returns:
+      pose (B, T, 24, 3), transl (B, T, 3).
+    """
+    below = np.floor(position).astype(np.int64)
+    weight = (position - below).astype(np.float32)[..., None]
+    low = first[:, None] + below
+    high = low + (weight[..., 0] > 0)
+    place = transl[low] * (1 - weight) + transl[high] * weight
+    if not weight.any():
+        return pose[low], place
+    a, b, weight = to_quaternion(pose[low]), to_quaternion(pose[high]), weight[..., None]
+    b = np.where(np.sum(a * b, axis=-1, keepdims=True) < 0, -b, b)
+    return to_axis_angle(a * (1 - weight) + b * weight), place
+
+
+def to_quaternion(axis_angle: np.ndarray) -> np.ndarray:
+    """(..., 3) radians -> unit quaternion (..., 4) [w, x, y, z]."""
+    half = 0.5 * np.sqrt(np.sum(axis_angle * axis_angle, axis=-1, keepdims=True))
+    scale = 0.5 * np.sinc(half / np.pi)  # sin(half) / angle, 1/2 at zero
+    return np.concatenate([np.cos(half), scale * axis_angle], axis=-1)
+
+
+def to_axis_angle(quaternion: np.ndarray) -> np.ndarray:
+    """Quaternion (..., 4) of any length but zero -> axis-angle (..., 3) with an angle in [0, pi]."""
+    quaternion = np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+    w, v = quaternion[..., :1], quaternion[..., 1:]
+    norm = np.sqrt(np.sum(v * v, axis=-1, keepdims=True))
+    scale = np.where(norm > 1e-7, 2 * np.arctan2(norm, w) / np.maximum(norm, 1e-7), 2.0 / np.maximum(w, 1e-7))
+    return scale * v
+
+
+def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The quaternion of the rotation b followed by a, (..., 4)."""
+    (aw, ax, ay, az), (bw, bx, by, bz) = np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0)
+    return np.stack(
+        [
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ],
+        axis=-1,
+    )
+
+
+def _joints(*parts: str) -> np.ndarray:
+    return np.array([i for i, name in enumerate(SMPL_JOINTS) if any(part in name for part in parts)])
+
+
+_FLIP_ROTATION = np.array([1.0, -1.0, -1.0], np.float32)
+_FLIP_PLACE = np.array([-1.0, 1.0, 1.0], np.float32)
+ARMS = _joints("collar", "shoulder", "elbow", "wrist", "hand")
+UPPER_BODY = np.sort(np.concatenate([ARMS, _joints("spine", "neck", "head")]))
+_SIGMAS = {"hip": 26, "shoulder": 28, "knee": 18, "elbow": 18, "spine": 6, "neck": 8, "head": 10, "collar": 5,
+           "wrist": 10, "ankle": 10, "foot": 4, "hand": 0, "pelvis": 0}  # fmt: skip
+PERTURBATION_SIGMAS = np.array(
+    [_SIGMAS[name.split("_")[-1].rstrip("123")] for name in SMPL_JOINTS], np.float32
+)

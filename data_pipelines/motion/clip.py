@@ -1,0 +1,94 @@
+"""Motion sources: clips of one person's motion from BVH or AMASS files, split by file, cached after the first reading.
+
+    clips = load_source("bvh:recordings/", split="train")
+    clips = load_source("amass:AMASS/", split="validation")
+
+World frame of every clip: y up, floor at y = 0, metres, 30 frames a second. A person with the identity as root
+rotation stands upright and faces +z, as the body does at rest.
+"""
+
+import dataclasses
+import re
+import zlib
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+FPS = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class MotionClip:
+    """One person's motion, T frames at 30 a second. Raises ValueError for wrong shapes and for NaN."""
+
+    name: str  # the file's name, with its extension
+    motion_class: str  # "walk", "punch": see `motion_class`
+    pose: np.ndarray  # (T, 24, 3) float32 axis-angle, the root first and in the world frame
+    transl: np.ndarray  # (T, 3) float32 metres, the pelvis joint in the world frame
+    betas: np.ndarray | None = None  # (10,) float32 where the source knows the body's shape
+
+    def __post_init__(self):
+        frames = len(self.pose)
+        wanted = {"pose": (frames, 24, 3), "transl": (frames, 3), "betas": (10,)}
+        for field, shape in wanted.items():
+            array = getattr(self, field)
+            if array is None and field == "betas":
+                continue
+            if array.shape != shape or array.dtype != np.float32:
+                raise ValueError(
+                    f"{field} of {self.name} is {array.dtype}{array.shape} instead of float32{shape}."
+                )
+            if not np.isfinite(array).all():
+                raise ValueError(f"{field} of {self.name} holds NaN or infinity.")
+        if frames == 0:
+            raise ValueError(f"{self.name} has no frame.")
+
+
+def is_validation(name: str) -> bool:
+    """Whether a file belongs to the validation split: CRC-32 of its base name (with extension) is 0 modulo 10."""
+    return zlib.crc32(re.split(r"[/\\]", name)[-1].encode()) % 10 == 0
+
+
+def motion_class(name: str, folder: str = "") -> str:
+    """The kind of motion that a file's name tells: 'dataset-1_walk-left_tired_001.bvh' -> 'walk'.
+
+    Numbers, directions, styles, subjects' and data sets' names are dropped; what is left of the words is joined by
+    '_'. A name without words gives `folder`.
+    """
+    stem = re.split(r"[/\\]", name)[-1].rsplit(".", 1)[0].lower()
+    stem = re.sub(r"^(dataset-\d+|train|test|val|sie)_", "", stem)
+    words = []
+    for token in re.split(r"[_\s]+", stem):
+        word = re.sub(r"\d+$", "", token.split("-")[0])
+        word = _VERBS.get(word, word)
+        if len(word) > 1 and not word.isdigit() and token not in _NOT_A_MOTION and word not in _NOT_A_MOTION:
+            words.append(word)
+    return "_".join(words) or folder.lower() or "unknown"
+
+
+_VERBS = {"walking": "walk", "running": "run", "jumping": "jump"}
+_NOT_A_MOTION = frozenset(
+    "forward backward back left right facedown faceup long short stealthy poses stageii active angry childish chimpira "
+    "elderly exhausted feminine giant happy masculine masculinity musical normal not not-confident old proud sad tired "
+    "youthful".split()
+)
+
+
+def resample(pose: np.ndarray, transl: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 24, 3) axis-angle and (T, 3) at `fps` -> the same motion at 30 frames a second.
+
+    A multiple of 30 keeps every n-th frame as it is; other rates are interpolated (slerp, and linearly).
+    """
+    stride = round(fps / FPS)
+    if stride >= 1 and abs(fps / FPS - stride) < 0.02 * stride:
+        return pose[::stride], transl[::stride]
+    old = np.arange(len(pose)) / fps
+    new = np.arange(int(old[-1] * FPS + 1e-6) + 1) / FPS
+    if len(old) < 2:
+        return pose, transl
+    below = np.minimum((new * fps).astype(int), len(old) - 2)
+    part = (new * fps - below)[:, None]
+    start = Rotation.from_rotvec(pose[below].reshape(-1, 3))
+    step = (start.inv() * Rotation.from_rotvec(pose[below + 1].reshape(-1, 3))).as_rotvec().reshape(-1, 24, 3)
+    turned = start * Rotation.from_rotvec((step * part[..., None]).reshape(-1, 3))
+    return turned.as_rotvec().reshape(-1, 24, 3), transl[below] * (1 - part) + transl[below + 1] * part

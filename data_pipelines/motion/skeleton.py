@@ -1,0 +1,94 @@
+"""The free body's rest skeleton: joint positions, the floor under the feet, and anatomical joint limits.
+
+World frame: y up, metres. NumPy in float64.
+"""
+
+import functools
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from hpof_jax.body.files import load_body
+from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
+
+
+@functools.cache
+def rest_skeleton() -> np.ndarray:
+    """(24, 3) joints of the free body's mean shape at rest, the pelvis near the origin. Metres."""
+    return np.asarray(load_body().J_template, np.float64)
+
+
+@functools.cache
+def sole_height() -> float:
+    """The height of the free body's lowest vertex at rest."""
+    return float(np.asarray(load_body().v_template)[:, 1].min())
+
+
+def joint_positions(pose: np.ndarray, transl: np.ndarray) -> np.ndarray:
+    """Joints of the mean shape: axis-angle (..., 24, 3) and pelvis (..., 3) -> (..., 24, 3). Metres, world frame."""
+    local = Rotation.from_rotvec(np.reshape(pose, (-1, 3))).as_matrix().reshape(*pose.shape[:-1], 3, 3)
+    rest, turns, places = (
+        rest_skeleton(),
+        [local[..., 0, :, :]],
+        [np.broadcast_to(transl, (*pose.shape[:-2], 3))],
+    )
+    for joint, parent in enumerate(SMPL_PARENTS[1:], start=1):
+        places.append(places[parent] + turns[parent] @ (rest[joint] - rest[parent]))
+        turns.append(turns[parent] @ local[..., joint, :, :])
+    return np.stack(places, axis=-2)
+
+
+def on_floor(pose: np.ndarray, transl: np.ndarray, percentile: float = 5.0) -> np.ndarray:
+    """Shifts a motion, as a whole, up or down so that its feet stand on y = 0 in its low frames.
+
+    Args:
+      pose: (T, 24, 3). transl: (T, 3) the pelvis.
+      percentile: of the frames' lowest soles; a flight is above the floor, a noisy frame may be below it.
+    """
+    feet = np.array([7, 8, 10, 11])
+    soles = joint_positions(pose, transl)[:, feet, 1] - (rest_skeleton()[feet, 1] - sole_height())
+    return transl - np.array([0.0, np.percentile(soles.min(axis=1), percentile), 0.0])
+
+
+# Degrees about the axes of SMPL's rest pose: x (to the left), y (up), z (forward); the right side mirrors the left.
+# Normal ranges of motion of the American Academy of Orthopaedic Surgeons (Joint Motion, 1965; Greene and Heckman,
+# The Clinical Measurement of Joint Motion, 1994), those of trunk and neck shared among SMPL's joints, widened where
+# a rotation vector couples the axes (a bent and twisted elbow) and by SMPL's rest pose (arms out, palms down).
+_LIMITS = {
+    "pelvis": ((-180, 180), (-180, 180), (-180, 180)),  # free
+    "left_hip": ((-125, 30), (-45, 45), (-30, 50)),  # x: flexion is negative; z: abduction is positive
+    "spine1": ((-15, 35), (-20, 20), (-20, 20)),  # x: bending forward is positive
+    "left_knee": ((-5, 145), (-15, 15), (-15, 15)),  # x: flexion is positive
+    "spine2": ((-15, 35), (-20, 20), (-20, 20)),
+    "left_ankle": ((-30, 50), (-30, 30), (-35, 35)),  # x: the toes down is positive
+    "spine3": ((-15, 35), (-20, 20), (-20, 20)),
+    "left_foot": ((-70, 40), (-10, 10), (-10, 10)),
+    "neck": ((-30, 35), (-40, 40), (-25, 25)),
+    "left_collar": ((-20, 20), (-30, 25), (-15, 40)),  # y: forward is negative; z: up is positive
+    "head": ((-30, 35), (-40, 40), (-25, 25)),
+    "left_shoulder": ((-90, 90), (-135, 60), (-105, 95)),  # y: forward is negative; z: down is negative
+    "left_elbow": ((-85, 85), (-150, 10), (-50, 50)),  # y: flexion is negative; x: turning the palm
+    "left_wrist": ((-45, 45), (-40, 40), (-80, 75)),  # z: towards the palm is negative
+    "left_hand": ((-20, 20), (-20, 20), (-30, 30)),
+}
+
+
+def _limit_table() -> np.ndarray:
+    table = np.zeros((24, 3, 2))
+    for joint, name in enumerate(SMPL_JOINTS):
+        side, _, part = name.partition("_")
+        table[joint] = _LIMITS[f"left_{part}" if side == "right" else name]
+        if side == "right":
+            table[joint, 1:] = -table[joint, 1:, ::-1]
+    return np.radians(table)
+
+
+JOINT_LIMITS = (
+    _limit_table()
+)  # (24, 3, 2) lowest and highest component of each joint's rotation vector, radians
+
+
+def clamp_to_limits(pose: np.ndarray) -> np.ndarray:
+    """(..., 24, 3) axis-angle, each component brought inside `JOINT_LIMITS`; the root stays as it is."""
+    limited = np.clip(pose, JOINT_LIMITS[..., 0], JOINT_LIMITS[..., 1])
+    return np.concatenate([pose[..., :1, :], limited[..., 1:, :]], axis=-2).astype(pose.dtype)

@@ -1,0 +1,221 @@
+"""The frames of a rendered clip: the dressed body over its surroundings, as a cheap camera would record it."""
+
+import pathlib
+import subprocess
+import tempfile
+from collections.abc import Iterator
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+
+from data_pipelines.motion.clip import FPS
+from data_pipelines.render.backdrop import Backdrop
+from data_pipelines.render.looks import Doll, Look
+from data_pipelines.render.scene import Shot
+from hpof_jax.errors import UserError
+from hpof_jax.observe.video import read_video
+
+NEAR, FAR = 0.1, 100.0  # metres; nothing nearer is drawn
+BLUR_FROM = 5.0  # pixels that something moves while the shutter is open, to be drawn more than once
+IMAGES = 3  # odd, so that one of them is where the truth is
+COMPRESSION = {"h264": 0.4, "jpeg": 0.2, "none": 0.4}  # shares of the clips
+SHADOW_STEP = 4  # the shadow is drawn from every so many points and at this part of the resolution
+
+
+def take_pictures(
+    rng: np.random.Generator,
+    shot: Shot,
+    doll: Doll,
+    look: Look,
+    backdrop: Backdrop,
+    points: np.ndarray,
+    cosine: np.ndarray,
+    to_light: np.ndarray,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the window of every frame, (h, w, 3) uint8 RGB, and the person's visible mask in it, (h, w) uint8 0 or 255.
+
+    Nothing is drawn that nobody asks for, except that a clip is compressed as a whole in which pictures depend on each other.
+
+    Args:
+      points: (T, 3, P) camera frame, and cosine: (T, P), from `scene.pose_points`. to_light: (3,) in the world.
+    """
+    camera = _Camera(rng, shot.window.size, len(points))
+    ambient = rng.uniform(0.3, 0.75)
+    shade = np.clip(ambient + (1 - ambient) * 1.2 * np.clip(cosine, 0, 1), 0, 1)
+    tint = rng.uniform(0.75, 1.15) * (1 + rng.normal(0, 0.04, 3))
+    atlas = np.clip(look.atlas * tint, 0, 255).astype(np.uint8)
+    exposure = rng.choice([0.0, rng.uniform(0.1, 0.9)], p=[0.55, 0.45])  # of the time between two frames
+    dark = rng.uniform(0.0, 0.55)
+
+    def draw(number):
+        image, cover = backdrop.frame(number)
+        _cast_shadow(image, shot, points[number], shot.to_camera[number], to_light, dark)
+        before, after = max(number - 1, 0), min(number + 1, len(points) - 1)
+        blur = exposure / max(after - before, 1) * (points[after] - points[before])
+        mask = _draw_body(image, shot, doll, atlas, points[number], blur, shade[number], cover)
+        return image, mask
+
+    yield from camera(map(draw, range(len(points))))
+
+
+class _Camera:
+    """Softness, exposure, noise and compression; but for the exposure, which drifts, the same for a whole clip.
+
+    All of it is mild: compressed frame by frame, a small picture makes the detector tremble as no real video does.
+    """
+
+    def __init__(self, rng: np.random.Generator, size: tuple[int, int], frames: int):
+        self._rng = rng
+        self._tones = _tones(rng, frames)
+        self._blur = rng.choice([0.0, rng.uniform(0.4, 1.3)], p=[0.3, 0.7])
+        self._compression = rng.choice([*COMPRESSION], p=[*COMPRESSION.values()])
+        self._quality = int(rng.uniform(75, 97))  # of JPEG
+        self._rate, self._keyframes = int(rng.integers(20, 35)), int(rng.choice([15, 30, 250]))  # of H.264
+        noise = rng.standard_normal((size[0] + 64, size[1] + 64, 3), np.float32) * rng.gamma(2.0, 1.5)
+        noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.3, 0.8))
+        # What brightens and what darkens apart, because bytes are added four times as fast as anything else.
+        self._noise = cv2.convertScaleAbs(np.maximum(noise, 0)), cv2.convertScaleAbs(np.minimum(noise, 0))
+
+    def __call__(self, drawn: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator:
+        """The pictures (h, w, 3) and masks (h, w) as they were recorded."""
+        shown = ((self._expose(number, image), mask) for number, (image, mask) in enumerate(drawn))
+        return _as_video(shown, self._rate, self._keyframes) if self._compression == "h264" else shown
+
+    def _expose(self, number: int, image: np.ndarray) -> np.ndarray:
+        """What becomes of one picture, which is overwritten."""
+        if self._blur:
+            cv2.GaussianBlur(image, (0, 0), self._blur, dst=image)
+        cv2.LUT(image, self._tones[number], dst=image)
+        row, column = self._rng.integers(0, 65, 2)
+        part = slice(row, row + image.shape[0]), slice(column, column + image.shape[1])
+        brighter, darker = self._noise
+        cv2.add(image, brighter[part], dst=image)
+        cv2.subtract(image, darker[part], dst=image)
+        if self._compression != "jpeg":
+            return image
+        # OpenCV takes the channels for BGR: red and blue change places on the way in and on the way out.
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+
+
+def _tones(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """(T, 1, 256, 3) uint8: what the camera makes of each value of red, green and blue in each frame.
+
+    A white balance, a gamma and an exposure, which some cameras correct slowly as they go; what is too bright is cut off.
+    """
+    balance, gamma = np.exp(rng.normal(0, 0.05, 3)), np.exp(rng.normal(0, 0.15))
+    stops = np.full(frames, rng.normal(0.15, 0.25))
+    if rng.random() < 0.4:
+        period, phase = FPS * np.exp(rng.uniform(np.log(1.5), np.log(15))), rng.uniform(0, 2 * np.pi)
+        stops += rng.uniform(0.05, 0.35) * np.sin(2 * np.pi * np.arange(frames) / period + phase)
+    light = np.linspace(0, 1, 256)[:, None] ** gamma * balance
+    return np.clip(255 * light * 2 ** stops[:, None, None, None], 0, 255).astype(np.uint8)
+
+
+def _as_video(shown: Iterator[tuple[np.ndarray, np.ndarray]], rate: int, keyframes: int) -> Iterator:
+    """The pictures after a way through H.264, with their masks.
+
+    `rate` is x264's crf: from 20, where hardly anything is seen of it, to 34. `keyframes`: frames from one to the next.
+    """
+    first, mask = next(shown)
+    size, masks = f"{first.shape[1]}x{first.shape[0]}", [mask]
+    with tempfile.TemporaryDirectory() as folder:
+        video = pathlib.Path(folder, "clip.mp4")
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{FPS}", "-i", "-", "-c:v", "libx264",
+                   "-preset", "superfast", "-threads", "1", "-crf", f"{rate}", "-g", f"{keyframes}", "-pix_fmt", "yuv420p", str(video)]  # fmt: skip
+        try:
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
+                encoder.stdin.write(first)
+                for image, mask in shown:
+                    encoder.stdin.write(image)
+                    masks.append(mask)
+                _, complaint = encoder.communicate()
+            if encoder.returncode:
+                raise OSError(complaint.decode(errors="replace").strip())
+        except OSError as error:
+            raise UserError(
+                f"A clip cannot be compressed as a video ({error}): see that there is room in {folder}."
+            ) from error
+        yield from zip(read_video(video)[0], masks, strict=True)
+
+
+def _draw_body(image, shot, doll, atlas, points, blur, shade, cover):
+    """Draws into `image` and returns the mask; several times along `blur` (3, P), metres, where a limb is fast."""
+    window = shot.window
+    depth = np.maximum(points[2], NEAR)
+    moved = float(np.abs(blur[:2] / depth).max()) * window.focal_length
+    images = IMAGES if moved > BLUR_FROM else 1
+    pixels = points[:2] * (window.focal_length / depth) + window.centre[:, None]
+    reach = int(moved / 2) + 2
+    low = np.clip(np.floor(pixels.min(1)).astype(int) - reach, 0, window.size[::-1])
+    high = np.clip(np.ceil(pixels.max(1)).astype(int) + reach, 0, window.size[::-1])
+    mask = np.zeros(window.size, np.uint8)
+    if (high - low < 2).any():
+        return mask
+    box = slice(low[1], high[1]), slice(low[0], high[0])
+    values = np.column_stack([doll.texel / np.float32(atlas.shape[1::-1]), shade])
+    exposed = []
+    for offset in (np.arange(images) + 0.5) / images - 0.5:
+        there = points + offset * blur if offset else points
+        drawn, inside = _rasterize(there, values, doll.faces, atlas, window, low, high)
+        exposed.append(image[box].copy())
+        cv2.copyTo(drawn, inside, exposed[-1])
+        if len(exposed) == images // 2 + 1:
+            mask[box] = inside
+    drawn = exposed[0] if images == 1 else _mean(exposed)
+    if cover is None:
+        image[box] = drawn
+    else:
+        cv2.copyTo(drawn, cv2.bitwise_not(cover[box]), image[box])
+        mask[cover > 0] = 0
+    return mask
+
+
+def _rasterize(points, values, faces, atlas, window, low, high):
+    """The body (3, P) in the window's columns and rows from `low` to `high`: its colours, and 255 where it is."""
+    columns, rows = (int(size) for size in high - low)
+    # The box's middle becomes the principal point by a shear, and OpenCV's camera looks along -z with y up.
+    shift = (window.centre - low - (columns / 2, rows / 2)) / window.focal_length
+    x, y, z = points
+    corners = np.stack([x + shift[0] * z, -y - shift[1] * z, -z], axis=-1).astype(np.float32)
+    height, width = atlas.shape[:2]
+    drawn, depth = np.zeros((rows, columns, 3), np.float32), np.full((rows, columns), FAR, np.float32)
+    view = 2 * np.arctan2(rows / 2, window.focal_length)
+    cv2.triangleRasterize(corners, faces, values, drawn, depth, _VIEW, view, NEAR, FAR, _SETTINGS)
+    across, down, light = cv2.split(drawn)
+    colours = cv2.remap(atlas, across * width, down * height, cv2.INTER_LINEAR)
+    colours = cv2.multiply(colours, cv2.merge([light] * 3), dtype=cv2.CV_8U)
+    return colours, cv2.compare(depth, FAR, cv2.CMP_LT)
+
+
+def _mean(pictures):
+    total = pictures[0].astype(np.uint16)
+    for picture in pictures[1:]:
+        cv2.add(total, picture, dst=total, dtype=cv2.CV_16U)
+    return cv2.convertScaleAbs(total, alpha=1 / len(pictures))
+
+
+def _cast_shadow(image, shot, points, turn, to_light, dark):
+    """Darkens `image` where the body keeps the light from the floor; soft, and only as good as a cheap game's."""
+    window = shot.window
+    points = points[:, ::SHADOW_STEP]
+    up, to_light = turn[:, 1], turn @ (to_light / max(to_light[1], 0.3))  # in the camera's frame, too
+    below = min(-shot.camera[1], -0.2)  # the camera, at which the floor is
+    points = points + to_light[:, None] * (below - up @ points)
+    pixels = points[:2] * (window.focal_length / np.maximum(points[2], NEAR)) + window.centre[:, None]
+    size = tuple(-(-side // SHADOW_STEP) for side in window.size)
+    column, row = (pixels / SHADOW_STEP).astype(int)
+    inside = (points[2] > NEAR) & (column >= 0) & (column < size[1]) & (row >= 0) & (row < size[0])
+    shadow = np.zeros(size, np.uint8)
+    shadow[row[inside], column[inside]] = 255
+    shadow = cv2.GaussianBlur(cv2.dilate(shadow, _DISC), (0, 0), 2.0)
+    light = 255 - cv2.resize(cv2.convertScaleAbs(shadow, alpha=dark), window.size[::-1])
+    cv2.multiply(image, cv2.merge([light] * 3), dst=image, scale=1 / 255)
+
+
+_DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+_VIEW = np.eye(4, dtype=np.float32)
+_SETTINGS = cv2.TriangleRasterizeSettings()
+_SETTINGS.setCullingMode(cv2.RASTERIZE_CULLING_CW)
+_SETTINGS.setShadingType(cv2.RASTERIZE_SHADING_SHADED)

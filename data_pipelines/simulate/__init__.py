@@ -1,0 +1,1 @@
+"""From a motion in the world to simulated observations: camera, detector, optical flow."""

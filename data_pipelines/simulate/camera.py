@@ -1,0 +1,206 @@
+"""From a motion in the world to a training example: a simulated camera films it, a simulated detector watches.
+
+The result has the keys of real observations (`landmarks_2d, landmarks_3d, seen, image_size, focal_length`) and of the
+truth (`pose, transl, betas, true_focal_length`), so that another source of both, such as rendered clips that the real
+detector has seen, takes its place. Pure functions of a PRNG key.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.simulate.detector import DetectorNoise, detect
+from hpof_jax.body.model import BodyModel, keypoints, rest_joints
+from hpof_jax.errors import UserError
+from hpof_jax.geometry.camera import default_focal_length, look_at_body
+from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+
+__all__ = ["CameraRange", "DetectorNoise", "cpu", "film", "landmarks", "simulate"]
+
+
+_IMAGE_SIZES = (
+    (1080, 1920),
+    (720, 1280),
+    (480, 854),
+    (480, 640),
+    (1920, 1080),
+    (1280, 720),
+    (854, 480),
+    (1440, 1080),
+    (1080, 1080),
+)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CameraRange:
+    """Where cameras stand and what they are. Angles in degrees, lengths in metres. A pytree."""
+
+    level_share: float = 0.45  # clips filmed from about chest height; the others from anywhere in `elevation`
+    level: tuple[float, float] = (5.0, 8.0)  # mean and sigma of their elevation
+    elevation: tuple[float, float] = (-15.0, 40.0)
+    roll: float = 4.0
+    distance: tuple[float, float] = (2.0, 8.0)
+    far: float = 14.0  # farther only if the person does not fit at `distance`, and never more than this
+    near: float = 0.8  # the person's nearest point comes no nearer
+    close_share: float = 0.2  # clips filmed from nearer than the frame would need: limbs are cut off
+    close: tuple[float, float] = (0.55, 1.0)  # by this factor
+    follow_share: float = 0.3  # clips in which the camera pans after the person
+    handheld_share: float = 0.5
+    handheld: float = 0.7  # slow sway of a hand-held camera
+    focal_sigma: float = 0.25  # sigma of log(true focal length / assumed one)
+    image_sizes: tuple[tuple[int, int], ...] = dataclasses.field(
+        default=_IMAGE_SIZES, metadata={"static": True}
+    )
+
+
+def simulate(
+    key: jax.Array,
+    body: BodyModel,
+    pose: jax.Array,
+    transl: jax.Array,
+    betas: jax.Array,
+    noise: DetectorNoise = DetectorNoise(),  # noqa: B008 (frozen)
+    camera: CameraRange = CameraRange(),  # noqa: B008
+) -> dict[str, jax.Array]:
+    """Films clips and watches them with the simulated detector.
+
+    Args:
+      key: JAX random key.
+      body: the body that moves.
+      pose: (B, T, 24, 3) axis-angle, world with y up. transl: (B, T, 3) place of the pelvis in the world, metres.
+      betas: (B, 10).
+      noise: the detector's errors. camera: where the cameras stand.
+
+    Returns:
+      landmarks_2d (B, T, 33, 3), landmarks_3d (B, T, 33, 3), seen (B, T) bool, image_size (B, 2), focal_length (B,)
+      assumed, true_focal_length (B,), betas (B, 10), pose (B, T, 24, 3) and transl (B, T, 3) in the camera frame
+      with SMPL's meaning of transl (the pelvis ends at its rest place plus transl).
+    """
+    return _simulate(key, body, pose, transl, betas, noise, camera)
+
+
+@jax.jit
+def _simulate(key, body, pose, transl, betas, noise, camera):
+    where, how = jax.random.split(key)
+    truth, points = film(where, body, pose, transl, betas, camera)
+    observations = detect(how, points, truth["true_focal_length"], truth["image_size"], noise)
+    return truth | observations
+
+
+def film(
+    key: jax.Array, body: BodyModel, pose: jax.Array, transl: jax.Array, betas: jax.Array, camera: CameraRange
+) -> tuple[dict[str, jax.Array], jax.Array]:
+    """Places a camera before each clip: the truth (see `simulate`), and the landmarks (B, T, 33, 3) in its frame."""
+    uniform, normal = _numbers(key, pose.shape[0])
+    sizes = jnp.array(camera.image_sizes, jnp.float32)
+    image_size = sizes[jnp.minimum((uniform[0] * len(sizes)).astype(jnp.int32), len(sizes) - 1)]
+    assumed = default_focal_length(image_size)
+    focal = assumed * jnp.exp(camera.focal_sigma * normal[0])
+    follow = (uniform[1] < camera.follow_share).astype(jnp.float32)
+
+    turn = _viewpoint(uniform[2:5], normal[1:3], camera)
+    rotations = axis_angle_to_matrix(pose)
+    rotations = rotations.at[:, :, 0].set(turn[:, None] @ rotations[:, :, 0])
+    points, joints = keypoints(body, body.landmarks, betas[:, None], rotations)
+    points = points - joints[:, :, :1]
+    path = jnp.einsum("bij,btj->bti", turn, transl - jnp.mean(transl, axis=1, keepdims=True))
+
+    path = path + _stand(uniform[5:10], points + path[:, :, None], path, follow, focal, image_size, camera)
+    sway = _sway(uniform[10:23], normal[3:9], pose.shape[1], camera)
+    bearing = jnp.arctan2(path[..., 0], path[..., 2])
+    pan = -follow[:, None] * (bearing - jnp.mean(bearing, axis=1, keepdims=True))
+    move = axis_angle_to_matrix(sway) @ axis_angle_to_matrix(pan[..., None] * jnp.array([0.0, 1.0, 0.0]))
+
+    pelvis = jnp.einsum("btij,btj->bti", move, path)
+    points = jnp.einsum("btij,btkj->btki", move, points) + pelvis[:, :, None]
+    root = matrix_to_axis_angle(move @ rotations[:, :, 0])
+    truth = dict(
+        image_size=image_size,
+        focal_length=assumed,
+        true_focal_length=focal,
+        betas=betas,
+        pose=pose.at[:, :, 0].set(root),
+        transl=pelvis - rest_joints(body, betas)[:, None, 0],
+    )
+    return truth, points
+
+
+@jax.jit
+def landmarks(
+    body: BodyModel, pose: jax.Array, betas: jax.Array, transl: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Where a batch's true landmarks are, (B, T, 33, 3), and the pelvis, (B, T, 3): metres, in the camera's frame.
+
+    Args:
+      pose: (B, T, 24, 3) axis-angle. betas: (B, 10). transl: (B, T, 3).
+    """
+    points, joints = keypoints(body, body.landmarks, betas[:, None], axis_angle_to_matrix(pose), transl)
+    return points, joints[:, :, 0]
+
+
+def cpu() -> jax.Device:
+    """The device that makes training data, whatever trains. Raises `UserError` where JAX was started without it."""
+    try:
+        return jax.devices("cpu")[0]
+    except RuntimeError as error:
+        raise UserError(
+            f"JAX has no CPU backend ({error}): add cpu to JAX_PLATFORMS, as in 'tpu,cpu'."
+        ) from error
+
+
+def _numbers(key, clips):
+    """Uniform and normal random numbers, (23, B) and (9, B): two draws, since each costs seconds to compile."""
+    keys = jax.random.split(key)
+    return jax.random.uniform(keys[0], (23, clips)), jax.random.normal(keys[1], (9, clips))
+
+
+def _viewpoint(uniform, normal, camera):
+    """Rotations from the world into the camera, (B, 3, 3)."""
+    yaw = 2 * math.pi * uniform[0]
+    level = camera.level[0] + camera.level[1] * normal[0]
+    elevation = jnp.where(uniform[1] < camera.level_share, level, _between(camera.elevation, uniform[2]))
+    return look_at_body(yaw, jnp.deg2rad(elevation), jnp.deg2rad(camera.roll * normal[1]))
+
+
+def _stand(uniform, points, path, follow, focal, image_size, camera):
+    """The constant shift (B, 1, 3) that brings a motion about the origin before the camera, within the frame."""
+    x = points[..., 0] - (follow[:, None] * path[..., 0])[..., None]
+    y, z = points[..., 1], points[..., 2]
+    middle = [(jnp.min(a, axis=(1, 2)) + jnp.max(a, axis=(1, 2))) / 2 for a in (x, y)]
+    aside = [jnp.abs(a - m[:, None, None]) for a, m in zip((x, y), middle, strict=True)]
+    # Tangents of the angles that the frame holds on each side, less a small border.
+    reach = 0.47 * jnp.stack([image_size[:, 1], image_size[:, 0]]) / focal
+    needed = [jnp.max(a / r[:, None, None] - z, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
+    nearer = jnp.where(uniform[0] < camera.close_share, _between(camera.close, uniform[1]), 1.0)
+    low, high = camera.distance
+    distance = jnp.maximum(low * (high / low) ** uniform[2], jnp.maximum(*needed) * nearer)
+    distance = jnp.maximum(jnp.minimum(distance, camera.far), camera.near - jnp.min(z, axis=(1, 2)))
+    # What is left on both sides is where the person may stand off the centre.
+    depth = distance[:, None, None] + z
+    slack = [jnp.min(r[:, None, None] * depth - a, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
+    shift = [jnp.maximum(s, 0.0) * _between((-0.9, 0.9), u) for s, u in zip(slack, uniform[3:5], strict=True)]
+    centre = [s - m for s, m in zip(shift, middle, strict=True)]
+    return jnp.stack([*centre, distance], axis=-1)[:, None]
+
+
+def _sway(uniform, normal, frames, camera):
+    """Axis-angle of a hand-held camera's sway, (B, T, 3): two slow sines about each axis; zero on a tripod."""
+    clips = uniform.shape[1]
+
+    def per_axis(numbers):  # (6, B) -> (B, 1, 3, 2)
+        return numbers.T.reshape(clips, 1, 3, 2)
+
+    period = _between((15.0, 120.0), per_axis(uniform[0:6]))
+    phase = 2 * math.pi * per_axis(uniform[6:12])
+    held = uniform[12] < camera.handheld_share
+    size = jnp.deg2rad(camera.handheld) * per_axis(normal) * held[:, None, None, None]
+    frame = np.arange(frames, dtype=np.float32)[:, None, None]
+    return jnp.sum(size * jnp.sin(2 * math.pi * frame / period + phase), axis=-1)
+
+
+def _between(bounds, chance):
+    return bounds[0] + (bounds[1] - bounds[0]) * chance

@@ -1,0 +1,110 @@
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from data_pipelines.motion import bvh, load
+from data_pipelines.motion.clip import is_validation
+from data_pipelines.motion.load import load_source
+from hpof_jax.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPOF_JAX_CACHE", str(tmp_path / "cache"))
+
+
+def small_bvh():
+    """A T-pose skeleton with one frame more than its rest pose, as text."""
+
+    def joint(name, offset, *children):
+        below = "".join(children) or "End Site\n{\nOFFSET 0 0 0\n}\n"
+        return f"JOINT {name}\n{{\nOFFSET {offset}\nCHANNELS 3 Zrotation Xrotation Yrotation\n{below}}}\n"
+
+    def side(name, x):
+        leg = joint(f"{name}Foot", "0 -40 0", joint(f"{name}ToeBase", "0 -6 12"))
+        leg = joint(f"{name}UpLeg", f"{9 * x} -8 0", joint(f"{name}Leg", "0 -40 0", leg))
+        arm = joint(f"{name}ForeArm", f"{25 * x} 0 0", joint(f"{name}Hand", f"{24 * x} 0 0"))
+        return leg, joint(f"{name}Arm", f"{18 * x} 10 0", arm)
+
+    (left_leg, left_arm), (right_leg, right_arm) = side("Left", 1), side("Right", -1)
+    spine = joint("Spine", "0 12 0", left_arm, right_arm, joint("Neck", "0 20 0", joint("Head", "0 10 0")))
+    channels = "CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+    head = f"HIERARCHY\nROOT Hips\n{{\nOFFSET 0 0 0\n{channels}\n{left_leg}{right_leg}{spine}}}\n"
+    width = 3 + 3 * head.count("CHANNELS")
+    rows = ["0 94 0 " + " ".join(["0"] * (width - 3)), "0 94 5 " + " ".join(["3"] * (width - 3))]
+    return head + "MOTION\nFrames: 2\nFrame Time: 0.0333333\n" + "\n".join(rows) + "\n"
+
+
+def name_in(split, stem="walk"):
+    wanted = split == "validation"
+    return next(name for name in (f"{stem}_{i:03d}.bvh" for i in range(999)) if is_validation(name) == wanted)
+
+
+def test_a_folder_is_read_and_split_by_file(tmp_path):
+    folder = tmp_path / "mocap"
+    (folder / "deeper").mkdir(parents=True)
+    train, validation = name_in("train"), name_in("validation")
+    (folder / train).write_text(small_bvh())
+    (folder / "deeper" / validation).write_text(small_bvh())
+    clips = {split: [clip.name for clip in load_source(f"bvh:{folder}", split)] for split in load.SPLITS}
+    assert clips == {"train": [train], "validation": [validation], "all": [validation, train]}
+    clip = load_source(f"bvh:{folder}")[0]
+    assert clip.pose.shape == (2, 24, 3) and clip.motion_class == "walk" and clip.betas is None
+
+
+def test_a_zip_archive_gives_the_same_clips(tmp_path):
+    (tmp_path / "mocap").mkdir()
+    (tmp_path / "mocap" / "run_1.bvh").write_text(small_bvh())
+    with zipfile.ZipFile(tmp_path / "mocap.zip", "w") as archive:
+        archive.writestr("inside/run_1.bvh", small_bvh())
+        archive.writestr("README", "no motion")
+    (a,), (b,) = load_source(f"bvh:{tmp_path}/mocap"), load_source(f"bvh:{tmp_path}/mocap.zip")
+    assert (a.name, a.motion_class) == (b.name, b.motion_class) == ("run_1.bvh", "run")
+    np.testing.assert_array_equal(a.pose, b.pose)
+
+
+def test_the_second_reading_comes_from_the_cache_until_a_file_changes(tmp_path, monkeypatch):
+    folder = tmp_path / "mocap"
+    folder.mkdir()
+    (folder / "jump_1.bvh").write_text(small_bvh())
+    first = load_source(f"bvh:{folder}")[0]
+    calls = []
+    read = bvh.read_all
+    monkeypatch.setattr(bvh, "read_all", lambda *arguments: calls.append(1) or read(*arguments))
+    second = load_source(f"bvh:{folder}")[0]
+    assert not calls and second.name == first.name and second.betas is None
+    np.testing.assert_array_equal(first.pose, second.pose)
+    np.testing.assert_array_equal(first.transl, second.transl)
+    os.utime(folder / "jump_1.bvh", (1, 1))
+    load_source(f"bvh:{folder}")
+    assert len(calls) == 1
+
+
+def test_an_unreadable_file_is_left_out_and_named(tmp_path, caplog):
+    folder = tmp_path / "mocap"
+    folder.mkdir()
+    (folder / "bad.bvh").write_text("nothing")
+    with pytest.raises(UserError, match="bad.bvh"):
+        load_source(f"bvh:{folder}")
+    (folder / "good.bvh").write_text(small_bvh())
+    assert [clip.name for clip in load_source(f"bvh:{folder}")] == ["good.bvh"]
+
+
+@pytest.mark.parametrize(
+    "spec", ["bvh", "bvh:", "fbx:folder", "bvh:/nowhere/at/all", "amass:/nowhere/at/all"]
+)
+def test_a_wrong_source_is_one_sentence(spec):
+    with pytest.raises(UserError):
+        load_source(spec)
+
+
+def test_an_empty_folder_a_wrong_split_and_a_broken_zip(tmp_path):
+    with pytest.raises(UserError, match="no .bvh file"):
+        load_source(f"bvh:{tmp_path}")
+    with pytest.raises(UserError, match="test"):
+        load_source(f"bvh:{tmp_path}", "test")
+    (tmp_path / "broken.zip").write_bytes(b"PK nothing")
+    with pytest.raises(UserError, match="zip"):
+        load_source(f"bvh:{tmp_path}/broken.zip")

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from data_pipelines.motion import tfds as records
+from data_pipelines.motion.clip import FPS, MotionClip
+from hpof_jax.errors import UserError
+
+tfds = pytest.importorskip("tensorflow_datasets")
+
+
+def clip(name, frames, betas=None):
+    rng = np.random.default_rng(frames)
+    pose = rng.normal(size=(frames, 24, 3)).astype(np.float32)
+    return MotionClip(name, name.split("_")[0], pose, rng.normal(size=(frames, 3)).astype(np.float32), betas)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    clips = {
+        "train": [clip("walk_1", 7, np.arange(10, dtype=np.float32)), clip("kick_1", 3)],
+        "validation": [clip("walk_2", 5)],
+    }
+    return clips, records.write_records(clips, tmp_path_factory.mktemp("sets") / "my_motion")
+
+
+def test_tfds_alone_opens_what_was_written(written):
+    clips, folder = written
+    builder = tfds.builder_from_directory(folder)
+    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
+        "train": 2,
+        "validation": 1,
+    }
+    examples = list(tfds.as_numpy(tfds.load("my_motion", data_dir=folder.parents[1], split="train")))
+    for example, expected in zip(examples, clips["train"], strict=True):
+        assert example["name"].decode() == expected.name
+        assert example["motion_class"].decode() == expected.motion_class
+        assert example["fps"] == FPS
+        assert example["has_betas"] == (expected.betas is not None)
+        np.testing.assert_array_equal(example["pose"], expected.pose)
+        np.testing.assert_array_equal(example["transl"], expected.transl)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "all"])
+def test_clips_come_back_as_they_were(written, split):
+    clips, folder = written
+    expected = [c for name in records.SPLITS if split in ("all", name) for c in clips[name]]
+    for given in (folder, folder.parent):
+        found = records.read_records(given, split)
+        assert [c.name for c in found] == [c.name for c in expected]
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a.pose, b.pose)
+            np.testing.assert_array_equal(a.transl, b.transl)
+            assert (a.betas is None) == (b.betas is None)
+            if a.betas is not None:
+                np.testing.assert_array_equal(a.betas, b.betas)
+
+
+def test_nothing_is_overwritten_and_nothing_half_written_is_left(written, tmp_path):
+    clips, folder = written
+    with pytest.raises(UserError, match="exists already"):
+        records.write_records(clips, folder.parent)
+
+    def broken():
+        yield clip("walk_3", 4)
+        raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError):
+        records.write_records({"train": broken()}, tmp_path / "half")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "splits", "words"), [("Not-a-name", {}, "cannot name"), ("empty", {}, "no clip to write")]
+)
+def test_what_cannot_be_written_is_told_in_a_sentence(tmp_path, name, splits, words):
+    with pytest.raises(UserError, match=words):
+        records.write_records(splits, tmp_path / name)
+
+
+def test_a_folder_without_a_data_set_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="no tfds data set"):
+        records.read_records(tmp_path)
