@@ -5,11 +5,12 @@ OUT ?= out
 CONFIG ?= configs/hpof.py
 WORKDIR ?= runs/hpof
 
-.PHONY: help reconstruct train test lint doctor clean
+.PHONY: help reconstruct train test test-fast lint doctor clean
 help:
 	@echo 'make reconstruct [VIDEO=clip.mp4] [OUT=out]   the body in a video, per frame (no VIDEO: a sample)'
 	@echo 'make train [CONFIG=configs/hpof.py] [WORKDIR=runs/hpof]'
-	@echo 'make test [PYTEST_ARGS="-m \"not network\""]   lint and tests'
+	@echo 'make test [PYTEST_ARGS="-m \"not network\""]   lint and all tests'
+	@echo 'make test-fast                               lint and the quick tests, offline'
 	@echo 'make lint | doctor | clean                    style; what is installed and missing; remove .venv'
 
 # Paths reach the shell as variables, not as text: spaces and quotes in them are harmless.
@@ -23,6 +24,9 @@ train: $(VENV)/.train
 
 test: lint
 	$(VENV)/bin/python -m pytest -q $(PYTEST_ARGS)
+
+test-fast:
+	@$(MAKE) test PYTEST_ARGS='-m "not slow and not network"'
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
