@@ -226,9 +226,8 @@ def _clutter(rng, plate):
             cv2.line(
                 layer, a.astype(int).tolist(), b.astype(int).tolist(), _colour(rng), int(rng.integers(1, 9))
             )
-        cv2.addWeighted(
-            layer, float(rng.uniform(0.3, 1)), plate, 1 - float(rng.uniform(0.3, 1)), 0, dst=plate
-        )
+        opacity = rng.uniform(0.3, 1)
+        cv2.addWeighted(layer, opacity, plate, 1 - opacity, 0, dst=plate)
 
 
 def _cover(rng, plate, low, window):

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.render.backdrop import _homographies, _play, list_pictures, make_backdrop
+from data_pipelines.render.backdrop import _clutter, _homographies, _play, list_pictures, make_backdrop
 from hpof_jax.errors import UserError
 
 
@@ -116,3 +116,13 @@ def test_a_folder_without_a_picture_and_a_damaged_one(shots, tmp_path):
     with pytest.raises(UserError, match="b.mp4 is not a video that can be read"):
         for seed in range(9):
             make_backdrop(np.random.default_rng(seed), shots[3]["tripod"], list_pictures(tmp_path))
+
+
+def test_clutter_leaves_the_rest_of_the_picture_as_it_is():
+    changed = 0
+    for seed in range(20):
+        plate = np.full((120, 160, 3), 100, np.uint8)
+        _clutter(np.random.default_rng(seed), plate)
+        assert np.median(plate) == 100
+        changed += (plate != 100).any()
+    assert changed > 10
