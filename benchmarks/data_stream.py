@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.detector_errors import PERCENTILES, detector_errors, table
 from data_pipelines import stream
 from data_pipelines.motion.augment import Augmentation, augment
-from data_pipelines.simulate.camera import DetectorNoise
+from data_pipelines.simulate.detector import DetectorNoise
 from data_pipelines.sources import open_sources
 from hpof_jax.body.files import load_body
 from hpof_jax.errors import UserError

@@ -14,11 +14,14 @@ import jax
 import numpy as np
 from absl import logging
 
+from data_pipelines.device import cpu
 from data_pipelines.feed import Batch, as_dataset
 from data_pipelines.motion.augment import Augmentation
 from data_pipelines.observed.rendered import PER_FRAME
-from data_pipelines.simulate.camera import CameraRange, DetectorNoise, cpu, simulate
+from data_pipelines.simulate.camera import CameraRange
+from data_pipelines.simulate.detector import DetectorNoise
 from data_pipelines.simulate.flow import FLOW_KEYS, KINDS, TrueFlow
+from data_pipelines.simulate.observations import simulate
 from data_pipelines.sources import class_names, draw_betas, draw_windows, open_sources, with_truth
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel

@@ -20,10 +20,11 @@ import jax
 import numpy as np
 from absl import logging
 
+from data_pipelines.device import cpu
 from data_pipelines.feed import Batch
 from data_pipelines.motion.augment import read_at
 from data_pipelines.observed import augment as watched
-from data_pipelines.simulate.camera import cpu, landmarks
+from data_pipelines.simulate.camera import landmarks
 from hpof_jax.atomic import replacing
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import rest_joints

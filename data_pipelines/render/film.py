@@ -20,7 +20,7 @@ from data_pipelines.sources import draw_windows, open_source
 from hpof_jax.body.files import load_body
 from hpof_jax.errors import UserError
 
-VERSION = 4  # raise it whenever the same number gives another clip
+VERSION = 5  # raise it whenever the same number gives another clip
 FRAMES = 120  # in a clip, at 30 a second
 # Milder than what trains with a simulated detector: in contorted poses the real one errs more than it does on video.
 VARIATION = Augmentation(lean=0.3, perturbation_odds=(0.35, 0.35, 0.2, 0.1))

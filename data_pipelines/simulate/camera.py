@@ -1,8 +1,6 @@
-"""From a motion in the world to a training example: a simulated camera films it, a simulated detector watches.
+"""Random cameras: each films a clip of world motion, on a tripod or in a hand, still or panning. Pure JAX.
 
-The result has the keys of real observations (`landmarks_2d, landmarks_3d, seen, image_size, focal_length`) and of the
-truth (`pose, transl, betas, true_focal_length`), so that another source of both, such as rendered clips that the real
-detector has seen, takes its place. Pure functions of a PRNG key.
+A camera turns about a fixed place. All random numbers come from one PRNG key.
 """
 
 import dataclasses
@@ -12,14 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines.simulate.detector import DetectorNoise, detect
 from hpof_jax.body.model import BodyModel, keypoints, rest_joints
-from hpof_jax.errors import UserError
 from hpof_jax.geometry.camera import default_focal_length, look_at_body
 from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-
-__all__ = ["CameraRange", "DetectorNoise", "cpu", "film", "landmarks", "simulate"]
-
 
 _IMAGE_SIZES = (
     (1080, 1920),
@@ -51,44 +44,15 @@ class CameraRange:
     follow_share: float = 0.3  # clips in which the camera pans after the person
     handheld_share: float = 0.5
     handheld: float = 0.7  # slow sway of a hand-held camera
-    focal_sigma: float = 0.25  # sigma of log(true focal length / assumed one)
+    focal: tuple[float, float] = (
+        0.75,
+        0.15,
+    )  # focal length over the frame's diagonal: median, sigma of its log
+    focal_limits: tuple[float, float] = (0.6, 1.1)  # phones lie at 0.65 to 0.8, longer lenses above
+    focal_known_share: float = 0.3  # clips whose true focal length is given, as users and files may give it
     image_sizes: tuple[tuple[int, int], ...] = dataclasses.field(
         default=_IMAGE_SIZES, metadata={"static": True}
     )
-
-
-def simulate(
-    key: jax.Array,
-    body: BodyModel,
-    pose: jax.Array,
-    transl: jax.Array,
-    betas: jax.Array,
-    noise: DetectorNoise = DetectorNoise(),  # noqa: B008 (frozen)
-    camera: CameraRange = CameraRange(),  # noqa: B008
-) -> dict[str, jax.Array]:
-    """Films clips and watches them with the simulated detector.
-
-    Args:
-      key: JAX random key.
-      body: the body that moves.
-      pose: (B, T, 24, 3) axis-angle, world with y up. transl: (B, T, 3) place of the pelvis in the world, metres.
-      betas: (B, 10).
-      noise: the detector's errors. camera: where the cameras stand.
-
-    Returns:
-      landmarks_2d (B, T, 33, 3), landmarks_3d (B, T, 33, 3), seen (B, T) bool, image_size (B, 2), focal_length (B,)
-      assumed, true_focal_length (B,), betas (B, 10), pose (B, T, 24, 3) and transl (B, T, 3) in the camera frame
-      with SMPL's meaning of transl (the pelvis ends at its rest place plus transl).
-    """
-    return _simulate(key, body, pose, transl, betas, noise, camera)
-
-
-@jax.jit
-def _simulate(key, body, pose, transl, betas, noise, camera):
-    where, how = jax.random.split(key)
-    truth, points = film(where, body, pose, transl, betas, camera)
-    observations = detect(how, points, truth["true_focal_length"], truth["image_size"], noise)
-    return truth | observations
 
 
 def film(
@@ -98,8 +62,9 @@ def film(
     uniform, normal = _numbers(key, pose.shape[0])
     sizes = jnp.array(camera.image_sizes, jnp.float32)
     image_size = sizes[jnp.minimum((uniform[0] * len(sizes)).astype(jnp.int32), len(sizes) - 1)]
-    assumed = default_focal_length(image_size)
-    focal = assumed * jnp.exp(camera.focal_sigma * normal[0])
+    focal = _focal_length(normal[0], image_size, camera)
+    known = uniform[23] < camera.focal_known_share
+    given = jnp.where(known, focal, default_focal_length(image_size))
     follow = (uniform[1] < camera.follow_share).astype(jnp.float32)
 
     turn = _viewpoint(uniform[2:5], normal[1:3], camera)
@@ -120,7 +85,7 @@ def film(
     root = matrix_to_axis_angle(move @ rotations[:, :, 0])
     truth = dict(
         image_size=image_size,
-        focal_length=assumed,
+        focal_length=given,
         true_focal_length=focal,
         betas=betas,
         pose=pose.at[:, :, 0].set(root),
@@ -142,20 +107,16 @@ def landmarks(
     return points, joints[:, :, 0]
 
 
-def cpu() -> jax.Device:
-    """The device that makes training data, whatever trains. Raises `UserError` where JAX was started without it."""
-    try:
-        return jax.devices("cpu")[0]
-    except RuntimeError as error:
-        raise UserError(
-            f"JAX has no CPU backend ({error}): add cpu to JAX_PLATFORMS, as in 'tpu,cpu'."
-        ) from error
-
-
 def _numbers(key, clips):
-    """Uniform and normal random numbers, (23, B) and (9, B): two draws, since each costs seconds to compile."""
+    """Uniform and normal random numbers, (24, B) and (9, B): two draws, because each takes seconds to compile."""
     keys = jax.random.split(key)
-    return jax.random.uniform(keys[0], (23, clips)), jax.random.normal(keys[1], (9, clips))
+    return jax.random.uniform(keys[0], (24, clips)), jax.random.normal(keys[1], (9, clips))
+
+
+def _focal_length(normal, image_size, camera):
+    """True focal lengths (B,) in pixels: log-normal, clipped."""
+    ratio = camera.focal[0] * jnp.exp(camera.focal[1] * normal)
+    return jnp.clip(ratio, *camera.focal_limits) * jnp.linalg.norm(image_size, axis=-1)
 
 
 def _viewpoint(uniform, normal, camera):

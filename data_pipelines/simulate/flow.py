@@ -4,6 +4,7 @@ import cv2
 import jax
 import numpy as np
 
+from data_pipelines.device import cpu
 from data_pipelines.feed import Batch
 from hpof_jax.body.coarse import decimate
 from hpof_jax.body.files import load_body
@@ -27,7 +28,7 @@ class TrueFlow:
 
     def __init__(self, kind: str, frames: int):
         self._kind, self._frames = kind, frames
-        with jax.default_device(jax.devices("cpu")[0]):
+        with jax.default_device(cpu()):
             body = decimate(load_body())
             self._faces = np.asarray(body.faces)
             self._pose = jax.jit(lambda *truth: _vertices(body, *truth))
@@ -40,7 +41,7 @@ class TrueFlow:
         window = np.arange(count)[:, None], first[:, None] + np.arange(frames)
         keys = "pose", "transl", "landmarks_2d"
         pose, transl, landmarks = (batch[key][window] for key in keys)
-        with jax.default_device(jax.devices("cpu")[0]):
+        with jax.default_device(cpu()):
             points, depth, box, still = jax.device_get(
                 self._pose(
                     pose, transl, landmarks, *(batch[k] for k in ("betas", "true_focal_length", "image_size"))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks import detector_errors
-from data_pipelines.simulate.camera import DetectorNoise
+from data_pipelines.simulate.detector import DetectorNoise
 from data_pipelines.stream import batch_maker
 from hpof_jax.body.files import load_body
 

@@ -5,7 +5,9 @@ import pytest
 from data_pipelines.motion.synthetic import sample_poses
 from data_pipelines.observed.rendered import clip_path, write_clip
 from data_pipelines.render import scene
-from data_pipelines.simulate.camera import CameraRange, DetectorNoise, simulate
+from data_pipelines.simulate.camera import CameraRange
+from data_pipelines.simulate.detector import DetectorNoise
+from data_pipelines.simulate.observations import simulate
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import keypoints
 from hpof_jax.geometry.camera import box_from_keypoints, project

@@ -1,20 +1,16 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_pipelines.simulate.camera import CameraRange, DetectorNoise, simulate
-from data_pipelines.simulate.detector import detect
+from data_pipelines.simulate.camera import landmarks
+from data_pipelines.simulate.detector import DetectorNoise, detect
+from data_pipelines.simulate.observations import simulate
 from hpof_jax.body.files import load_body
-from hpof_jax.body.model import keypoints
 from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR
 from hpof_jax.geometry.camera import project
-from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
 CLIPS, FRAMES = 8, 24
-TRIPOD = CameraRange(follow_share=0.0, handheld_share=0.0, close_share=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +26,8 @@ def motion(spread=0.3, clips=CLIPS):
     return tuple(np.asarray(a, np.float32) for a in (pose, walk + [3, 1, -2], betas))
 
 
-@jax.jit
-def truth_landmarks(batch, body):
-    rotations = axis_angle_to_matrix(batch["pose"])
-    return keypoints(body, body.landmarks, batch["betas"][:, None], rotations, batch["transl"])[0]
+def true_landmarks(body, batch):
+    return landmarks(body, batch["pose"], batch["betas"], batch["transl"])[0]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +36,7 @@ def perfect(body):
 
 
 def test_without_noise_the_observations_are_the_projected_truth(body, perfect):
-    points = truth_landmarks(perfect, body)
+    points = true_landmarks(body, perfect)
     pixels = project(
         points, perfect["true_focal_length"][:, None, None], perfect["image_size"][:, None, None]
     )
@@ -63,31 +57,8 @@ def test_the_same_key_gives_the_same_and_another_key_another_view(body):
     np.testing.assert_array_equal(first["pose"][:, :, 1:], args[1][:, :, 1:])
 
 
-def test_a_tripod_shows_the_path_as_it_is_and_the_whole_person(body):
-    pose, transl, betas = motion()
-    batch = simulate(jax.random.key(0), body, pose, transl, betas, DetectorNoise.none(), TRIPOD)
-    step = np.linalg.norm(np.diff(batch["transl"], axis=1), axis=-1)
-    np.testing.assert_allclose(step, np.linalg.norm(np.diff(transl, axis=1), axis=-1), atol=1e-4)
-    height, width = np.moveaxis(np.asarray(batch["image_size"]), -1, 0)
-    x, y = np.moveaxis(np.asarray(batch["landmarks_2d"][..., :2]), -1, 0)
-    assert np.all((x > 0) & (x < width[:, None, None]) & (y > 0) & (y < height[:, None, None]))
-    assert np.min(truth_landmarks(batch, body)[..., 2]) >= TRIPOD.near - 1e-3
-
-
-def test_a_panning_camera_keeps_the_person_where_she_is_in_the_picture(body):
-    pose, transl, betas = motion()
-    transl = transl + np.float32([0, 0, 4]) * (np.arange(FRAMES, dtype=np.float32) / FRAMES)[:, None]
-
-    def wandering(camera):
-        batch = simulate(jax.random.key(3), body, pose, transl, betas, DetectorNoise.none(), camera)
-        return np.ptp(np.arctan2(batch["transl"][..., 0], batch["transl"][..., 2]), axis=1).mean()
-
-    still, following = wandering(TRIPOD), wandering(dataclasses.replace(TRIPOD, follow_share=1.0))
-    assert following < 0.25 * still
-
-
 def test_the_mirrored_motion_is_seen_mirrored(body, perfect):
-    points = truth_landmarks(perfect, body)
+    points = true_landmarks(body, perfect)
     flipped = points[:, :, BLAZEPOSE_MIRROR] * jnp.array([-1.0, 1.0, 1.0])
     seen = jax.jit(detect)(
         jax.random.key(0), flipped, perfect["true_focal_length"], perfect["image_size"], DetectorNoise.none()

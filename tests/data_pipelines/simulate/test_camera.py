@@ -1,0 +1,69 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipelines.simulate.camera import CameraRange, film, landmarks
+from hpof_jax.body.files import load_body
+from hpof_jax.geometry.camera import default_focal_length, project
+
+CLIPS, FRAMES = 8, 24
+TRIPOD = CameraRange(follow_share=0.0, handheld_share=0.0, close_share=0.0)
+shoot = jax.jit(film)
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body()
+
+
+def motion(clips=CLIPS, frames=FRAMES):
+    rng = np.random.default_rng(0)
+    pose = rng.normal(0, 0.3, (clips, 1, 24, 3)) + 0.02 * rng.normal(size=(clips, frames, 24, 3)).cumsum(1)
+    walk = np.arange(frames)[:, None] / 30 * rng.normal(0, 1, (clips, 1, 3)) * [1, 0, 1]
+    betas = rng.normal(size=(clips, 10)).clip(-2, 2)
+    return tuple(np.asarray(a, np.float32) for a in (pose, walk + [3, 1, -2], betas))
+
+
+def test_the_ground_truth_is_the_motion_in_the_camera_frame(body):
+    truth, points = shoot(jax.random.key(0), body, *motion(), CameraRange())
+    placed, _ = landmarks(body, truth["pose"], truth["betas"], truth["transl"])
+    np.testing.assert_allclose(points, placed, atol=1e-4)
+
+
+def test_a_tripod_shows_the_path_as_it_is_and_the_whole_person(body):
+    pose, transl, betas = motion()
+    truth, points = shoot(jax.random.key(0), body, pose, transl, betas, TRIPOD)
+    step = np.linalg.norm(np.diff(truth["transl"], axis=1), axis=-1)
+    np.testing.assert_allclose(step, np.linalg.norm(np.diff(transl, axis=1), axis=-1), atol=1e-4)
+    height, width = np.moveaxis(np.asarray(truth["image_size"]), -1, 0)
+    pixels = project(points, truth["true_focal_length"][:, None, None], truth["image_size"][:, None, None])
+    x, y = np.moveaxis(np.asarray(pixels), -1, 0)
+    assert np.all((x > 0) & (x < width[:, None, None]) & (y > 0) & (y < height[:, None, None]))
+    assert np.min(points[..., 2]) >= TRIPOD.near - 1e-3
+
+
+def test_a_panning_camera_keeps_the_person_at_one_place_in_the_picture(body):
+    pose, transl, betas = motion()
+    transl = transl + np.float32([0, 0, 4]) * (np.arange(FRAMES, dtype=np.float32) / FRAMES)[:, None]
+
+    def wandering(camera):
+        truth, _ = shoot(jax.random.key(3), body, pose, transl, betas, camera)
+        return np.ptp(np.arctan2(truth["transl"][..., 0], truth["transl"][..., 2]), axis=1).mean()
+
+    still, following = wandering(TRIPOD), wandering(dataclasses.replace(TRIPOD, follow_share=1.0))
+    assert following < 0.25 * still
+
+
+def test_focal_lengths_are_those_of_real_cameras_and_some_are_known(body):
+    truth, _ = shoot(jax.random.key(0), body, *motion(400, 1), CameraRange())
+    assumed = np.asarray(default_focal_length(truth["image_size"]))
+    true, given = np.asarray(truth["true_focal_length"]), np.asarray(truth["focal_length"])
+    ratio = true / np.hypot(*np.moveaxis(np.asarray(truth["image_size"]), -1, 0))
+    assert 0.6 - 1e-6 <= ratio.min() < 0.61 and 1.0 < ratio.max() <= 1.1 + 1e-6
+    assert abs(np.median(ratio) - 0.75) < 0.03
+    assert np.mean((ratio > 0.62) & (ratio < 0.9)) > 0.75
+    known = given == true
+    assert 0.2 < known.mean() < 0.4
+    np.testing.assert_allclose(given[~known], assumed[~known], rtol=1e-6)
