@@ -7,60 +7,48 @@ Times are process time (all threads), so that other programs on the machine do n
 """
 
 import argparse
-import json
-import pathlib
+import itertools
 import statistics
-import sys
-import time
 
 import jax
 import numpy as np
 
+from benchmarks import timing
 from benchmarks.detector_errors import PERCENTILES, detector_errors, table
+from benchmarks.program import positive, program
 from data_pipelines import stream
 from data_pipelines.motion.augment import Augmentation, augment
 from data_pipelines.simulate.detector import DetectorNoise
 from data_pipelines.sources import open_sources
 from hpof_jax.body.files import load_body
-from hpof_jax.errors import UserError
-
-
-def cpu_seconds(function, rounds: int) -> float:
-    """Median process time of a call, after one for warming up."""
-    function(0)
-    times = []
-    for round_ in range(1, rounds + 1):
-        start = time.process_time()
-        function(round_)
-        times.append(time.process_time() - start)
-    return statistics.median(times)
 
 
 def measure(sources: dict[str, float], batch_size: int, clip_length: int, rounds: int) -> dict:
     body = load_body()
-    frames = batch_size * clip_length
     make = stream.batch_maker(sources, batch_size, clip_length, seed=0, body=body)
-    whole = cpu_seconds(make, rounds)
-    result = {"frames_per_cpu_second": frames / whole, "batch_ms": 1e3 * whole, "stages_ms": {}}
-
     drawers, _ = open_sources(sources, "train")
     rng = np.random.default_rng(0)
-    windows = {}
-    for spec, drawer in zip(sources, drawers):
-
-        def draw(_, drawer=drawer, spec=spec):
-            windows[spec] = drawer.draw(rng, batch_size, clip_length, Augmentation())
-
-        result["stages_ms"][f"read {spec}"] = 1e3 * cpu_seconds(draw, rounds)
-    one = windows[next(iter(windows))]
-    result["stages_ms"]["augment"] = 1e3 * cpu_seconds(lambda _: augment(rng, one.pose, one.transl), rounds)
     film = stream._Filming(body, DetectorNoise())
-    betas = np.zeros((batch_size, 10))
-    simulating = cpu_seconds(lambda seed: film(seed, one.pose, one.transl, betas), rounds)
-    result["stages_ms"]["camera and detector"] = 1e3 * simulating
-
+    one = drawers[0].draw(rng, batch_size, clip_length, Augmentation())
+    steps, betas = itertools.count(), np.zeros((batch_size, 10))
+    stages = {
+        f"read {spec}": lambda drawer=drawer: drawer.draw(rng, batch_size, clip_length, Augmentation())
+        for spec, drawer in zip(sources, drawers)
+    }
+    stages["augment"] = lambda: augment(rng, one.pose, one.transl)
+    stages["camera and detector"] = lambda: film(next(steps), one.pose, one.transl, betas)
+    times = timing.interleaved(stages | {"batch": lambda: make(next(steps))}, rounds)
+    # By itself: it makes batches ahead, in other ways' turns too.
     batches = stream.make_stream(sources, batch_size, clip_length, seed=0, body=body).as_numpy_iterator()
-    result["frames_per_cpu_second_tf_data"] = frames / cpu_seconds(lambda _: next(batches), rounds)
+    times |= timing.interleaved({"tf.data": lambda: next(batches)}, rounds)
+    seconds = {way: statistics.median(spent["cpu"]) for way, spent in times.items()}
+    frames = batch_size * clip_length
+    result = {
+        "frames_per_cpu_second": frames / seconds["batch"],
+        "frames_per_cpu_second_tf_data": frames / seconds["tf.data"],
+        "batch_ms": 1e3 * seconds["batch"],
+        "stages_ms": {stage: 1e3 * seconds[stage] for stage in stages},
+    }
 
     errors = [detector_errors(make(step), body) for step in range(4)]
     errors = {key: np.concatenate([e[key] for e in errors]) for key in errors[0]}
@@ -71,24 +59,19 @@ def measure(sources: dict[str, float], batch_size: int, clip_length: int, rounds
     return result | {"table": table(errors)}
 
 
-def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", action="append", help="default: synthetic; may be repeated, in equal shares"
     )
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--clip-length", type=int, default=81)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--rounds", type=positive, default=7)
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
     sources = dict.fromkeys(options.source or ["synthetic"], 1.0)
-    try:
-        result = measure(sources, options.batch_size, options.clip_length, options.rounds)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    result = measure(sources, options.batch_size, options.clip_length, options.rounds)
     result |= {"sources": list(sources), "jax": jax.__version__}
     print(
         f"{result['frames_per_cpu_second']:,.0f} frames a CPU second, {result['batch_ms']:.0f} ms a batch",
@@ -100,10 +83,8 @@ def main(arguments=None) -> int:
             f"  {name:32} {milliseconds:7.1f} ms  {100 * milliseconds / result['batch_ms']:4.0f} % of a batch"
         )
     print(result.pop("table"))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return 0
+    return result
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

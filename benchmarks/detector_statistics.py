@@ -1,6 +1,6 @@
 """Does the detector err on rendered people as it does on real ones?
 
-    python -m benchmarks.detector_statistics rendered/ [more/ ...] [--detector full] [--json FILE] [--plot FILE.png]
+    python -m benchmarks.detector_statistics rendered/ [more/ ...] [--landmark-model full] [--json FILE] [--plot FILE.png]
 
 Real: `benchmarks.real_views`' four cameras and their triangulated reference, every other frame (30 a second). Rendered: all
 clips of folders that `python -m hpof_jax.data render` made, against their own truth. The 12 limb joints, per frame in which
@@ -18,7 +18,6 @@ What a hip is differs: the rendered truth has SMPL's joint, the real reference w
 """
 
 import argparse
-import json
 import pathlib
 import warnings
 from collections.abc import Iterator
@@ -26,8 +25,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import real_views
+from benchmarks.program import program
 from data_pipelines.motion.clip import FPS
-from hpof_jax import cli, downloads
+from hpof_jax import downloads
 from hpof_jax.atomic import replacing
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.errors import UserError
@@ -181,31 +181,29 @@ def plot(report: dict[str, dict], path: pathlib.Path) -> None:
         figure.savefig(partial, dpi=80, format="png")
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(description="The detector's errors on rendered and on real people.")
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folders", nargs="+", type=pathlib.Path, help="made by python -m hpof_jax.data render"
     )
-    parser.add_argument("--detector", choices=real_views.LANDMARK_MODELS, default="full")
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
+    parser.add_argument("--landmark-model", choices=real_views.LANDMARK_MODELS, default="full")
     parser.add_argument("--plot", type=pathlib.Path, help="draw errors by joint, by confidence and over time")
-    args = parser.parse_args()
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
     print(f"{'':32} {'clips':>5}", *(f"{figure:>10}" for figure in FIGURES))
     report = {}
-    real = list(real_clips(args.detector))
+    real = list(real_clips(options.landmark_model))
     for number, clip in enumerate(real, start=1):
         report[f"real camera {number}"] = show(f"real camera {number}", [clip])
     groups = {"real": show("real", real)}
-    for folder in args.folders:
+    for folder in options.folders:
         name = f"rendered: {folder.name}"
         groups[name] = show(name, list(rendered_clips(folder)))
     report |= groups
-    if args.plot:
-        plot(groups, args.plot)
-    if args.json:
-        with replacing(args.json, "The report") as partial:
-            partial.write_text(json.dumps(report, indent=1))
+    if options.plot:
+        plot(groups, options.plot)
+    return report
 
 
 if __name__ == "__main__":

@@ -23,8 +23,6 @@ import argparse
 import dataclasses
 import functools
 import itertools
-import json
-import pathlib
 import sys
 
 import jax
@@ -33,9 +31,8 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
+from benchmarks.program import program
 from data_pipelines.render import film as render
-from hpof_jax import cli
-from hpof_jax.atomic import replacing
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.body.model import keypoints, skin
@@ -362,11 +359,7 @@ def slopes(body, clips: Clips) -> list[dict]:
     return report
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--motion", action="append", help="as `hpof_jax.data render` takes it; synthetic")
     parser.add_argument("--clips", type=int, default=56)
     parser.add_argument("--frames", type=int, default=10)
@@ -377,19 +370,26 @@ def main() -> None:
     parser.add_argument("--landmarks", nargs="+", default=["simulated", "detector"])
     parser.add_argument("--flow", nargs="+", default=["exact", "DIS"])
     parser.add_argument("--perturbation", nargs="+", default=list(PERTURBATIONS))
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
-    args = parser.parse_args()
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
     body = decimate(load_body())
     clips = make_clips(
-        load_body(), args.motion or ["synthetic"], args.clips, args.frames, args.seed, args.every
+        load_body(),
+        options.motion or ["synthetic"],
+        options.clips,
+        options.frames,
+        options.seed,
+        options.every,
     )
-    if args.slopes:
+    if options.slopes:
         report = slopes(body, clips)
     else:
-        report = table(body, clips, args.perturbation, args.landmarks, args.flow, args.rows, args.seed)
-    if args.json:
-        with replacing(args.json, "The report") as partial:
-            partial.write_text(json.dumps(report, indent=1))
+        report = table(
+            body, clips, options.perturbation, options.landmarks, options.flow, options.rows, options.seed
+        )
+    return report
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ and the outlines.
 """
 
 import argparse
-import json
 import pathlib
 
 import cv2
@@ -17,7 +16,8 @@ import jax
 import numpy as np
 
 from benchmarks.flow_losses import box_pixels
-from hpof_jax import cli, downloads
+from benchmarks.program import program
+from hpof_jax import downloads
 from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.geometry import camera, flow
@@ -95,19 +95,17 @@ def _crop(frame, box):
     return cv2.warpAffine(frame, index_map, (SHOWN, SHOWN), flags=cv2.INTER_AREA)
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=pathlib.Path, help="the sample")
     parser.add_argument("--people", type=int, nargs="+", default=[0, 1], help="counted from the left")
     parser.add_argument("--picture", type=pathlib.Path, help="write the comparison there")
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
-    args = parser.parse_args()
-    video, body = args.video or downloads.fetch("sample_video"), load_body()
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
+    video, body = options.video or downloads.fetch("sample_video"), load_body()
     report, rows = [], []
-    for person in args.people:
+    for person in options.people:
         found = compare(video, person, body)
         fast = is_fast(found)
         rows.append(picture(video, found))
@@ -121,13 +119,11 @@ def main() -> None:
                 f"person {person}, {name} ({line['count']}): {line['speed']:.2f} px of {SIDE} a frame; "
                 f"overlap {line['overlap_left']:.1f} % where it was, {line['overlap_warped']:.1f} % warped"
             )
-    if args.picture:
-        with replacing(args.picture, "The picture") as partial:
-            encoded = cv2.imencode(args.picture.suffix, np.concatenate(rows)[..., ::-1])[1]
+    if options.picture:
+        with replacing(options.picture, "The picture") as partial:
+            encoded = cv2.imencode(options.picture.suffix, np.concatenate(rows)[..., ::-1])[1]
             partial.write_bytes(encoded.tobytes())
-    if args.json:
-        with replacing(args.json, "The report") as partial:
-            partial.write_text(json.dumps(report, indent=1))
+    return report
 
 
 if __name__ == "__main__":

@@ -1,23 +1,21 @@
 """Speed of the temporal model alone: from landmarks to shape, pose and camera, in a batch and for one video.
 
     python -m benchmarks.inference --json inference.json
-    python -m benchmarks.inference --checkpoint runs/hpof
+    python -m benchmarks.inference --weights runs/hpof
 
 All ways take turns in one process. Beside the wall clock stands process time (all threads), which other programs on
 the machine do not touch.
 """
 
 import argparse
-import json
-import pathlib
 import statistics
-import time
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from hpof_jax import cli
+from benchmarks import timing
+from benchmarks.program import positive, program
 from hpof_jax.body import load_body
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.training import checkpoint, state
@@ -55,19 +53,14 @@ def measure(weights: str | None, rounds: int) -> dict:
             lambda p, b, *arrays, model=model: model.apply({"params": p}, make_inputs(*arrays), b)
         )
         for size, shape in SIZES.items():
-            ways[size, name] = (predict, params[name], body, *observations(*shape))
-    spent = {way: [] for way in ways}
-    for number in range(rounds + 1):
-        for way, (predict, *arguments) in ways.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            jax.block_until_ready(predict(*arguments))
-            if number:  # the first one compiles
-                spent[way].append((time.perf_counter() - wall, time.process_time() - cpu))
+            arguments = (params[name], body, *observations(*shape))
+            ways[size, name] = lambda predict=predict, arguments=arguments: predict(*arguments)
+    times = timing.interleaved(ways, rounds)
     result = {"device": jax.devices()[0].device_kind}
     for size, (clips, frames) in SIZES.items():
         result[size] = {"shape": [clips, frames]}
         for name in models:
-            wall, cpu = map(statistics.median, zip(*spent[size, name]))
+            wall, cpu = (statistics.median(times[size, name][clock]) for clock in ("wall", "cpu"))
             rates = {
                 "frames_per_second": clips * frames / wall,
                 "frames_per_cpu_second": clips * frames / cpu,
@@ -87,19 +80,16 @@ def show(result: dict) -> None:
                 print(f"{label:32}{every:12,.0f}{cpu:14,.0f}{real:10.0f}{cpu / own:13.2f}")
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--checkpoint", help="a run's folder or a weights .npz; fresh default models without")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
-    options = parser.parse_args()
-    result = measure(options.checkpoint, max(options.rounds, 1))
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", help="a run's folder or a weights .npz; fresh default models without")
+    parser.add_argument("--rounds", type=positive, default=9)
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
+    result = measure(options.weights, options.rounds)
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
 
 
 if __name__ == "__main__":

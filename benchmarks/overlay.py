@@ -11,19 +11,16 @@ no smooth shading, no soft edges, no depth; and it is wrong where faces interloc
 
 import argparse
 import functools
-import json
 import os
 import pathlib
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from hpof_jax import cli
-from hpof_jax.atomic import replacing
+from benchmarks import timing
+from benchmarks.program import positive, program
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.geometry import zbuffer
@@ -35,15 +32,12 @@ SCALES = (1.0, 2 / 3)  # the frame as filmed, and as `write_overlay` scales it
 FRAMES = 48
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=20, help="rounds of each way of drawing")
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
-    args = parser.parse_args()
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=positive, default=20, help="rounds of each way of drawing")
 
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
     cv2.setNumThreads(1)
     body = load_body()
     motion = wave(body)
@@ -56,7 +50,8 @@ def main() -> None:
             way: functools.partial(way_to_draw, frame, vertices, faces, focal)
             for way, way_to_draw in {"render_mesh": render_mesh, "painter": paint, "mask": mask}.items()
         }
-        seconds = interleaved(ways, args.rounds)
+        times = timing.interleaved(ways, options.rounds)
+        seconds = {way: statistics.median(spent["cpu"]) for way, spent in times.items()}
         report["frames"][f"{size[1]}x{size[0]}"] = {
             "frames_per_cpu_second": {way: 1.0 / spent for way, spent in seconds.items()},
             "render_mesh_over_painter": seconds["painter"] / seconds["render_mesh"],
@@ -67,9 +62,7 @@ def main() -> None:
     report["write_overlay"] = videos(body, motion)
     for name, rate in report["write_overlay"].items():
         print(f"write_overlay, {name}: {rate:.1f} frames per CPU second, encoding and all")
-    if args.json:
-        with replacing(args.json, "The report") as partial:
-            partial.write_text(json.dumps(report, indent=1))
+    return report
 
 
 def wave(body: BodyModel) -> Motion:
@@ -119,18 +112,6 @@ def paint(image: np.ndarray, vertices: np.ndarray, faces: np.ndarray, focal: flo
         color = (165 * light, 200 * light, 245 * light)
         cv2.fillConvexPoly(image, fixed[face], color, cv2.LINE_8, shift=4)
     return image
-
-
-def interleaved(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each way; the ways take turns."""
-    spent = {way: [] for way in ways}
-    for round_number in range(rounds + 1):
-        for way, act in ways.items():
-            start = time.process_time()
-            act()
-            if round_number:  # the first one warms the caches
-                spent[way].append(time.process_time() - start)
-    return {way: statistics.median(seconds) for way, seconds in spent.items()}
 
 
 def videos(body: BodyModel, motion: Motion) -> dict[str, float]:

@@ -11,8 +11,6 @@ centre a z-buffer finds covered.
 """
 
 import argparse
-import json
-import pathlib
 import statistics
 
 import jax
@@ -20,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
-from hpof_jax import cli
-from hpof_jax.atomic import replacing
+from benchmarks.program import positive, program
 from hpof_jax.body import BodyModel, forward, load_body
 from hpof_jax.geometry import zbuffer
 from hpof_jax.geometry.rasterizer import soft_silhouette
@@ -152,21 +149,21 @@ def measure(body: BodyModel, side: int, batch: int, rounds: int, everything: boo
     return result
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(description="The soft rasterizer beside all pairs and SoftRas.")
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 224])
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=positive, default=9)
     parser.add_argument("--all", action="store_true", help="also what takes minutes")
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
-    args = parser.parse_args()
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
     body, report = load_body(), []
-    for side in args.sizes:
-        result = measure(body, side, args.batch, args.rounds, args.all)
+    for side in options.sizes:
+        result = measure(body, side, options.batch, options.rounds, options.all)
         report.append(result)
         print(
-            f"{side} px, batch {args.batch}: {result['mib']:.1f} MiB, {result['mib_gradient']:.1f} MiB with gradient; ",
+            f"{side} px, batch {options.batch}: {result['mib']:.1f} MiB, {result['mib_gradient']:.1f} MiB with gradient; ",
             end="",
         )
         print(
@@ -174,9 +171,7 @@ def main() -> None:
         )
         for way, ms in result["ms"].items():
             print(f"  {way:28} {ms:10.2f} ms  {result['times_as_long'][way]:9.1f} x")
-    if args.json:
-        with replacing(args.json, "The report") as partial:
-            partial.write_text(json.dumps(report, indent=1))
+    return report
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ Observations are kept in the cache folder (by video, landmark model and the obse
 
 import argparse
 import hashlib
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -32,8 +31,8 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from benchmarks import multiview
-from hpof_jax import cli, downloads
-from hpof_jax.atomic import replacing
+from benchmarks.program import program
+from hpof_jax import downloads
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.observe import clip
@@ -55,13 +54,11 @@ FIGURES = ("pa_mpjpe", "n_mpjpe", "mpjpe", "accel", "accel_si", "tilt", "seen")
 Contestant = Callable[[clip.Observations], np.ndarray]  # -> (T, 12, 3) metres, camera frame
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Errors on real video, against a four-camera reference.")
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", nargs="*", help="weights to score (default: the package's); none to leave out"
     )
-    parser.add_argument("--models", nargs="+", choices=LANDMARK_MODELS, default=LANDMARK_MODELS)
+    parser.add_argument("--landmark-models", nargs="+", choices=LANDMARK_MODELS, default=LANDMARK_MODELS)
     parser.add_argument(
         "--keep-swaps",
         action="store_true",
@@ -74,44 +71,45 @@ def main() -> None:
         default=(),
         help="everybody gets the reference in place of the limbs' landmarks: what the detector's errors cost",
     )
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
     parser.add_argument(
         "--pictures", type=pathlib.Path, help="draw the reference on frames of all cameras, here"
     )
     parser.add_argument("--dump", type=pathlib.Path, help="write observations and reference here, as .npz")
-    args = parser.parse_args()
 
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
     contestants = {"BlazePose": blazepose, "BlazePose, smoothed": smoothed_blazepose}
-    for weights in [None] if args.weights is None else args.weights:
+    for weights in [None] if options.weights is None else options.weights:
         name = pathlib.Path(weights).name if weights else "its weights"
-        contestants[f"hpof_jax ({name})"] = lifter(weights, undo_swaps=not args.keep_swaps)
+        contestants[f"hpof_jax ({name})"] = lifter(weights, undo_swaps=not options.keep_swaps)
 
     folder = downloads.fetch("pose2sim_demo")
     videos = [folder / "videos" / f"{camera}.mp4" for camera in CAMERAS]
-    views = {model: [observe(video, model) for video in videos] for model in {*args.models, "heavy"}}
+    views = {
+        model: [observe(video, model) for video in videos] for model in {*options.landmark_models, "heavy"}
+    }
     reference = make_reference(folder, views["heavy"])
     truths = [camera.to_camera(reference.joints).astype(np.float32) for camera in reference.cameras]
-    report = {"reference": describe(reference), "right": list(args.right), "contestants": []}
+    report = {"reference": describe(reference), "right": list(options.right), "contestants": []}
     for model in views:
         for view, camera, truth in zip(views[model], reference.cameras, truths):
-            correct(view, camera.project(reference.joints), truth, args.right)
+            correct(view, camera.project(reference.joints), truth, options.right)
     print_reference(report["reference"])
-    if args.pictures:
-        draw(reference, views["heavy"], videos, args.pictures)
-    if args.dump:
-        dump(views, reference, truths, args.dump)
+    if options.pictures:
+        draw(reference, views["heavy"], videos, options.pictures)
+    if options.dump:
+        dump(views, reference, truths, options.dump)
 
     print_row("", "", "camera", FIGURES)
-    for model in args.models:
+    for model in options.landmark_models:
         for name, contestant in contestants.items():
             rows = [score(contestant(view), truth, view) for view, truth in zip(views[model], truths)]
             rows.append({figure: float(np.mean([row[figure] for row in rows])) for figure in FIGURES})
             for camera, row in zip((*CAMERAS, "mean"), rows):
                 print_row(name, model, camera, row.values())
                 report["contestants"].append({"name": name, "landmarks": model, "camera": camera, **row})
-    if args.json:
-        with replacing(args.json, "The report") as partial:
-            partial.write_text(json.dumps(report, indent=1))
+    return report
 
 
 def observe(video: pathlib.Path, landmark_model: str) -> clip.Observations:

@@ -10,15 +10,13 @@ does not expect that there are none, so this is more than a model trained for it
 """
 
 import argparse
-import json
 import pathlib
 
 import numpy as np
 
+from benchmarks.program import program
 from data_pipelines import stream
 from data_pipelines.simulate.camera import landmarks
-from hpof_jax import cli
-from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS
 from hpof_jax.geometry.camera import project
@@ -64,25 +62,23 @@ def measure(folder, weights, split):
     return figures | {"clips": len(clips)}
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(description="The model's error if the detector made none.")
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folders", nargs="+", type=pathlib.Path, help="made by python -m hpof_jax.data render"
     )
     parser.add_argument("--weights", type=pathlib.Path, help="a weights .npz (the package's)")
     parser.add_argument("--split", choices=("train", "validation"), default="validation")
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
-    args = parser.parse_args()
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
     report = {}
-    for folder in args.folders:
-        report[str(folder)] = figures = measure(folder, args.weights, args.split)
+    for folder in options.folders:
+        report[str(folder)] = figures = measure(folder, options.weights, options.split)
         print(f"{folder}: {figures['clips']} clips")
         for way in WAYS:
             print(f"  {way:12}", *(f"{name} {value:6.1f}  " for name, value in figures[way].items()))
-    if args.json:
-        with replacing(args.json, "The report") as partial:
-            partial.write_text(json.dumps(report, indent=1))
+    return report
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ MB) that no layer in single precision can do without: what is left of a peer's t
 """
 
 import argparse
-import json
 import os
 import pathlib
 import statistics
@@ -22,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.bodies import body_with_pose_blend_shapes
+from benchmarks.program import positive, program
 from benchmarks.timing import interleaved, ratio, temporary_mib
-from hpof_jax import body, cli
+from hpof_jax import body
 from hpof_jax.body.model import BodyModel, keypoints
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
@@ -146,17 +146,13 @@ def show(cell: dict) -> None:
     print(f"{cell['task']:10}{cell['batch']:4}   {times}{ratios};{cell['MiB']:6.1f} MiB", flush=True)
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
-    options = parser.parse_args()
-    result = measure(max(options.rounds, 1))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=positive, default=9)
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
+    return measure(options.rounds)
 
 
 if __name__ == "__main__":

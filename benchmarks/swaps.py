@@ -17,16 +17,14 @@ The constants of `hpof_jax.observe.swaps` were chosen on the even clips; the odd
 """
 
 import argparse
-import json
 import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks.program import program
 from data_pipelines.observed.augment import SWAP_FRAMES, events
 from data_pipelines.simulate.detector import SWAP_GROUPS
-from hpof_jax import cli
-from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, BLAZEPOSE_MIRROR, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.errors import UserError
@@ -125,29 +123,25 @@ def read(folder: pathlib.Path, half: str) -> Iterator[Clip]:
                     yield dict(clip)
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="How well swaps of left and right are found on rendered people."
-    )
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folders", nargs="+", type=pathlib.Path, help="made by python -m hpof_jax.data render"
     )
     parser.add_argument("--half", choices=("even", "odd", "all"), default="odd", help="which clips (odd)")
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures here as well")
-    args = parser.parse_args()
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
     report, weights = {}, (checkpoint.load_weights(), load_body())
     print(f"{'':24}", *(f"{name:>9}" for name in FIGURES))
-    for folder in args.folders:
-        clips, rng = list(read(folder, args.half)), np.random.default_rng(0)
+    for folder in options.folders:
+        clips, rng = list(read(folder, options.half)), np.random.default_rng(0)
         for name, dice in (("as seen", [None]), ("injected", [rng] * TIMES)):
             cells, errors = zip(*(judge(clip, rng, weights) for rng in dice for clip in clips))
             row = dict(zip(FIGURES, (len(clips), *summary(np.sum(cells, axis=0), np.array(errors)))))
             report[f"{folder.name}, {name}"] = row
             print(f"{folder.name + ', ' + name:24}", *(f"{value:9.2f}" for value in row.values()))
-    if args.json:
-        with replacing(args.json, "The report") as partial:
-            partial.write_text(json.dumps(report, indent=1))
+    return report
 
 
 if __name__ == "__main__":

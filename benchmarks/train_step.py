@@ -10,8 +10,6 @@ the machine do not touch; the ratios are of process time on a CPU and of the wal
 """
 
 import argparse
-import json
-import pathlib
 import runpy
 import statistics
 from collections.abc import Callable
@@ -23,8 +21,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import timing
+from benchmarks.program import positive, program
 from data_pipelines import stream
-from hpof_jax import cli
 from hpof_jax.body import load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
@@ -203,18 +201,16 @@ def show(result: dict) -> None:
     print(f"a GRU encoder would take {result['gru_over_encoder']:.1f} x the time of ours")
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="configs/hpof.py", help="the config file, with its variant")
     parser.add_argument("--batch-size", type=int, help="clips, instead of the config's")
     parser.add_argument("--clip-length", type=int, help="frames of a clip, instead of the config's")
     parser.add_argument("--outline", action="store_true", help="the cost of the losses on outline and motion")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
-    options = parser.parse_args()
+    parser.add_argument("--rounds", type=positive, default=5)
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
     config = load_config(options.config)
     if options.batch_size:
         config.batch_size = options.batch_size
@@ -225,10 +221,9 @@ def main() -> None:
             f"The parts of '{config.model.name}' are not known: give a config of the model 'hpof'."
         )
     act, tell = (measure_outline, show_outline) if options.outline else (measure, show)
-    result = act(config, max(options.rounds, 1))
+    result = act(config, options.rounds)
     tell(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
 
 
 def load_config(path: str) -> ConfigDict:

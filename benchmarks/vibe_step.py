@@ -9,9 +9,7 @@ of SMPL's sizes, pose blend shapes included, and both runtimes have all cores. T
 """
 
 import argparse
-import json
 import os
-import pathlib
 import statistics
 from collections.abc import Callable
 
@@ -20,8 +18,8 @@ from ml_collections import ConfigDict
 
 from benchmarks import timing
 from benchmarks.bodies import body_with_pose_blend_shapes
+from benchmarks.program import positive, program
 from benchmarks.train_step import load_config, training, training_batch
-from hpof_jax import cli
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
 
@@ -77,20 +75,17 @@ def show(result: dict) -> None:
             print(f"{ours}: {ratio:.2f} x as fast as {theirs} ({cpu:.2f} x by CPU time)")
 
 
-@cli.entry_point
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=CLIPS, help="clips")
     parser.add_argument("--clip-length", type=int, default=FRAMES, help="frames of a clip")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=pathlib.Path, help="write the figures there")
-    options = parser.parse_args()
-    result = measure(options.batch_size, options.clip_length, max(options.rounds, 1))
+    parser.add_argument("--rounds", type=positive, default=9)
+
+
+@program(__doc__, _options)
+def main(options: argparse.Namespace) -> dict:
+    result = measure(options.batch_size, options.clip_length, options.rounds)
     show(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
 
 
 if __name__ == "__main__":

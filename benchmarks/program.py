@@ -1,0 +1,49 @@
+"""The command line of a benchmark: its options, `--json FILE`, and errors as one sentence."""
+
+import argparse
+import functools
+import json
+import pathlib
+from collections.abc import Callable
+
+from hpof_jax import cli
+from hpof_jax.atomic import replacing
+
+
+def program(
+    doc: str, add_options: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+) -> Callable[[Callable[[argparse.Namespace], object]], Callable[[], None]]:
+    """Decorates a benchmark's `main(options) -> report`.
+
+    The report is what JSON can hold. It is written to the file that `--json` names, complete or not at all.
+
+    Args:
+      doc: the module's docstring, shown by `--help`.
+      add_options: adds the benchmark's own options to the parser.
+    """
+
+    def decorate(main: Callable[[argparse.Namespace], object]) -> Callable[[], None]:
+        @cli.entry_point
+        @functools.wraps(main)
+        def run() -> None:
+            parser = argparse.ArgumentParser(
+                description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+            )
+            add_options(parser)
+            parser.add_argument("--json", type=pathlib.Path, help="also write the figures to this file")
+            options = parser.parse_args()
+            report = main(options)
+            if options.json:
+                with replacing(options.json, "The report") as partial:
+                    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+        return run
+
+    return decorate
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least one."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
