@@ -23,7 +23,7 @@ _HOMES = {"Motion": "hpof_jax.motion", "load_body": "hpof_jax.body.files"}
 
 
 def __getattr__(name: str):
-    """PEP 562: a public name is imported when somebody first asks for it."""
+    """Imports a public name at its first use (PEP 562)."""
     if name == "reconstruct":
         return importlib.import_module("hpof_jax.reconstruct")
     if name in _HOMES:
@@ -36,17 +36,16 @@ def __dir__() -> list[str]:
 
 
 class _CallableModule(types.ModuleType):
-    """A module that can be called like the function it is named after."""
+    """A module that can be called like the function of the same name in it."""
 
     def __call__(self, *args, **kwargs):
         return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
 
 
 class _Package(types.ModuleType):
-    """Makes `hpof_jax.reconstruct` one thing: module (`python -m`, its other names) and function at once.
+    """Makes `hpof_jax.reconstruct` both the module, for `python -m` and its other names, and the function.
 
-    The import system sets a submodule as an attribute of its package, in whatever order things are imported:
-    this is the one place that sees it every time.
+    The import system sets each submodule as an attribute of its package, in any order of imports. This class sees it.
     """
 
     def __setattr__(self, name, value):
@@ -56,3 +55,9 @@ class _Package(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+
+# argv[0] is "-m" only while `python -m hpof_jax...` looks for its module, which is before all heavy imports.
+if sys.argv[:1] == ["-m"]:
+    from hpof_jax import interrupt
+
+    interrupt.install()

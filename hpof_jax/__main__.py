@@ -1,16 +1,18 @@
-"""`python -m hpof_jax COMMAND ...` and the installed programs: both are `python -m hpof_jax.COMMAND ...`."""
+"""`python -m hpof_jax COMMAND ...`, and the installed programs: each runs `python -m hpof_jax.COMMAND ...`."""
 
 import functools
 import runpy
 import sys
 
+from hpof_jax import interrupt
+
 COMMANDS = {
-    "reconstruct": "the body in a video, per frame",
+    "reconstruct": "recover the body from a video",
     "train": "train a model",
-    "evaluate": "measure a model",
-    "ablate": "train and measure the method without each of its parts",
-    "data": "make training data: rendered people, watched by the detector",
-    "doctor": "what is installed, cached and missing",
+    "evaluate": "measure a model's errors",
+    "ablate": "train the method without each of its parts, and compare",
+    "data": "make training data: rendered people, observed by the detector",
+    "doctor": "show what is installed, cached and missing",
 }
 
 
@@ -28,6 +30,7 @@ def main() -> int:
 
 
 def _run(command: str) -> None:
+    interrupt.install()
     runpy.run_module(f"hpof_jax.{command}", run_name="__main__", alter_sys=True)
 
 

@@ -1,46 +1,87 @@
-"""What every entry point does with an error: one sentence on standard error and an exit status that is not 0."""
+"""What all programs share: errors as one sentence with an exit status, logging, and a cache of compiled programs."""
 
 import functools
 import os
 import pathlib
 import sys
+import time
+import warnings
 from collections.abc import Callable
 from logging import WARNING, LogRecord
 
 from absl import flags, logging
 
+from hpof_jax import downloads, interrupt
 from hpof_jax.errors import UserError
+
+MIN_COMPILE_SECONDS = 0.1  # programs that compile faster are not kept
 
 
 def entry_point(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorates a `main`: a `UserError` becomes its sentence and status 2, Ctrl-C status 130, logs go to stderr."""
+    """Decorates a program's `main`: a `UserError` becomes its sentence and status 2, Ctrl-C status 130.
+
+    Logs go to standard error. Programs that JAX compiles are kept for the next run.
+    """
 
     @functools.wraps(main)
     def run() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        os.environ.setdefault(
-            "OPENCV_FFMPEG_LOGLEVEL", "-8"
-        )  # what is wrong with a video is said once, by us
-        flags.FLAGS.mark_as_parsed()  # else absl warns before its first line; only training has flags, and parses them
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our own error says what is wrong
+        flags.FLAGS.mark_as_parsed()  # else absl warns at its first line; training parses its flags itself
         logging.use_absl_handler()
         logging.set_verbosity(logging.INFO)
-        logging.get_absl_handler().python_handler.addFilter(_worth_a_line)
+        logging.get_absl_handler().python_handler.addFilter(_is_wanted)
+        keep_compiled_programs()
         try:
             main()
         except UserError as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(2)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # where `interrupt` is not installed
             print("Stopped.", file=sys.stderr)
-            sys.exit(130)
+            sys.exit(interrupt.STATUS)
 
     return run
 
 
-def _worth_a_line(record: LogRecord) -> bool:
-    """Our own lines, and other packages' warnings: Orbax alone would tell ten things about every checkpoint.
+def keep_compiled_programs() -> None:
+    """Makes JAX keep what it compiles in the user's cache folder, unless JAX_COMPILATION_CACHE_DIR names another one.
 
-    Its warnings about a folder opened for reading say what was asked for.
+    Without a folder that can be written, nothing is kept and nothing is said.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = downloads.cache_dir() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return
+    options = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": MIN_COMPILE_SECONDS,
+    }
+    for name, value in options.items():
+        # The environment is for child processes, and for a JAX that is imported later.
+        chosen = os.environ.setdefault(name.upper(), str(value))
+        if "jax" in sys.modules:
+            sys.modules["jax"].config.update(name, type(value)(chosen))
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    # JAX does not write these files atomically, and it never replaces a damaged one.
+    interrupt.at_stop(functools.partial(_remove_newest, folder, time.time()))
+
+
+def _remove_newest(folder: pathlib.Path, since: float) -> None:
+    for path in folder.iterdir():
+        if path.stat().st_mtime > max(since, time.time() - 2.0):
+            path.unlink(missing_ok=True)
+
+
+def _is_wanted(record: LogRecord) -> bool:
+    """Keeps this package's lines and other packages' warnings: Orbax logs ten lines for each checkpoint.
+
+    Orbax's warnings about folders that are opened for reading are left out: that is what was asked for.
     """
     package = pathlib.Path(__file__).parent
     ours = (package, package.parent / "data_pipelines")

@@ -1,8 +1,8 @@
-"""The one exception for input that a user can put right."""
+"""The exception for input that a user can correct."""
 
 
 class UserError(ValueError):
-    """Bad input; the message is one sentence that says what is wrong, where, and what to do.
+    """Wrong input; the message is one sentence that says what is wrong, where, and what to do.
 
-    Entry points print it on standard error and exit with status 2; everything else that is raised is a defect.
+    Programs print the message on standard error and exit with status 2. Any other exception is a defect.
     """

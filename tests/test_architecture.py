@@ -10,9 +10,10 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 # What a room may import of this repository, besides itself and the foundations, which everybody may.
-FOUNDATIONS = {"errors", "atomic", "downloads"}
+FOUNDATIONS = {"errors", "interrupt", "atomic", "downloads"}
 ROOMS = {
     "errors": set(),
+    "interrupt": set(),
     "atomic": set(),
     "downloads": set(),
     "geometry": set(),

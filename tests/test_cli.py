@@ -1,5 +1,7 @@
 import logging
+import os
 import pathlib
+import subprocess
 import sys
 
 import absl.logging
@@ -77,3 +79,55 @@ def test_only_our_own_lines_and_others_warnings_are_logged(capsys, absl_to_stder
     for word in ("ours 20", "ours 30", "data 20", "data 30", "orbax 30"):
         assert word in lines
     assert "orbax 20" not in lines
+
+
+COMPILES = """
+import jax
+from hpof_jax import cli
+
+@cli.entry_point
+def main():
+    print(jax.jit(lambda x: x + 1)(1))
+
+main()
+"""
+
+
+def compile_with_cache(cache, **environment):
+    """The standard error of a program that compiles, without the folder that the tests keep programs in."""
+    kept = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    kept |= {"HPOF_JAX_CACHE": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"} | environment
+    code = [sys.executable, "-c", COMPILES]
+    done = subprocess.run(
+        code, cwd=pathlib.Path(cli.__file__).parents[1], env=kept, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "2\n"
+    return done.stderr
+
+
+def test_compiled_programs_are_kept_and_damaged_ones_ignored(tmp_path):
+    assert compile_with_cache(tmp_path) == ""
+    files = [*(tmp_path / "compiled").iterdir()]
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[:100])
+    assert compile_with_cache(tmp_path) == ""
+
+
+def test_a_cache_folder_that_cannot_be_made_stops_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    assert compile_with_cache(tmp_path / "file") == ""
+
+
+def test_a_folder_that_the_user_named_is_kept_to(tmp_path):
+    compile_with_cache(tmp_path / "cache", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "own"))
+    assert [*(tmp_path / "own").iterdir()] and not (tmp_path / "cache").exists()
+
+
+def test_only_what_was_compiled_last_is_removed_when_the_program_stops(tmp_path):
+    since = 1000.0
+    for name, written in (("old", since - 1), ("new", None)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, written and (written, written))
+    cli._remove_newest(tmp_path, since)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]

@@ -40,11 +40,14 @@ class Notice:
         # Python lets only the main thread listen.
         if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
             self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+            self._wakeup = signal.set_wakeup_fd(-1)  # else `hpof_jax.interrupt` would act on the first one
         return self
 
     def __exit__(self, *_) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._before:
+            signal.set_wakeup_fd(self._wakeup)
 
     def _note(self, number: int, frame) -> None:
         self._signal, self._received = number, True

@@ -1,0 +1,118 @@
+"""Ctrl-C in a program: it ends within moments with status 130, and no half-written file is left.
+
+A KeyboardInterrupt would be raised in whatever Python code runs at that moment. JAX's callbacks and destructors discard
+it, long work in C++ delays it, and imports end in a traceback. So a thread of its own waits for the signal: it undoes
+what is half done and ends the process, whatever the main thread is doing.
+
+Nothing but the standard library is imported here, because this runs before all other imports.
+"""
+
+import contextlib
+import glob
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+STATUS = 130  # 128 + SIGINT, as shells report it
+
+_cleanups: list[Callable[[], object]] = []
+_wake: socket.socket | None = None  # a byte sent here wakes the thread
+
+
+def install() -> None:
+    """Makes Ctrl-C end this program; does nothing where Ctrl-C is ignored, as in a shell's background jobs."""
+    global _wake
+    main_thread = threading.current_thread() is threading.main_thread()
+    if _wake or not main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+    woken, _wake = socket.socketpair()
+    _wake.setblocking(False)
+    threading.Thread(target=_wait, args=(woken,), name="interrupt", daemon=True).start()
+    # Python's own handler, in C, writes to this file at once, even while the main thread is busy in C++.
+    signal.set_wakeup_fd(_wake.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGINT, _park)
+
+
+@contextlib.contextmanager
+def cleanup(undo: Callable[[], object]) -> Iterator[None]:
+    """While the block runs, Ctrl-C first calls `undo`, the latest one first. The block's end does not call it.
+
+    `undo` runs in another thread; an OSError that it raises is ignored.
+    """
+    _cleanups.append(undo)
+    try:
+        yield
+    finally:
+        _cleanups.remove(undo)
+
+
+def at_stop(undo: Callable[[], object]) -> None:
+    """Like `cleanup`, until the program ends."""
+    _cleanups.append(undo)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[Callable[[], bool]]:
+    """While the block runs, the first Ctrl-C is only noted; a second one acts as before the block.
+
+        with deferred() as requested:
+            for frame in frames:
+                if requested():
+                    break
+
+    Outside the main thread, where Python allows no handlers, nothing is ever noted.
+    """
+    noted = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: noted
+        return
+
+    def note(number, frame):
+        nonlocal noted
+        noted = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    wakeup = signal.set_wakeup_fd(-1)
+    try:
+        yield lambda: noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.set_wakeup_fd(wakeup)
+
+
+def _park(number, frame) -> None:
+    """The main thread's part: it does nothing more, so that it reports no error that the stop causes."""
+    with contextlib.suppress(OSError):
+        _wake.send(bytes([number]))  # within `deferred` nothing else wakes the thread
+    threading.Event().wait()
+
+
+def _wait(woken: socket.socket) -> None:
+    while woken.recv(1) != bytes([signal.SIGINT]):
+        pass
+    _end_children()
+    for undo in reversed(_cleanups):
+        with contextlib.suppress(OSError):
+            undo()
+    with contextlib.suppress(OSError):
+        below_bar = "\n" if os.isatty(2) else ""
+        os.write(2, f"{below_bar}Stopped.\n".encode())
+    # Not sys.exit: JAX's and LiteRT's destructors may crash while their threads still run.
+    os._exit(STATUS)
+
+
+def _end_children() -> None:
+    """Ends this process's children on Linux; elsewhere ffmpeg ends by itself when its input does."""
+    children = set()
+    for path in glob.glob("/proc/self/task/*/children"):
+        with contextlib.suppress(OSError), open(path) as file:
+            children.update(map(int, file.read().split()))
+    for child in children:
+        with contextlib.suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+    for child in children:  # a file is only gone for good when nobody writes to it any more
+        with contextlib.suppress(OSError):
+            os.waitpid(child, 0)
