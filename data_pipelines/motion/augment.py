@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy as np
 
+from data_pipelines.motion.rotations import multiply, to_axis_angle, to_quaternion
 from data_pipelines.motion.skeleton import clamp_to_limits
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_MIRROR
 
@@ -146,36 +147,6 @@ def read_at(
     a, b, weight = to_quaternion(pose[low]), to_quaternion(pose[high]), weight[..., None]
     b = np.where(np.sum(a * b, axis=-1, keepdims=True) < 0, -b, b)
     return to_axis_angle(a * (1 - weight) + b * weight), place
-
-
-def to_quaternion(axis_angle: np.ndarray) -> np.ndarray:
-    """(..., 3) radians -> unit quaternion (..., 4) [w, x, y, z]."""
-    half = 0.5 * np.sqrt(np.sum(axis_angle * axis_angle, axis=-1, keepdims=True))
-    scale = 0.5 * np.sinc(half / np.pi)  # sin(half) / angle, 1/2 at zero
-    return np.concatenate([np.cos(half), scale * axis_angle], axis=-1)
-
-
-def to_axis_angle(quaternion: np.ndarray) -> np.ndarray:
-    """Quaternion (..., 4) of any length but zero -> axis-angle (..., 3) with an angle in [0, pi]."""
-    quaternion = np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
-    w, v = quaternion[..., :1], quaternion[..., 1:]
-    norm = np.sqrt(np.sum(v * v, axis=-1, keepdims=True))
-    scale = np.where(norm > 1e-7, 2 * np.arctan2(norm, w) / np.maximum(norm, 1e-7), 2.0 / np.maximum(w, 1e-7))
-    return scale * v
-
-
-def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The quaternion of the rotation b followed by a, (..., 4)."""
-    (aw, ax, ay, az), (bw, bx, by, bz) = np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0)
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
-    )
 
 
 def _joints(*parts: str) -> np.ndarray:

@@ -6,8 +6,8 @@ World frame: y up, metres. NumPy in float64.
 import functools
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
+from data_pipelines.motion.rotations import to_matrix
 from hpof_jax.body.files import load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 
@@ -25,16 +25,20 @@ def sole_height() -> float:
 
 
 def joint_positions(pose: np.ndarray, transl: np.ndarray) -> np.ndarray:
-    """Joints of the mean shape: axis-angle (..., 24, 3) and pelvis (..., 3) -> (..., 24, 3). Metres, world frame."""
-    local = Rotation.from_rotvec(np.reshape(pose, (-1, 3))).as_matrix().reshape(*pose.shape[:-1], 3, 3)
-    rest, turns, places = (
-        rest_skeleton(),
-        [local[..., 0, :, :]],
-        [np.broadcast_to(transl, (*pose.shape[:-2], 3))],
-    )
+    """Joints of the mean shape by forward kinematics, in the precision of `pose`.
+
+    Args:
+      pose: (..., 24, 3) axis-angle, the root first. transl: (3,) or (..., 3) the pelvis, metres.
+
+    Returns:
+      (..., 24, 3) metres, in the world frame.
+    """
+    rest, local = rest_skeleton().astype(pose.dtype), np.moveaxis(to_matrix(pose), -3, 0)
+    turns, places = [local[0]], [np.broadcast_to(transl, (*pose.shape[:-2], 3))]
     for joint, parent in enumerate(SMPL_PARENTS[1:], start=1):
         places.append(places[parent] + turns[parent] @ (rest[joint] - rest[parent]))
-        turns.append(turns[parent] @ local[..., joint, :, :])
+        # A joint without a child moves nothing.
+        turns.append(turns[parent] @ local[joint] if joint in SMPL_PARENTS else local[joint])
     return np.stack(places, axis=-2)
 
 

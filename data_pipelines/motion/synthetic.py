@@ -5,11 +5,11 @@ the same generator state gives the same clips. World frame as in `motion.py`: y 
 """
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from data_pipelines.motion.clip import FPS
-from data_pipelines.motion.skeleton import clamp_to_limits, rest_skeleton, sole_height
-from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
+from data_pipelines.motion.rotations import about, compose
+from data_pipelines.motion.skeleton import clamp_to_limits, joint_positions, rest_skeleton, sole_height
+from hpof_jax.body.skeletons import SMPL_JOINTS
 
 
 def sample(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +68,7 @@ def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[
         pose[:, :, joint["foot"], 0] = -1.2 * toe_off * bump(phase, 0.55, 0.07)
         forward = -arms * np.cos(phase + np.pi) + 0.1  # with the other leg; about x, negative is forward
         shoulder = SMPL_JOINTS.index(f"{side}_shoulder")
-        pose[:, :, shoulder] = _compose(_about(0, forward), _about(2, -sign * hang + 0 * forward))
+        pose[:, :, shoulder] = compose(about(0, forward), about(2, -sign * hang + 0 * forward))
         pose[:, :, joint["elbow"], 1] = -sign * (elbows - 0.4 * forward)
     sway = np.radians(draw(2, 9))
     pose[:, :, 3:7:3, 1] = (sway * np.cos(left) / 2)[..., None]
@@ -80,7 +80,7 @@ def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[
     turning = np.radians(rng.normal(0, 30, (batch, 1))) * (rng.random((batch, 1)) < 0.6)
     heading = draw(-np.pi, np.pi) + turning * time + _wander(rng, num_frames, batch, np.radians(12))
     lean = np.radians(draw(0, 5) + 7 * run) + 0 * heading
-    pose[:, :, 0] = _compose(_about(1, heading), _about(0, lean), _about(1, -sway * np.cos(left) / 2))
+    pose[:, :, 0] = compose(about(1, heading), about(0, lean), about(1, -sway * np.cos(left) / 2))
     speed = strides * 4 * 0.84 * np.sin(stretch) * (1 + 0.4 * run)
     backward = np.where(rng.random((batch, 1)) < 0.05, -1.0, 1.0)
     step = speed * backward / FPS
@@ -114,7 +114,7 @@ def sample_poses(rng: np.random.Generator, num_frames: int, batch: int) -> tuple
     pose = poses[rows, at] * (1 - part[..., None]) + poses[rows, at + 1] * part[..., None]
     pose[:, :, 1:] += _wander(rng, num_frames, batch, np.radians(4), (23, 3))
     heading = rng.uniform(-np.pi, np.pi, (batch, 1)) + _wander(rng, num_frames, batch, np.radians(35))
-    pose[:, :, 0] = _compose(_about(1, heading), tilt)
+    pose[:, :, 0] = compose(about(1, heading), tilt)
     path = _wander(rng, num_frames, batch, 0.08, (3,))
     jumps = np.where(rng.random((batch, 1)) < 0.1, 0.25, 0.0) * np.maximum(
         0, _wander(rng, num_frames, batch, 1.0)
@@ -157,8 +157,8 @@ def random_poses(rng: np.random.Generator, count: int, lying: np.ndarray) -> tup
         table = table + np.radians(rng.normal(0, 14, table.shape))
         raise_, ahead, twist, bend, palm = table.T
         mirrored = np.stack([twist, -sign * ahead, sign * raise_], axis=-1)
-        pose[:, shoulder] = _compose(_about(2, mirrored[:, 2]), _about(1, mirrored[:, 1]), _about(0, twist))
-        pose[:, elbow] = _compose(_about(1, -sign * np.abs(bend)), _about(0, palm))
+        pose[:, shoulder] = compose(about(2, mirrored[:, 2]), about(1, mirrored[:, 1]), about(0, twist))
+        pose[:, elbow] = compose(about(1, -sign * np.abs(bend)), about(0, palm))
         pose[:, collar, 2] = sign * (np.clip(raise_, -1.5, 1.5) + 0.9) * 0.16 + pose[:, collar, 2] * 0.5
     tilt = np.zeros((count, 3))
     tilt[:, 0] = means[:, 8] * rng.uniform(0.5, 1.2, count) + np.radians(rng.normal(0, 4, count))
@@ -167,7 +167,7 @@ def random_poses(rng: np.random.Generator, count: int, lying: np.ndarray) -> tup
     angles = np.radians(np.array(_FLOOR, np.float64))[floor] + np.radians(rng.normal(0, 10, (count, 3)))
     tilt = np.where(
         lying[:, None],
-        _compose(_about(1, angles[:, 1]), _about(0, angles[:, 0]), _about(2, angles[:, 2])),
+        compose(about(1, angles[:, 1]), about(0, angles[:, 0]), about(2, angles[:, 2])),
         tilt,
     )
     pose[:, 0] = 0.0
@@ -214,7 +214,8 @@ _RADII[[20, 21, 22, 23]] = 0.03
 
 def _stand(pose, path, on_feet, flight) -> tuple[np.ndarray, np.ndarray]:
     """Places bodies on the floor, lowest joint down; `on_feet` (B, 1) 1 keeps the middle of the feet on the path."""
-    places = _joints(pose)  # relative to the pelvis
+    # Relative to the pelvis; float32 for speed.
+    places = joint_positions(pose.astype(np.float32), np.zeros(3, np.float32))
     radii = _RADII.copy()
     radii[[7, 8, 10, 11]] = rest_skeleton()[[7, 8, 10, 11], 1] - sole_height()
     lowest = (places[..., 1] - radii).min(axis=-1)
@@ -225,46 +226,6 @@ def _stand(pose, path, on_feet, flight) -> tuple[np.ndarray, np.ndarray]:
     transl = path - on_feet[..., None] * feet if np.ndim(on_feet) else path.copy()
     transl[..., 1] = flight - lowest
     return pose.astype(np.float32), transl.astype(np.float32)
-
-
-def _joints(pose: np.ndarray) -> np.ndarray:
-    """(B, T, 24, 3) -> joints relative to the pelvis, (B, T, 24, 3); float32 for speed."""
-    turns = np.moveaxis(_matrices(pose.astype(np.float32)), -3, 0)
-    bones = rest_skeleton().astype(np.float32)
-    world, places = [turns[0]], [np.zeros((*pose.shape[:-2], 3), np.float32)]
-    for joint, parent in enumerate(SMPL_PARENTS[1:], start=1):
-        places.append(places[parent] + world[parent] @ (bones[joint] - bones[parent]))
-        world.append(world[parent] @ turns[joint] if joint in SMPL_PARENTS else turns[joint])
-    return np.stack(places, axis=-2)
-
-
-def _matrices(rotvec: np.ndarray) -> np.ndarray:
-    """Rodrigues' formula, (..., 3) -> (..., 3, 3)."""
-    x, y, z = np.moveaxis(rotvec, -1, 0)
-    angle2 = x * x + y * y + z * z
-    angle = np.sqrt(angle2)
-    a, b = np.sinc(angle / np.pi), 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    c = 1 - b * angle2
-    rows = [c + b * x * x, b * x * y - a * z, b * x * z + a * y]
-    rows += [b * x * y + a * z, c + b * y * y, b * y * z - a * x]
-    rows += [b * x * z - a * y, b * y * z + a * x, c + b * z * z]
-    return np.stack(rows, axis=-1).reshape(*rotvec.shape, 3)
-
-
-def _about(axis: int, angle: np.ndarray) -> np.ndarray:
-    """(...) -> (..., 3): rotations about one axis."""
-    vector = np.zeros((*np.shape(angle), 3))
-    vector[..., axis] = angle
-    return vector
-
-
-def _compose(*rotvecs: np.ndarray) -> np.ndarray:
-    """The product of rotations, the first one outermost, as a rotation vector."""
-    first, *others = np.broadcast_arrays(*rotvecs)
-    product = Rotation.from_rotvec(first.reshape(-1, 3))
-    for other in others:
-        product = product * Rotation.from_rotvec(other.reshape(-1, 3))
-    return product.as_rotvec().reshape(first.shape)
 
 
 def _wander(rng, num_frames: int, batch: int, size: float, shape: tuple[int, ...] = ()) -> np.ndarray:

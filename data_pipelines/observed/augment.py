@@ -9,7 +9,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from data_pipelines.feed import Batch
-from data_pipelines.motion.augment import mirror, multiply, perturb, to_axis_angle, to_quaternion
+from data_pipelines.motion.augment import mirror, perturb
+from data_pipelines.motion.rotations import multiply, to_axis_angle, to_quaternion
 from data_pipelines.simulate.detector import SWAP_GROUPS
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_MIRROR
 

@@ -128,23 +128,3 @@ def test_augmentation_repeats_with_its_seed_and_leaves_its_arguments_alone(motio
         np.testing.assert_array_equal(argument, copy)
         assert a.dtype == np.float32 and np.isfinite(a).all()
         assert not np.array_equal(a, c)
-
-
-def test_quaternions_agree_with_scipy():
-    rng = np.random.default_rng(0)
-    axis_angle = np.concatenate(
-        [np.zeros((1, 3)), [[np.pi, 0, 0]], rng.normal(0, 1.2, (50, 3)), rng.normal(0, 1e-9, (5, 3))]
-    )
-    other = rng.normal(0, 1, (57, 3))
-    product = augment.multiply(augment.to_quaternion(axis_angle), augment.to_quaternion(other))
-    expected = Rotation.from_rotvec(axis_angle) * Rotation.from_rotvec(other)
-    back = Rotation.from_rotvec(augment.to_axis_angle(product))
-    assert (back * expected.inv()).magnitude().max() < 1e-6
-    np.testing.assert_allclose(
-        (
-            Rotation.from_rotvec(augment.to_axis_angle(augment.to_quaternion(axis_angle)))
-            * Rotation.from_rotvec(axis_angle).inv()
-        ).magnitude(),
-        0,
-        atol=1e-6,
-    )

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 from data_pipelines.motion.skeleton import JOINT_LIMITS, clamp_to_limits, joint_positions, on_floor
+from hpof_jax.body.files import load_body
+from hpof_jax.body.model import posed_joints
 from hpof_jax.body.skeletons import SMPL_MIRROR
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
 
 def test_the_rest_pose_stands_on_the_floor():
@@ -23,3 +26,15 @@ def test_limits_are_mirrored_and_clamping_keeps_what_is_inside():
     clamped = clamp_to_limits(pose)
     np.testing.assert_array_equal(clamped[0], pose[0])
     assert clamped[1, 4, 0] == pytest.approx(np.radians(-5)) and clamped.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-5), (np.float64, 1e-6)])
+def test_joints_are_those_of_the_body_model(dtype, tolerance):
+    rng = np.random.default_rng(0)
+    pose, transl = rng.normal(0, 0.5, (3, 24, 3)).astype(dtype), rng.normal(0, 1, (3, 3)).astype(dtype)
+    joints = joint_positions(pose, transl)
+    assert joints.dtype == dtype
+    body = load_body()
+    rotations = axis_angle_to_matrix(pose.astype(np.float32))
+    expected = posed_joints(body, np.zeros(10, np.float32), rotations, transl - body.J_template[0])
+    np.testing.assert_allclose(joints, expected, atol=max(tolerance, 2e-6))
