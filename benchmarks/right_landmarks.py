@@ -49,7 +49,7 @@ def measure(folder, weights, split):
     """Way -> its figures."""
     params, config = checkpoint.load_weights(weights)
     body, model = load_body(), state.make_model(config)
-    totals = evaluation.make_totals(model, body, bare=False)
+    totals = evaluation.make_totals(model, body, raw=False)
     windows = stream.validation_windows({f"rendered:{folder}": 1.0}, CLIP_LENGTH, 0, split=split)
     windows = [(batch, right(body, batch), names) for batch, names, _ in windows]
     figures = {}

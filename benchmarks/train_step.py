@@ -68,7 +68,7 @@ def training(
             losses,
             seed=config.seed,
             ema_decay=config.optimizer.ema_decay,
-            drop_3d=config.data.drop_3d,
+            hide_3d=config.data.hide_3d,
             axis_name=parallel.AXIS,
             outline=decimate(body) if OUTLINE_LOSSES & set(losses) else None,
             adversary=adversary,

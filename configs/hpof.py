@@ -44,7 +44,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.batch_size = 64  # clips, over all devices
     config.clip_length = 81  # frames at 30 fps
     config.num_steps = 20_000
-    config.start_from = ""  # weights to go on from: a .npz, another run's folder, or "shipped"
+    config.initial_weights = ""  # weights to go on from: a .npz, another run's folder, or "shipped"
 
     config.model = ConfigDict(
         {
@@ -66,14 +66,14 @@ def get_config(variant: str = "") -> ConfigDict:
             "bvh": "",  # comma-separated folders or zips of BVH files
             "amass": "",  # comma-separated folders of AMASS .npz files
             "tfds": "",  # comma-separated folders written by hpof_jax.data records
-            "mocap_weight": 3.0,  # weight of all of these together
+            "mocap_share": 3.0,  # weight of all of these together
             "rendered": "",  # comma-separated folders made by hpof_jax.data render
-            "rendered_weight": 4.0,  # weight of all of these together
+            "rendered_share": 4.0,  # weight of all of these together
             "unlabelled": "",  # comma-separated sources whose truth is hidden: "bvh:FOLDER", "rendered:FOLDER", "synthetic"
-            "unlabelled_weight": 1.0,  # weight of all of these together
+            "unlabelled_share": 1.0,  # weight of all of these together
             "videos": "",  # comma-separated folders of real videos, or single ones
-            "videos_weight": 1.0,  # weight of all of these together
-            "drop_3d": 0.3,  # share of the clips whose detector gives no 3D landmarks
+            "videos_share": 1.0,  # weight of all of these together
+            "hide_3d": 0.3,  # share of the clips whose detector gives no 3D landmarks
             "flow": "none",  # "exact" or "noisy" (like DIS) optical flow and masks, for the losses on outline and motion
             "flow_frames": 8,  # of each clip, which these losses look at
         }

@@ -203,7 +203,7 @@ def ablate(
                 clip_length=config.clip_length,
                 max_frames=config.eval_frames,
                 synthetic_clips=config.eval_synthetic_clips,
-                bare=True,
+                raw=True,
             )
             with replacing(path, "The result") as partial:
                 text = json.dumps({"domains": measured["sources"]}, indent=2)
@@ -285,8 +285,8 @@ def _preface(config, seeds, domains, variants, timed, command):
     yield (
         f"Every row was trained for {config.num_steps:,} steps of {config.batch_size} clips x {config.clip_length} frames "
         f"on {sources}; {over}. Measured on the validation files of each source, at most {config.eval_frames} frames of "
-        f"each, in windows of {config.clip_length} frames, with the weights at the end of training, by the bare "
-        "model (`hpof_jax.evaluate --bare`). Millimetres, mm/frame^2; the spreads are standard deviations within a window."
+        f"each, in windows of {config.clip_length} frames, with the weights at the end of training, by the raw "
+        "prediction (`hpof_jax.evaluate --raw`). Millimetres, mm/frame^2; the spreads are standard deviations within a window."
         + (" Synthetic motion is made up, and its scores with it." if "synthetic" in domains else "")
     )
     if timed:

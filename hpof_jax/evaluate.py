@@ -1,6 +1,6 @@
 """Measures a model on motions filmed by a simulated camera and watched by a simulated detector.
 
-    python -m hpof_jax.evaluate --checkpoint runs/hpof --data synthetic,bvh:FOLDER [--json FILE]
+    python -m hpof_jax.evaluate --weights runs/hpof --data synthetic,bvh:FOLDER [--json FILE]
 
 Protocol: the validation split of each source (files whose name's CRC32 is 0 modulo 10; held-out seeds of the
 synthetic one), every clip whole, in windows of --clip-length frames at 30 a second, one camera and one detector a
@@ -50,8 +50,8 @@ def evaluate(
     max_frames: int | None = None,
     synthetic_clips: int = 64,
     vertices: bool = True,
-    bare: bool = False,
-    keep_3d: bool = True,
+    raw: bool = False,
+    hide_3d: bool = False,
 ) -> dict:
     """Metrics of a model: {"protocol": ..., "overall": ..., "classes": ..., "sources": ...}; millimetres.
 
@@ -60,8 +60,8 @@ def evaluate(
       data: motion sources, see `data_pipelines.stream.make_stream`.
       clip_length: frames in a window. max_frames: of each clip, all by default.
       synthetic_clips: how many clips the synthetic source gives.
-      vertices: also the per-vertex error. bare: the model's own answer, without mirror image and smoothing.
-      keep_3d: whether the model is told the detector's 3D landmarks; many detectors give none.
+      vertices: also the per-vertex error. raw: the raw prediction, without flip test-time augmentation and smoothing.
+      hide_3d: whether the detector's 3D landmarks are hidden from the model; many detectors give none.
 
     Raises:
       UserError: no such checkpoint or data, or weights that are not of the model they name.
@@ -87,9 +87,7 @@ def evaluate(
         )
         for source in data
     }
-    tables = evaluation.evaluate(
-        evaluation.make_totals(model, body, vertices, bare, keep_3d), params, windows
-    )
+    tables = evaluation.evaluate(evaluation.make_totals(model, body, vertices, raw, hide_3d), params, windows)
     if without := [source for source in data if source not in tables["sources"]]:
         raise UserError(f"There is no truth in {without[0]} to measure against: name another source.")
     return {
@@ -99,8 +97,8 @@ def evaluate(
             "split": split,
             "data": list(data),
             "clip_length": clip_length,
-            "bare": bare,
-            "keep_3d": keep_3d,
+            "raw": raw,
+            "hide_3d": hide_3d,
             "seed": seed,
             "weights": str(weights or checkpoint.WEIGHTS),
             "units": "mm, mm/frame^2, percent; betas in their own unit",
@@ -139,7 +137,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--checkpoint", help="a training run's folder or a weights .npz (default: the package's)"
+        "--weights", help="a weights .npz or a training run's folder (default: the package's)"
     )
     parser.add_argument(
         "--data",
@@ -156,7 +154,9 @@ def main() -> None:
         "--no-vertices", action="store_true", help="leave the per-vertex error out: much faster"
     )
     parser.add_argument(
-        "--bare", action="store_true", help="the model's own answer, without mirror image and smoothing"
+        "--raw",
+        action="store_true",
+        help="the raw prediction, without flip test-time augmentation and smoothing",
     )
     parser.add_argument(
         "--hide-3d", action="store_true", help="as if the detector gave no 3D landmarks, as many do"
@@ -167,7 +167,7 @@ def main() -> None:
             f"There is no folder {args.json.parent} to write {args.json.name} into: make it first."
         )
     result = evaluate(
-        args.checkpoint,
+        args.weights,
         tuple(source for source in args.data.split(",") if source),
         clip_length=args.clip_length,
         seed=args.seed,
@@ -175,8 +175,8 @@ def main() -> None:
         max_frames=args.max_frames,
         synthetic_clips=args.synthetic_clips,
         vertices=not args.no_vertices,
-        bare=args.bare,
-        keep_3d=not args.hide_3d,
+        raw=args.raw,
+        hide_3d=args.hide_3d,
     )
     print(format_table(result))
     if args.json:

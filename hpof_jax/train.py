@@ -54,8 +54,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     adversary = state.make_adversary(config)
     train_state = state.init_state(model, body, optimizer, config.seed, adversary)
-    if config.start_from:
-        train_state = _start_from(config.start_from, train_state)
+    if config.initial_weights:
+        train_state = _with_initial_weights(config.initial_weights, train_state)
     checkpointer = checkpoint.Checkpointer(workdir, config.keep_checkpoints)
     if checkpointer.latest_step() is not None:
         train_state = checkpointer.restore(train_state)
@@ -81,7 +81,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             config.losses.to_dict(),
             seed=config.seed,
             ema_decay=config.optimizer.ema_decay,
-            drop_3d=config.data.drop_3d,
+            hide_3d=config.data.hide_3d,
             axis_name=parallel.AXIS,
             outline=decimate(body) if OUTLINE_LOSSES & set(config.losses) else None,
             adversary=adversary,
@@ -156,7 +156,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     return metrics
 
 
-def _start_from(path: str, fresh: state.TrainState) -> state.TrainState:
+def _with_initial_weights(path: str, fresh: state.TrainState) -> state.TrainState:
     """The fresh state with the parameters of other weights."""
     params, _ = checkpoint.load_weights(None if path == "shipped" else path)
     checkpoint.check_params(params, fresh.params, path)
@@ -167,10 +167,10 @@ def data_sources(data: ConfigDict) -> dict[str, float]:
     """The motion sources and their weights that `config.data` names."""
     sources = {"synthetic": data.synthetic} if data.synthetic else {}
     mocap = [f"{kind}:{path}" for kind in ("bvh", "amass", "tfds") for path in data[kind].split(",") if path]
-    sources.update({spec: data.mocap_weight / len(mocap) for spec in mocap})
+    sources.update({spec: data.mocap_share / len(mocap) for spec in mocap})
     for kind in ("rendered", "unlabelled", "videos"):
         specs = [f"{kind}:{path}" for path in data[kind].split(",") if path]
-        sources.update({spec: data[f"{kind}_weight"] / len(specs) for spec in specs})
+        sources.update({spec: data[f"{kind}_share"] / len(specs) for spec in specs})
     if not sources:
         raise UserError(
             "The config names no motion: set --config.data.synthetic=1 or --config.data.bvh=FOLDER."

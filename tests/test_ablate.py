@@ -142,7 +142,7 @@ def test_the_models_that_are_no_other_test_s_take_a_step(variant):
     made, body = ablate.vary(config(), variant), load_body()
     batch = stream.batch_maker({"synthetic": 1.0}, 2, 4, 0)(0)
     model, optimizer = state.make_model(made.model), optax.adam(1e-2)
-    options = {"seed": 0, "ema_decay": 0.5, "drop_3d": 0.0, "axis_name": "batch"}
+    options = {"seed": 0, "ema_decay": 0.5, "hide_3d": 0.0, "axis_name": "batch"}
     step = steps.make_train_step(model, body, optimizer, {"keypoints_3d": 1.0, "betas": 1.0}, **options)
     step = jax.jit(jax.vmap(step, in_axes=(None, 0), out_axes=None, axis_name="batch"))
     now, losses = state.init_state(model, body, optimizer, 0), []

@@ -38,7 +38,7 @@ def program(capsys, *arguments):
 
 def test_the_table_and_the_file_of_an_evaluation(capsys, weights, tmp_path):
     path = tmp_path / "result.json"
-    status, table, _ = program(capsys, "--checkpoint", weights, "--json", path, *SMALL)
+    status, table, _ = program(capsys, "--weights", weights, "--json", path, *SMALL)
     assert status == 0
     result = json.loads(path.read_text())
     assert result["overall"]["clips"] == 4 and result["overall"]["frames"] == 4 * 16
@@ -56,12 +56,12 @@ def test_the_table_and_the_file_of_an_evaluation(capsys, weights, tmp_path):
 def test_what_the_model_is_told_and_what_is_made_of_its_answer(weights):
     few = {"clip_length": 8, "max_frames": 8, "synthetic_clips": 2, "vertices": False}
     ways = {}
-    for options in ({}, {"bare": True}, {"bare": True, "keep_3d": False}):
+    for options in ({}, {"raw": True}, {"raw": True, "hide_3d": True}):
         result = evaluate.evaluate(weights, **few, **options)
         assert result["protocol"].items() >= options.items()
         ways[tuple(options)] = result["overall"]
     assert len({way["mpjpe"] for way in ways.values()}) == 3
-    assert ways[()]["acceleration"] < ways["bare",]["acceleration"]
+    assert ways[()]["acceleration"] < ways["raw",]["acceleration"]
     assert len({way["detector_pa_mpjpe"] for way in ways.values()}) == 1
 
 
@@ -76,7 +76,7 @@ def damaged(tmp_path, weights):
 
 
 def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
-    status, _, error = program(capsys, "--checkpoint", damaged(tmp_path, weights), *SMALL)
+    status, _, error = program(capsys, "--weights", damaged(tmp_path, weights), *SMALL)
     assert status == 2
     assert error.startswith("error: ") and "other.npz" in error and error.count("\n") == 1
 
@@ -84,7 +84,7 @@ def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--checkpoint", "absent"), ["no checkpoint at absent"]),
+        (("--weights", "absent"), ["no checkpoint at absent"]),
         (("--json", "absent/result.json"), ["no folder absent", "result.json"]),
         (("--data", "bvh:absent"), ["absent"]),
         (("--data", "nonsense"), ["nonsense"]),
@@ -96,7 +96,7 @@ def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
 )
 def test_a_wrong_start_ends_in_one_sentence(capsys, weights, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
-    given = arguments if "--checkpoint" in arguments else ("--checkpoint", weights, *arguments)
+    given = arguments if "--weights" in arguments else ("--weights", weights, *arguments)
     status, _, error = program(capsys, *given, *SMALL)
     assert status == 2
     assert error.startswith("error: ") and error.count("\n") == 1
@@ -107,5 +107,5 @@ def test_a_wrong_start_ends_in_one_sentence(capsys, weights, tmp_path, monkeypat
 
 @pytest.mark.parametrize("option", ["--clip-length", "--synthetic-clips", "--max-frames"])
 def test_sizes_are_at_least_one(capsys, weights, option):
-    status, _, error = program(capsys, "--checkpoint", weights, *SMALL, option, "0")
+    status, _, error = program(capsys, "--weights", weights, *SMALL, option, "0")
     assert status == 2 and option in error and error.count("Traceback") == 0

@@ -25,7 +25,7 @@ SMALL = {
     "model.hidden": 4,
     "optimizer.warmup_steps": 2,
     "optimizer.learning_rate": 1e-2,
-    "data.drop_3d": 0.5,
+    "data.hide_3d": 0.5,
     "adversary.channels": 8,
     "adversary.ramp": (2, 6),
     "log_every": 3,
@@ -125,7 +125,7 @@ def test_a_finished_run_is_left_as_it_is(run):
 
 def test_starting_from_weights(run, tmp_path):
     started = config(
-        start_from=str(run.whole / "weights.npz"), num_steps=1, **{"optimizer.learning_rate": 0.0}
+        initial_weights=str(run.whole / "weights.npz"), num_steps=1, **{"optimizer.learning_rate": 0.0}
     )
     train.train(started, tmp_path)
     for a, b in zip(
@@ -133,7 +133,7 @@ def test_starting_from_weights(run, tmp_path):
     ):
         np.testing.assert_allclose(a, b, atol=1e-7)
     with pytest.raises(UserError, match="of another config"):
-        train.train(config(start_from="shipped"), tmp_path / "other")
+        train.train(config(initial_weights="shipped"), tmp_path / "other")
 
 
 def test_the_workdir_of_another_config(run):

@@ -27,7 +27,7 @@ def make_inputs(
     mask: jax.Array,
     image_size: jax.Array,
     focal_length: jax.Array,
-    keep_3d: jax.Array | bool = True,
+    hide_3d: jax.Array | bool = False,
 ) -> Inputs:
     """Landmarks in the person's box and the box's place in the field of view (CLIFF, Li et al. 2022).
 
@@ -36,7 +36,7 @@ def make_inputs(
       landmarks_3d: (B, T, 33, 3) metres, the detector's own, about the middle of the hips, camera axes.
       seen: (B, T) bool. mask: (B, T) bool.
       image_size: (B, 2) = [height, width]. focal_length: (B,) assumed focal length, pixels.
-      keep_3d: (B,) bool or bool; where false, `landmarks_3d` is hidden from the model.
+      hide_3d: (B,) bool or bool; where true, `landmarks_3d` is hidden from the model.
     """
     seen = seen & mask
     box = camera.interpolate_gaps(camera.box_from_keypoints(landmarks_2d), seen)
@@ -44,7 +44,7 @@ def make_inputs(
     points = jnp.clip(camera.to_box(landmarks_2d[..., :2], box), -3.0, 3.0)
     confidence = landmarks_2d[..., 2]
     there = seen.astype(points.dtype)[..., None]
-    has_3d = there * jnp.broadcast_to(jnp.asarray(keep_3d), seen.shape[:1])[:, None, None]
+    has_3d = there * ~jnp.broadcast_to(jnp.asarray(hide_3d), seen.shape[:1])[:, None, None]
     flat = (*seen.shape, -1)
     features = jnp.concatenate(
         [

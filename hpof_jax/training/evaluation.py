@@ -16,16 +16,16 @@ from hpof_jax.training import metrics, steps
 
 
 def make_totals(
-    model: Any, body: BodyModel, vertices: bool = False, bare: bool = True, keep_3d: bool = True
+    model: Any, body: BodyModel, vertices: bool = False, raw: bool = True, hide_3d: bool = False
 ) -> Callable[[Any, Mapping], dict[str, jax.Array]]:
     """The compiled function (params, batch) -> totals that `evaluate` runs; made once, it is compiled once.
 
     Args:
       vertices: also the per-vertex error, which is most of the work.
-      bare: the model's own answer; else with its mirror image and smoothed, as in a reconstruction.
-      keep_3d: whether the model is told the detector's 3D landmarks.
+      raw: the raw prediction; else with flip test-time augmentation and smoothing, as in a reconstruction.
+      hide_3d: whether the detector's 3D landmarks are hidden from the model.
     """
-    predict = steps.make_eval_step(model, body, bare, keep_3d)
+    predict = steps.make_eval_step(model, body, raw, hide_3d)
 
     def step(params: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         """Totals of every metric for each clip: name -> (B, 2)."""

@@ -21,11 +21,11 @@ def make_train_step(
     model: HPOF,
     body: BodyModel,
     optimizer: optax.GradientTransformation,
-    weights: Mapping[str, float],
+    loss_weights: Mapping[str, float],
     *,
     seed: int,
     ema_decay: float,
-    drop_3d: float,
+    hide_3d: float,
     axis_name: str,
     outline: BodyModel | None = None,
     adversary: Adversary | None = None,
@@ -35,8 +35,8 @@ def make_train_step(
     Every masked mean is `psum(sum) / psum(count)`: devices with more valid frames weigh more, as on one device.
 
     Args:
-      weights: loss name -> factor; a loss that is not named is not computed.
-      drop_3d: share of the clips whose `landmarks_3d` are hidden.
+      loss_weights: loss name -> loss weight; a loss that is not named is not computed.
+      hide_3d: share of the clips whose `landmarks_3d` are hidden.
       outline: a coarse body (`body.coarse.decimate`), for the losses on outline and motion.
       adversary: for the loss `adversarial`; the batch then holds real motion, `real_pose` (B, T, 24, 3) and `real_betas`
         (B, 10).
@@ -60,21 +60,21 @@ def make_train_step(
         clips = batch["mask"].shape[0]
         # Keys belong to clips of the global batch, so that the number of devices does not change them.
         clip_keys = jax.vmap(lambda i: jax.random.fold_in(key, device * clips + i))(jnp.arange(clips))
-        keep_3d = jax.vmap(lambda k: jax.random.bernoulli(k, 1.0 - drop_3d))(clip_keys)
-        inputs = batch_inputs(batch, keep_3d)
+        hidden = ~jax.vmap(lambda k: jax.random.bernoulli(k, 1.0 - hide_3d))(clip_keys)
+        inputs = batch_inputs(batch, hidden)
         dropout = jax.random.fold_in(key, -1 - device)
 
         def total_loss(params):
             prediction = model.apply(
                 {"params": params}, inputs, body, deterministic=False, rngs={"dropout": dropout}
             )
-            means = means_of(loss_terms(body, inputs, prediction, batch, weights, outline))
+            means = means_of(loss_terms(body, inputs, prediction, batch, loss_weights, outline))
             if adversary:
                 heads = adversary.generator_terms(state.discriminator["params"], prediction, inputs.mask)
                 means["adversarial"] = sum(means_of(heads).values()) / len(heads)
             return sum(factor[name] * mean for name, mean in means.items()), (means, prediction)
 
-        factor = dict(weights)
+        factor = dict(loss_weights)
         if adversary:
             factor["adversarial"] *= adversary.ramp(state.step)
         gradient, (means, prediction) = jax.grad(total_loss, has_aux=True)(state.params)
@@ -112,16 +112,16 @@ def make_train_step(
 
 
 def make_eval_step(
-    model: HPOF, body: BodyModel, bare: bool = True, keep_3d: bool = True
+    model: HPOF, body: BodyModel, raw: bool = True, hide_3d: bool = False
 ) -> Callable[[Any, Batch], Prediction]:
-    """`step(params, batch) -> Prediction`, without dropout: the `bare` model's, or what a reconstruction makes of it, the
-    mean with the answer to the mirror image, smoothed. Without `keep_3d` the detector's 3D landmarks are hidden."""
+    """`step(params, batch) -> Prediction`, without dropout: the model's `raw` prediction, or what a reconstruction makes of it, the
+    mean with the answer to the mirror image, smoothed. With `hide_3d` the detector's 3D landmarks are hidden."""
 
     def answer(params, batch):
-        return model.apply({"params": params}, batch_inputs(batch, keep_3d), body)
+        return model.apply({"params": params}, batch_inputs(batch, hide_3d), body)
 
     def step(params: Any, batch: Batch) -> Prediction:
-        if bare:
+        if raw:
             return answer(params, batch)
         both = mean_of_both(answer(params, batch), answer(params, mirror_batch(batch)))
         return both._replace(rotations=smoothed(both.rotations, batch["mask"]))
@@ -129,7 +129,7 @@ def make_eval_step(
     return step
 
 
-def batch_inputs(batch: Batch, keep_3d: jax.Array | bool = True) -> Inputs:
+def batch_inputs(batch: Batch, hide_3d: jax.Array | bool = False) -> Inputs:
     """The model's inputs from a batch of the stream."""
     keys = ("landmarks_2d", "landmarks_3d", "seen", "mask", "image_size", "focal_length")
-    return make_inputs(*(batch[key] for key in keys), keep_3d=keep_3d)
+    return make_inputs(*(batch[key] for key in keys), hide_3d=hide_3d)

@@ -25,10 +25,10 @@ def loss_terms(
     inputs: Inputs,
     prediction: Prediction,
     batch: Batch,
-    weights: Mapping[str, float],
+    loss_weights: Mapping[str, float],
     outline: BodyModel | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Every loss named in `weights` but `adversarial` as (sum, count) over this batch; see `losses` for the terms.
+    """Every loss named in `loss_weights` but `adversarial` as (sum, count) over this batch; see `losses` for the terms.
 
     In clips without `has_3d`, whose place nobody knows, `keypoints_2d` goes by the detector's own landmarks and how sure it
     is of each, in the frames where it saw the person.
@@ -52,7 +52,7 @@ def loss_terms(
     true_3d = _relative(true_joints, true_points)
 
     terms = {}
-    if "keypoints_2d" in weights:
+    if "keypoints_2d" in loss_weights:
         pelvis = camera.cam_to_translation(
             prediction.cam, inputs.box, batch["focal_length"][:, None], batch["image_size"][:, None]
         )
@@ -71,26 +71,26 @@ def loss_terms(
         confidence = inside * jnp.where(labelled, 1.0, sure)
         errors = losses.keypoints_2d(jnp.clip(pred_2d, -6.0, 6.0), target, confidence)
         terms["keypoints_2d"] = losses.masked_sum(errors, jnp.where(labelled[..., 0], mask, inputs.seen))
-    if "keypoints_3d" in weights:
+    if "keypoints_3d" in loss_weights:
         errors = losses.keypoints_3d(pred_3d, true_3d, jnp.ones_like(pred_3d[..., 0]))
         terms["keypoints_3d"] = losses.masked_sum(errors, has_3d)
-    if "body_pose" in weights:
+    if "body_pose" in loss_weights:
         errors = losses.body_pose(prediction.rotations, true_rotations)
         terms["body_pose"] = losses.masked_sum(errors, has_smpl)
-    if "betas" in weights:
+    if "betas" in loss_weights:
         errors = losses.betas(prediction.frame_betas, betas[:, None])
         there = has_smpl if errors.shape == mask.shape else jnp.any(has_smpl, axis=1, keepdims=True)
         terms["betas"] = losses.masked_sum(errors, there)
-    if "smoothness" in weights:
+    if "smoothness" in loss_weights:
         target = jnp.where(batch["has_3d"][:, None, None, None], true_3d, 0.0)
         errors = losses.smoothness(pred_3d, target)
         terms["smoothness"] = losses.masked_sum(errors, mask[:, 2:] & mask[:, 1:-1] & mask[:, :-2])
-    if OUTLINE_LOSSES & set(weights):
-        terms |= _outline_terms(outline, inputs, prediction, batch, weights)
+    if OUTLINE_LOSSES & set(loss_weights):
+        terms |= _outline_terms(outline, inputs, prediction, batch, loss_weights)
     return terms
 
 
-def _outline_terms(body, inputs, prediction, batch, weights):
+def _outline_terms(body, inputs, prediction, batch, loss_weights):
     box, side = batch["flow_box"], batch["masks"].shape[-1]
     frames = batch["flow_first"][:, None] + jnp.arange(box.shape[1])
 
@@ -113,16 +113,16 @@ def _outline_terms(body, inputs, prediction, batch, weights):
     moves, valid = batch["flow"], batch["flow_valid"] & both
 
     terms = {}
-    if {"silhouette", "flow_silhouette"} & set(weights):
+    if {"silhouette", "flow_silhouette"} & set(loss_weights):
         drawn = jnp.where(depth[..., None] > camera.MIN_DEPTH, points, jnp.nan)
         silhouettes = soft_silhouette(drawn, body.faces, (side, side), sigma=0.0)
-    if "silhouette" in weights:
+    if "silhouette" in loss_weights:
         masks = batch["masks"].astype(points.dtype) / 255
         errors = losses.silhouette(silhouettes, masks, _in_picture(box, image_size, side))
         terms["silhouette"] = losses.masked_sum(errors, seen & batch["has_mask"][:, None])
-    if "flow_silhouette" in weights:
+    if "flow_silhouette" in loss_weights:
         terms["flow_silhouette"] = losses.masked_sum(*losses.flow_silhouette(silhouettes, moves, valid, STEP))
-    if "vertex_flow" in weights:
+    if "vertex_flow" in loss_weights:
         # Between the body and what is behind it, the flow is of both.
         body_only = jnp.stack([batch["masks"][:, :-1], batch["masks"][:, 1:]], axis=2) > 127
         valid = valid & (body_only | ~batch["has_mask"][:, None, None, None, None])

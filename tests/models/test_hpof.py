@@ -111,8 +111,8 @@ def test_hidden_3d_landmarks_do_not_matter(params, body):
     rng = np.random.default_rng(9)
     args = (jnp.asarray(rng.uniform(0, 9, (2, 8, 33, 3))),)
     tail = (jnp.ones((2, 8), bool), jnp.ones((2, 8), bool), jnp.full((2, 2), 9.0), jnp.full((2,), 9.0))
-    a = prepare(*args, jnp.zeros((2, 8, 33, 3)), *tail, keep_3d=np.zeros(2, bool))
-    b = prepare(*args, jnp.ones((2, 8, 33, 3)), *tail, keep_3d=np.zeros(2, bool))
+    a = prepare(*args, jnp.zeros((2, 8, 33, 3)), *tail, hide_3d=np.ones(2, bool))
+    b = prepare(*args, jnp.ones((2, 8, 33, 3)), *tail, hide_3d=np.ones(2, bool))
     np.testing.assert_array_equal(a.features, b.features)
 
 

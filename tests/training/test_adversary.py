@@ -35,7 +35,7 @@ def stepper(model, body, adversary, weights=WEIGHTS):
         weights,
         seed=0,
         ema_decay=0.9,
-        drop_3d=0.0,
+        hide_3d=0.0,
         axis_name="batch",
         adversary=adversary,
     )

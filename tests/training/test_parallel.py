@@ -49,7 +49,7 @@ def step(model, body):
         hpof.get_config().losses.to_dict() | {"adversarial": 0.1},
         seed=0,
         ema_decay=0.9,
-        drop_3d=0.5,
+        hide_3d=0.5,
         axis_name=parallel.AXIS,
         adversary=ADVERSARY,
     )

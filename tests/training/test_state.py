@@ -36,16 +36,16 @@ def test_the_mlp_has_no_context():
 
 def test_motion_capture_and_rendered_clips_share_their_weights():
     config = hpof.get_config()
-    config.data.update({"bvh": "a,b.zip", "amass": "c", "mocap_weight": 3.0})
+    config.data.update({"bvh": "a,b.zip", "amass": "c", "mocap_share": 3.0})
     assert train.data_sources(config.data) == {
         "synthetic": 1.0,
         "bvh:a": 1.0,
         "bvh:b.zip": 1.0,
         "amass:c": 1.0,
     }
-    config.data.update({"rendered": "d,e", "rendered_weight": 4.0, "bvh": "", "amass": ""})
+    config.data.update({"rendered": "d,e", "rendered_share": 4.0, "bvh": "", "amass": ""})
     assert train.data_sources(config.data) == {"synthetic": 1.0, "rendered:d": 2.0, "rendered:e": 2.0}
-    config.data.update({"rendered": "", "unlabelled": "bvh:a,synthetic", "videos": "f", "videos_weight": 0.5})
+    config.data.update({"rendered": "", "unlabelled": "bvh:a,synthetic", "videos": "f", "videos_share": 0.5})
     assert train.data_sources(config.data) == {
         "synthetic": 1.0,
         "unlabelled:bvh:a": 0.5,

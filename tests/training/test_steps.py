@@ -120,7 +120,7 @@ def trained(model, body):
     def run(batch):
         before = state.init_state(model, body, optimizer, 0)
         step = steps.make_train_step(
-            model, body, optimizer, WEIGHTS, seed=0, ema_decay=0.9, drop_3d=0.3, axis_name="batch"
+            model, body, optimizer, WEIGHTS, seed=0, ema_decay=0.9, hide_3d=0.3, axis_name="batch"
         )
         # vmap knows the axis, too, so that no device has to be asked for.
         one = jax.jit(jax.vmap(step, in_axes=(None, 0), out_axes=None, axis_name="batch"))
@@ -153,7 +153,7 @@ def test_the_mean_with_the_mirror_image_knows_no_side(model, body, batch):
         lambda x: x + 0.05 * np.random.default_rng(x.size).normal(size=x.shape),
         state.init_params(model, body, 0),
     )
-    predict = jax.jit(steps.make_eval_step(model, body, bare=False))
+    predict = jax.jit(steps.make_eval_step(model, body, raw=False))
     batch["mask"][:3, 4:] = False
     other = mirror_batch(batch)
     jax.tree.map(

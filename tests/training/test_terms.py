@@ -103,7 +103,7 @@ def test_eight_devices_train_like_one(model, body, outline, clips):
         pytest.skip("JAX_NUM_CPU_DEVICES was set to another number")
     uneven = clips | {"has_flow": np.arange(8) % 3 > 0, "has_mask": np.arange(8) % 2 > 0}
     step = steps.make_train_step(
-        model, body, optax.sgd(0.05), WEIGHTS, seed=0, ema_decay=0.9, drop_3d=0.0, axis_name=parallel.AXIS,
+        model, body, optax.sgd(0.05), WEIGHTS, seed=0, ema_decay=0.9, hide_3d=0.0, axis_name=parallel.AXIS,
         outline=outline,
     )  # fmt: skip
     start = state.init_state(model, body, optax.sgd(0.05), 0)
