@@ -1,4 +1,4 @@
-"""The result of a reconstruction: one body, its pose and its place in every frame, as a typed object and a file."""
+"""The result of a reconstruction: one body shape, and a pose and a place for every frame, as an object and a file."""
 
 import dataclasses
 import os
@@ -15,9 +15,9 @@ from hpof_jax.errors import UserError
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
 
-CHUNK = 64  # frames skinned at once by `Motion.vertices`: about 20 MB of intermediate results
+CHUNK = 64  # frames that `Motion.vertices` skins at once: about 20 MB of intermediate results
 
-# The shape of each array, T frames, and the kind of number it holds.
+# The shape of each array of T frames.
 _SHAPES = {
     "poses": ("T", 72),
     "betas": (10,),
@@ -28,40 +28,58 @@ _SHAPES = {
     "box": ("T", 3),
     "confidence": ("T",),
     "frame_index": ("T",),
+    "times": ("T",),
     "image_size": (2,),
     "focal_length": (),
     "mocap_framerate": (),
 }
 _INTEGERS = ("frame_index", "image_size")
 _SCALARS = ("focal_length", "mocap_framerate")
-_TEXTS = ("gender", "body")
+_DOUBLES = ("times",)  # after an hour, float32 seconds are 0.2 ms apart
+_TEXTS = ("gender", "body", "focal_length_source")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Motion:
-    """A body in motion, T frames. The camera frame is x right, y down, z forward, in metres; arrays are float32.
+    """The motion of one body in T frames. Camera frame: x right, y down, z forward, metres. Arrays are float32.
 
-    The first five names and shapes are AMASS's, so that tools for AMASS read `save`'s file; but the root is in the
-    camera's frame here, not in a world with z up. Making one checks it: UserError if an array has the wrong shape, or
-    a number is not finite or out of range.
+    The first five fields have AMASS's names and shapes, so programs that read AMASS read the file of `save`. The root is
+    in the camera frame, however, and not in a world with z up.
+
+    Raises:
+      UserError: an array has the wrong shape, or a number is not finite or out of range.
     """
 
-    poses: np.ndarray  # (T, 72) axis-angle of the 24 joints, root first (in the camera frame), then relative
-    betas: np.ndarray  # (10,) the shape, one for the whole clip
-    trans: np.ndarray  # (T, 3) metres; SMPL's: the pelvis lies at its rest place plus this
-    mocap_framerate: float  # frames per second of the video
+    poses: (
+        np.ndarray
+    )  # (T, 72) axis-angle of the 24 joints: the root in the camera frame, then relative to the parents
+    betas: np.ndarray  # (10,) body shape, one for the whole clip
+    trans: np.ndarray  # (T, 3) metres, as SMPL's: the pelvis is at its rest position plus this
+    mocap_framerate: float  # mean frame rate of the video, frames/s
     gender: str  # 'neutral', 'female' or 'male'
     joints: np.ndarray  # (T, 24, 3) metres, camera frame
-    keypoints_2d: np.ndarray  # (T, 33, 3) the observed landmarks: [x px, y px, visibility], full frame
+    keypoints_2d: np.ndarray  # (T, 33, 3) the detector's landmarks: [x px, y px, visibility], full frame
     cam: np.ndarray  # (T, 3) [s, tx, ty], weak perspective in the box
     box: np.ndarray  # (T, 3) the person's square: [centre x, centre y, size] px
-    frame_index: np.ndarray  # (T,) int64 which frame of the source video, ascending
-    confidence: np.ndarray  # (T,) 1 where the person was seen, lower in gaps that were filled
+    frame_index: (
+        np.ndarray
+    )  # (T,) int64 number of the frame among those that were read from the video, ascending
+    confidence: (
+        np.ndarray
+    )  # (T,) mean visibility of the landmarks, in [0, 1]; at most 0.5 where nobody was seen
     image_size: np.ndarray  # (2,) int64 [height, width] of the video
-    focal_length: float  # px, assumed or given; the principal point is the middle of the frame
-    body: str  # the name of the body that `betas` belongs to
+    focal_length: float  # px; the principal point is the middle of the frame
+    body: str  # name of the body that `betas` belongs to
+    times: np.ndarray | None = (
+        None  # (T,) float64 seconds from the start of the video; None: at `mocap_framerate`
+    )
+    focal_length_source: str = "assumed"  # where `focal_length` comes from: 'given', 'metadata' or 'assumed'
 
     def __post_init__(self):
+        if self.times is None:
+            rate = np.float64(self.mocap_framerate)
+            times = np.asarray(self.frame_index) / rate if rate > 0 else np.zeros(np.shape(self.frame_index))
+            object.__setattr__(self, "times", times)
         frames = np.shape(self.poses)[0] if np.ndim(self.poses) else 0
         for name, shape in _SHAPES.items():
             shape = tuple(frames if side == "T" else side for side in shape)
@@ -72,9 +90,10 @@ class Motion:
                 )
             if array.dtype.kind not in "fiu" or not np.all(np.isfinite(array)):
                 raise UserError(
-                    f"'{name}' of the motion holds something else than finite numbers: make it again."
+                    f"'{name}' of the motion holds something other than finite numbers: make it again."
                 )
-            array = array.astype(np.int64 if name in _INTEGERS else np.float32, copy=False)
+            kind = np.int64 if name in _INTEGERS else np.float64 if name in _DOUBLES else np.float32
+            array = array.astype(kind, copy=False)
             # Scalars stay Python floats: 29.97 in float32 is another frame rate.
             object.__setattr__(self, name, float(getattr(self, name)) if name in _SCALARS else array)
         for name in _SCALARS:
@@ -82,8 +101,9 @@ class Motion:
                 raise UserError(
                     f"'{name}' of the motion is {getattr(self, name)}, but must be positive: make it again."
                 )
-        if np.any(np.diff(self.frame_index) <= 0):
-            raise UserError("'frame_index' of the motion does not ascend from frame to frame: make it again.")
+        for name in ("frame_index", "times"):
+            if np.any(np.diff(getattr(self, name)) <= 0):
+                raise UserError(f"'{name}' of the motion does not ascend from frame to frame: make it again.")
         for name in _TEXTS:
             object.__setattr__(self, name, str(getattr(self, name)))
 
@@ -106,13 +126,13 @@ class Motion:
         return self.pose[:, 1:]
 
     def vertices(self, body: "BodyModel", frames: slice = slice(None)) -> np.ndarray:
-        """The mesh, made on demand: (frames, V, 3) float32 metres, camera frame.
+        """The vertices of the mesh, (frames, V, 3) float32 metres, camera frame; computed at each call.
 
         Args:
-          body: the body the motion was made with.
-          frames: which of the T frames; all of them take 83 kB each.
+          body: the body that the motion was made with.
+          frames: which of the T frames; each takes 83 kB.
         """
-        import jax  # here, so that reading and writing results needs NumPy alone
+        import jax  # here, because reading and writing results needs only NumPy
 
         from hpof_jax.body import forward
 
@@ -121,7 +141,7 @@ class Motion:
         chunks = [np.zeros((0, len(body.v_template), 3), np.float32)]
         for start in range(0, len(rows), CHUNK):
             chunk = rows[start : start + CHUNK]
-            # Filled up to one size, so that a clip of any length compiles once.
+            # Padded to one size, so that a clip of any length compiles once.
             filled = np.resize(chunk, CHUNK)
             vertices, _ = skin(
                 body, self.betas, self.global_orient[filled], self.body_pose[filled], self.trans[filled]
@@ -130,7 +150,7 @@ class Motion:
         return np.concatenate(chunks)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes an `.npz` with one array per field; an existing file is replaced only by a complete one.
+        """Writes an `.npz` with one array for each field; an existing file is replaced only by a complete one.
 
         Raises:
           UserError: the file cannot be written (full disk, no such folder, no permission).
@@ -144,7 +164,7 @@ class Motion:
         """Reads a file that `save` wrote.
 
         Raises:
-          UserError: no such file, no `.npz`, a missing array, a wrong shape, or NaN.
+          UserError: there is no such file, it is no `.npz`, or an array is missing, of a wrong shape, or not finite.
         """
         path = pathlib.Path(path)
         if not path.is_file():
@@ -152,17 +172,20 @@ class Motion:
                 f"There is no motion file at {path}: give the path of a .npz that a reconstruction wrote."
             )
         names = [field.name for field in dataclasses.fields(cls)]
+        optional = [
+            field.name for field in dataclasses.fields(cls) if field.default is not dataclasses.MISSING
+        ]
         try:
             with path.open("rb") as file:
                 archive = np.load(file, allow_pickle=False)
                 if not isinstance(archive, np.lib.npyio.NpzFile):
                     raise ValueError("it is a single array")
-                missing = [name for name in names if name not in archive.files]
-                arrays = {name: archive[name] for name in names if name not in missing}
+                arrays = {name: archive[name] for name in names if name in archive.files}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{path} is not a readable motion .npz ({error}): make it again.") from error
+        missing = [name for name in names if name not in [*arrays, *optional]]
         if missing:
-            raise UserError(f"{path} has no array '{missing[0]}', so it is no motion file: make it again.")
+            raise UserError(f"{path} has no array '{missing[0]}', so it is not a motion file: make it again.")
         try:
             return cls(**arrays)
         except UserError as error:

@@ -35,6 +35,8 @@ def make(frames=4, **changes):
         image_size=(480, 640),
         focal_length=800.0,
         body="free",
+        times=np.cumsum(np.linspace(0.03, 0.04, frames)),
+        focal_length_source="given",
     )
     return Motion(**{**fields, **changes})
 
@@ -62,6 +64,17 @@ def test_the_file_has_the_arrays_of_amass(tmp_path):
         assert str(file["gender"]) == "neutral"
 
 
+def test_a_file_without_times_has_those_of_its_frame_rate(tmp_path):
+    """Earlier versions wrote neither `times` nor `focal_length_source`."""
+    make().save(tmp_path / "clip.npz")
+    with np.load(tmp_path / "clip.npz") as file:
+        arrays = {k: v for k, v in file.items() if k not in ("times", "focal_length_source")}
+    np.savez(tmp_path / "old.npz", **arrays)
+    old = Motion.load(tmp_path / "old.npz")
+    np.testing.assert_allclose(old.times, np.arange(2, 6) * 1001 / 30000, rtol=1e-12)
+    assert old.times.dtype == np.float64 and old.focal_length_source == "assumed"
+
+
 def test_the_parts_of_the_pose():
     motion = make()
     assert len(motion) == 4
@@ -86,10 +99,12 @@ def test_vertices_are_those_of_the_body_frame_by_frame(frames):
     [
         (dict(poses=np.zeros((4, 156))), r"'poses' of the motion has shape \(4, 156\) instead of \(4, 72\)"),
         (dict(trans=np.zeros((5, 3))), r"'trans' of the motion has shape \(5, 3\) instead of \(4, 3\)"),
-        (dict(betas=np.full(10, np.nan)), "'betas' of the motion holds something else than finite numbers"),
-        (dict(cam=np.full((4, 3), "a")), "'cam' of the motion holds something else than finite numbers"),
+        (dict(betas=np.full(10, np.nan)), "'betas' of the motion holds something other than finite numbers"),
+        (dict(cam=np.full((4, 3), "a")), "'cam' of the motion holds something other than finite numbers"),
         (dict(mocap_framerate=0.0), "'mocap_framerate' of the motion is 0.0"),
         (dict(frame_index=[0, 2, 2, 3]), "'frame_index' of the motion does not ascend"),
+        (dict(times=[0, 0.1, 0.1, 0.2]), "'times' of the motion does not ascend"),
+        (dict(times=np.zeros(3)), r"'times' of the motion has shape \(3,\) instead of \(4,\)"),
     ],
 )
 def test_a_wrong_array_is_named(change, sentence):
