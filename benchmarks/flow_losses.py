@@ -97,9 +97,9 @@ def make_clips(
 
 def _watch(body, film, every):
     shot, tracker, dis = film.shot, PersonTracker("full", fps=FPS / every), FlowTracker()
-    shot = dataclasses.replace(shot, to_camera=shot.to_camera[::every], truth=dict(shot.truth))
+    shot = dataclasses.replace(shot, to_camera=shot.to_camera[::every], ground_truth=dict(shot.ground_truth))
     for key in ("pose", "transl"):
-        shot.truth[key] = shot.truth[key][::every]
+        shot.ground_truth[key] = shot.ground_truth[key][::every]
     boxes, landmarks, masks, inside = [], [], [], []
     for picture, _ in itertools.islice(film.pictures, 0, None, every):
         pose = tracker(picture)
@@ -112,7 +112,7 @@ def _watch(body, film, every):
         place = _pixels(boxes[-1])
         inside.append(np.all((place > 0) & (place < picture.shape[1::-1]), axis=-1))
     seen, boxes = dis.arrays(), np.stack(boxes)
-    truth, window = shot.truth, shot.window
+    truth, window = shot.ground_truth, shot.window
     exact, exact_valid = _exact_flow(body, shot, boxes)
     return Clips(
         *(truth[key] for key in ("pose", "transl", "betas")),
@@ -138,8 +138,10 @@ def _pixels(box):
 
 
 def _exact_flow(body, shot, boxes):
-    rotations = axis_angle_to_matrix(shot.truth["pose"])
-    vertices, _ = jax.jit(skin)(body, shot.truth["betas"][None], rotations, shot.truth["transl"])
+    rotations = axis_angle_to_matrix(shot.ground_truth["pose"])
+    vertices, _ = jax.jit(skin)(
+        body, shot.ground_truth["betas"][None], rotations, shot.ground_truth["transl"]
+    )
     vertices, faces = np.asarray(vertices), np.asarray(body.faces)
     focal, middle = shot.window.focal_length, shot.window.centre
     points = vertices[..., :2] / vertices[..., 2:] * focal + middle

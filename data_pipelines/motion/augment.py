@@ -157,8 +157,21 @@ _FLIP_ROTATION = np.array([1.0, -1.0, -1.0], np.float32)
 _FLIP_PLACE = np.array([-1.0, 1.0, 1.0], np.float32)
 ARMS = _joints("collar", "shoulder", "elbow", "wrist", "hand")
 UPPER_BODY = np.sort(np.concatenate([ARMS, _joints("spine", "neck", "head")]))
-_SIGMAS = {"hip": 26, "shoulder": 28, "knee": 18, "elbow": 18, "spine": 6, "neck": 8, "head": 10, "collar": 5,
-           "wrist": 10, "ankle": 10, "foot": 4, "hand": 0, "pelvis": 0}  # fmt: skip
+_SIGMAS = {
+    "hip": 26,
+    "shoulder": 28,
+    "knee": 18,
+    "elbow": 18,
+    "spine": 6,
+    "neck": 8,
+    "head": 10,
+    "collar": 5,
+    "wrist": 10,
+    "ankle": 10,
+    "foot": 4,
+    "hand": 0,
+    "pelvis": 0,
+}
 PERTURBATION_SIGMAS = np.array(
     [_SIGMAS[name.split("_")[-1].rstrip("123")] for name in SMPL_JOINTS], np.float32
 )

@@ -1,7 +1,7 @@
-"""What is behind and before a rendered person: a room, a meadow or a blur, drawn at random or a user's picture.
+"""Backdrop and occluder of a rendered person: a random room, meadow or blur, or a user's picture or video.
 
-The camera turns but does not move, so one picture, the plate, serves the whole clip: each frame shows it turned. A user's
-video gives one for each frame.
+The camera turns but does not move. So one picture, the plate, serves the whole clip, and a homography takes it to each
+frame. A video gives one plate for each frame.
 """
 
 import colorsys
@@ -19,42 +19,42 @@ from data_pipelines.render.scene import Shot
 from hpof_jax.errors import UserError
 from hpof_jax.observe.video import read_video, thin
 
-PLATE_LIMIT = 2.0  # plates are at most this many times as wide and high as the window
-VIDEO_PIXELS = 150_000  # of each frame of a moving plate: 120 of them are kept at once
+PLATE_LIMIT = 2.0  # largest width and height of a plate, in those of the window
+VIDEO_PIXELS = 150_000  # of one plate of a video: all plates of a clip are in memory at once
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclasses.dataclass(frozen=True)
 class Backdrop:
-    """plate: (H, W, 3) uint8 RGB, or T of them; cover: (H, W) uint8, 255 where the plate is before the person, or None.
+    """What the camera sees behind and in front of the person."""
 
-    to_window: (T, 3, 3) homographies from the plate's pixel indices to the window's, or None where the plate is the
-    window in every frame.
-    """
-
-    plate: np.ndarray | list[np.ndarray]
-    cover: np.ndarray | None
-    to_window: np.ndarray | None
-    size: tuple[int, int]
+    plate: np.ndarray | list[np.ndarray]  # (H, W, 3) uint8 RGB, or one of them for each of T frames
+    occluder: np.ndarray | None  # (H, W) uint8, 255 where the plate is in front of the person
+    to_window: np.ndarray | None  # (T, 3, 3) homographies of pixel indices; None: the plate is the window
+    size: tuple[int, int]  # (h, w) of the window
 
     def frame(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """What frame `number` shows without the person: a picture to draw into, and the cover."""
+        """Frame `number` without the person: a new picture (h, w, 3) and the occluder (h, w) or None."""
         plate = self.plate[number] if isinstance(self.plate, list) else self.plate
         if self.to_window is None:
-            return plate.copy(), self.cover
+            return plate.copy(), self.occluder
         turned = [
             layer
             if layer is None
             else cv2.warpPerspective(
                 layer, self.to_window[number], self.size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT_101
             )
-            for layer, flags in ((plate, cv2.INTER_LINEAR), (self.cover, cv2.INTER_NEAREST))
+            for layer, flags in ((plate, cv2.INTER_LINEAR), (self.occluder, cv2.INTER_NEAREST))
         ]
         return turned[0], turned[1]
 
 
 def list_pictures(folder: str | pathlib.Path) -> list[pathlib.Path]:
-    """The pictures and videos of a folder and its subfolders, sorted. Raises `UserError` if there is none."""
+    """The pictures and videos of a folder and its subfolders, sorted.
+
+    Raises:
+      UserError: there is none.
+    """
     found = sorted(
         p
         for p in pathlib.Path(folder).expanduser().rglob("*")
@@ -68,7 +68,14 @@ def list_pictures(folder: str | pathlib.Path) -> list[pathlib.Path]:
 
 
 def make_backdrop(rng: np.random.Generator, shot: Shot, pictures: Sequence[pathlib.Path] = ()) -> Backdrop:
-    """A random surrounding of the shot; `pictures`, which may be videos, are used in two clips of three where there are any."""
+    """A random backdrop of the shot.
+
+    Args:
+      pictures: pictures and videos, used in two clips of three.
+
+    Raises:
+      UserError: a picture or video cannot be read.
+    """
     window = shot.window
     middle = shot.to_camera[len(shot.to_camera) // 2]
     still = np.abs(shot.to_camera - middle).max() < 1e-4
@@ -81,10 +88,10 @@ def make_backdrop(rng: np.random.Generator, shot: Shot, pictures: Sequence[pathl
     if chosen is not None and chosen.suffix.lower() in VIDEO_SUFFIXES:
         scale = min(1.0, np.sqrt(VIDEO_PIXELS / np.prod(size)))
         plates = _play(rng, chosen, np.ceil(scale * size).astype(int), len(shot.to_camera))
-        # Still, too, because the plate is smaller than the window.
+        # Homographies even for a still camera, because the plate may be smaller than the window.
         return Backdrop(plates, None, _homographies(shot, middle, low, scale), window.size)
     columns, rows = ((np.arange(side) + 0.5 - at) / window.focal_length for side, at in zip(size, centre))
-    x, y, z = middle.astype(np.float32)  # the camera's axes in the world, where the rays are
+    x, y, z = middle.astype(np.float32)  # the camera's axes in the world
     rays = x * np.float32(columns)[:, None] + (y * np.float32(rows)[:, None] + z)[:, None]
     camera = shot.camera.astype(np.float32)
     photo = None if chosen is None else _read(chosen)
@@ -98,12 +105,12 @@ def make_backdrop(rng: np.random.Generator, shot: Shot, pictures: Sequence[pathl
     if rng.random() < 0.6:
         plate = cv2.GaussianBlur(plate, (0, 0), rng.gamma(1.5, 1.2) + 0.3)
     plate = cv2.addWeighted(plate, rng.uniform(0.6, 1.15), plate, 0, rng.uniform(-15, 25))
-    cover = _cover(rng, plate, low, window) if rng.random() < 0.15 else None
-    return Backdrop(plate, cover, None if still else _homographies(shot, middle, low), window.size)
+    occluder = _draw_occluder(rng, plate, low, window) if rng.random() < 0.15 else None
+    return Backdrop(plate, occluder, None if still else _homographies(shot, middle, low), window.size)
 
 
 def _bounds(shot: Shot, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners [x, y] of the plate in the window pixels of the middle frame: all that the other frames show."""
+    """Corners [x, y] of a plate that holds what all frames see, in window pixels of the middle frame."""
     window, (height, width) = shot.window, shot.window.size
     corners = np.array([(0, 0), (width, 0), (0, height), (width, height)]) - window.centre
     rays = np.column_stack([corners, np.full(4, window.focal_length)]) @ shot.to_camera @ middle.T
@@ -116,22 +123,25 @@ def _bounds(shot: Shot, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _homographies(shot: Shot, middle: np.ndarray, low: np.ndarray, scale: float = 1.0) -> np.ndarray:
-    """From a plate whose corner is at `low` in the middle frame's window, made `scale` times as large: see `Backdrop`."""
+    """`Backdrop.to_window` for a plate whose corner is at `low` in the middle frame's window, scaled by `scale`."""
+    focal_length, shift = shot.window.focal_length, (1 / scale - 1) / 2
 
     def intrinsics(centre):
-        return np.array([[shot.window.focal_length, 0, centre[0] - 0.5], [0, shot.window.focal_length, centre[1] - 0.5], [0, 0, 1]])  # fmt: skip
+        x, y = centre - 0.5
+        return np.array([[focal_length, 0, x], [0, focal_length, y], [0, 0, 1]])
 
-    to_ray = np.linalg.inv(intrinsics(shot.window.centre - low)) @ [[1 / scale, 0, (1 / scale - 1) / 2], [0, 1 / scale, (1 / scale - 1) / 2], [0, 0, 1]]  # fmt: skip
+    unscale = [[1 / scale, 0, shift], [0, 1 / scale, shift], [0, 0, 1]]
+    to_ray = np.linalg.inv(intrinsics(shot.window.centre - low)) @ unscale
     return intrinsics(shot.window.centre) @ shot.to_camera @ middle.T @ to_ray
 
 
 def _room(rng, camera, rays, photo):
-    """A floor and a wall with things on it, in perspective."""
+    """A floor and a wall with rectangles on it, in perspective."""
     ahead = rays.reshape(-1, 3).mean(0) * (1, 0, 1)
     turn = rng.normal(0, 0.4)
     normal = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]) @ ahead
     normal /= max(np.linalg.norm(normal), 1e-6)
-    behind = -camera @ normal + rng.uniform(0.5, 4.0)  # the person is about the origin
+    behind = -camera @ normal + rng.uniform(0.5, 4.0)  # the person is near the origin
     to_wall = max(float(behind), 1.0) / np.maximum(rays @ normal.astype(np.float32), 0.05)
     along = np.stack(
         [
@@ -157,7 +167,7 @@ def _room(rng, camera, rays, photo):
 
 
 def _meadow(rng, camera, rays, photo):
-    """Ground to the horizon, sky and, before it, bushes."""
+    """Ground to the horizon, bushes and sky."""
     up = np.clip(rays[..., 1:2] * 2, 0, 1)
     sky = _colour32(rng, 0.55, 0.3, 0.9) * (1 - up) + _colour32(rng, 0.6, 0.6, 0.8) * up
     bushes = _noise(rng, rays.shape[:2], 40) * 0.5 + _noise(rng, rays.shape[:2], 12) * 0.25
@@ -171,7 +181,7 @@ def _meadow(rng, camera, rays, photo):
 
 
 def _blur(rng, camera, rays, photo):
-    """Something out of focus."""
+    """Smooth colours, as of things out of focus."""
     rows, columns = rng.integers(2, 7, 2)
     coarse = np.array([[_colour(rng) for _ in range(columns)] for _ in range(rows)], np.float32)
     return cv2.resize(coarse, rays.shape[1::-1], interpolation=cv2.INTER_CUBIC)
@@ -188,7 +198,7 @@ def _floor(rng, camera, rays):
 
 
 def _surface(rng, side):
-    """A tile of a wall or floor, (side, side, 3) float32."""
+    """A texture tile of a wall or floor, (side, side, 3) float32."""
     ground, other = _colour32(rng), _colour32(rng)
     x, y = np.meshgrid(np.arange(side), np.arange(side))
     kind, lines = (
@@ -214,7 +224,7 @@ def _surface(rng, side):
 
 
 def _clutter(rng, plate):
-    """Things whose place in space nobody asks for."""
+    """Draws up to nine translucent rectangles and lines into the plate, without perspective."""
     height, width = plate.shape[:2]
     for _ in range(rng.integers(0, 10)):
         a = rng.uniform(-0.1, 1.1, 2) * (width, height)
@@ -230,10 +240,10 @@ def _clutter(rng, plate):
         cv2.addWeighted(layer, opacity, plate, 1 - opacity, 0, dst=plate)
 
 
-def _cover(rng, plate, low, window):
-    """Draws something before the person into the plate: furniture from below, a pole, a box."""
+def _draw_occluder(rng, plate, low, window):
+    """Draws furniture, a pole or a box into the plate and returns its mask, 255 where it is."""
     height, width = window.size
-    cover = np.zeros(plate.shape[:2], np.uint8)
+    occluder = np.zeros(plate.shape[:2], np.uint8)
     kind = rng.choice(["furniture", "pole", "box"])
     if kind == "furniture":
         across, top = rng.uniform(0.2, 0.6) * width, rng.uniform(0.55, 0.85) * height
@@ -249,21 +259,21 @@ def _cover(rng, plate, low, window):
         middle, extent = rng.uniform(0.2, 0.8, 2) * (width, height), rng.uniform(0.05, 0.15, 2) * height
         corners = middle - extent, middle + extent
     first, second = ((np.array(corner) - low).astype(int).tolist() for corner in corners)
-    cv2.rectangle(cover, first, second, 255, -1)
-    if cover.any():
+    cv2.rectangle(occluder, first, second, 255, -1)
+    if occluder.any():
         surface = cv2.resize(_surface(rng, 256), plate.shape[1::-1])
-        plate[cover > 0] = np.clip(surface[cover > 0], 0, 255)
-    return cover
+        plate[occluder > 0] = np.clip(surface[occluder > 0], 0, 255)
+    return occluder
 
 
 def _fill(rng, photo, size):
-    """A random part of a photograph, (H, W, 3)."""
+    """A random part of a photograph, scaled to `size` [x, y]."""
     part = _part(rng, photo.shape, size)
     return cv2.resize(photo[part], size.tolist(), interpolation=cv2.INTER_AREA)
 
 
 def _part(rng, shape, size):
-    """The rows and columns of a random part that has the sides' ratio of `size` [x, y]."""
+    """Rows and columns of a random part with the aspect ratio of `size` [x, y]."""
     height, width = shape[:2]
     part = rng.uniform(0.5, 1.0) * min(width / size[0], height / size[1])
     across, down = max(int(part * size[0]), 1), max(int(part * size[1]), 1)
@@ -272,14 +282,14 @@ def _part(rng, shape, size):
 
 
 def _play(rng, video, size, count):
-    """A random part of a random stretch of a video, `count` frames of (H, W, 3); one that ends is played back and on again."""
+    """`count` frames of a random part of a video, from a random start. A video that ends is played in reverse."""
     info = _about(video)
     step = max(1, round(info.fps / FPS))
     start = rng.integers(max((info.frame_count or 1) - count * step, 0) + 1)
     part, light, offset = _part(rng, info.image_size, size), rng.uniform(0.6, 1.15), rng.uniform(-15, 25)
     try:
         frames, _ = thin(*read_video(video, count * step, start=int(start)), FPS)
-    except UserError:  # it is shorter than it says
+    except UserError:  # the video is shorter than its header says
         frames, _ = thin(*read_video(video, count * step), FPS)
     shown = [cv2.resize(frame[part], size.tolist(), interpolation=cv2.INTER_AREA) for frame in frames]
     shown = [cv2.addWeighted(frame, light, frame, 0, offset) for frame in shown]
@@ -289,7 +299,7 @@ def _play(rng, video, size, count):
 
 @functools.lru_cache(maxsize=4096)
 def _about(video):
-    return read_video(video)[1]  # which reads one frame
+    return read_video(video)[1]  # this reads one frame
 
 
 def _read(path: pathlib.Path) -> np.ndarray:
@@ -302,7 +312,7 @@ def _read(path: pathlib.Path) -> np.ndarray:
 def _look_up(texture, place, border):
     x, y = (np.ascontiguousarray(np.clip(place[..., axis], -3e4, 3e4), np.float32) for axis in (0, 1))
     side = texture.shape[0]
-    if border == cv2.BORDER_WRAP:  # remap wraps only near the edge
+    if border == cv2.BORDER_WRAP:  # cv2.remap wraps only once
         x, y = x % side, y % side
     return cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=border)
 
@@ -317,7 +327,7 @@ def _colour32(rng, *near) -> np.ndarray:
 
 
 def _colour(rng, hue=None, saturation=None, value=None) -> tuple[float, float, float]:
-    """RGB, 0..255, mostly dull as rooms and streets are; what is given is varied a little."""
+    """RGB, 0..255, mostly unsaturated. A given hue, saturation or value is the mean of what is drawn."""
     usual = (rng.random(), rng.beta(1, 3), rng.beta(2, 1.6))
     hsv = [
         u if x is None else np.clip(rng.normal(x, 0.08), 0, 1)

@@ -157,7 +157,7 @@ def watch(
 def _truth(film: Film) -> dict[str, np.ndarray]:
     shot = film.shot
     shift = -np.einsum("tij,j->ti", shot.to_camera, shot.camera)[..., None]
-    return shot.truth | {
+    return shot.ground_truth | {
         "world_to_camera": np.concatenate([shot.to_camera, shift], axis=-1).astype(np.float32),
         "window": np.float32([shot.window.scale, *shot.window.corner]),
         "name": np.array(film.name),

@@ -1,7 +1,6 @@
-"""One clip of the closed loop, from its number: a motion, a person, a camera and a place, and the pictures of it.
+"""One rendered clip from its number: a motion, a person, a camera, a backdrop, and the pictures of them.
 
-Everything in a clip follows from (seed, number) and the options, whichever process makes it and whatever was made
-before.
+A clip depends only on (seed, number) and the options, not on the process that makes it or on other clips.
 """
 
 import dataclasses
@@ -13,31 +12,31 @@ import numpy as np
 
 from data_pipelines.motion.augment import Augmentation
 from data_pipelines.render.backdrop import make_backdrop
-from data_pipelines.render.looks import draw_look, make_doll
+from data_pipelines.render.looks import draw_look, textured_body
 from data_pipelines.render.picture import take_pictures
 from data_pipelines.render.scene import Shot, dress, pose_points, shoot
 from data_pipelines.sources import draw_windows, open_source
 from hpof_jax.body.files import load_body
 from hpof_jax.errors import UserError
 
-VERSION = 5  # raise it whenever the same number gives another clip
-FRAMES = 120  # in a clip, at 30 a second
-# Milder than what trains with a simulated detector: in contorted poses the real one errs more than it does on video.
-VARIATION = Augmentation(lean=0.3, perturbation_odds=(0.35, 0.35, 0.2, 0.1))
-VALIDATION_EVERY = 10  # one clip in so many shows a motion of the validation split
+VERSION = 5  # of the looks: raise it whenever the same number gives another clip
+FRAMES = 120  # of a clip, at 30 frames/s
+# Milder than with the simulated detector: in contorted poses the real detector errs more than on real video.
+AUGMENTATION = Augmentation(lean=0.3, perturbation_odds=(0.35, 0.35, 0.2, 0.1))
+VALIDATION_EVERY = 10  # one clip in ten shows a motion of the validation split
 
 
 @dataclasses.dataclass(frozen=True)
 class Film:
-    """A clip before anybody has watched it."""
+    """A clip on which no detector has been run."""
 
     shot: Shot
     pictures: Iterator[
         tuple[np.ndarray, np.ndarray]
-    ]  # window and visible mask of each frame: see `take_pictures`
+    ]  # (window, visible mask) of each frame: see `take_pictures`
     name: str  # of the motion's file
     motion_class: str
-    validation: bool  # the motion is of the validation split
+    validation: bool  # whether the motion is of the validation split
 
 
 def make_film(
@@ -46,62 +45,65 @@ def make_film(
     motions: Sequence[str],
     pictures: Sequence[pathlib.Path] = (),
     frames: int = FRAMES,
-    vary: bool = True,
+    augment: bool = True,
 ) -> Film:
-    """Clip `number` of the collection that `seed` and the other arguments name.
+    """Clip `number` of the collection that the other arguments define.
 
     Args:
-      motions: motion sources, as `stream.make_stream` takes them, of equal shares.
-      pictures: photographs and videos for the background. vary: whether motions are changed (see `augment`), or as recorded.
+      seed: of the collection.
+      number: of the clip, from 0.
+      motions: motion sources, as `stream.make_stream` takes them, in equal shares.
+      pictures: photographs and videos for the background.
+      frames: in the clip.
+      augment: whether the motion is augmented.
 
     Raises:
-      UserError: a source that is unknown or empty.
+      UserError: a source is unknown or empty, or a picture cannot be read.
     """
     rng = np.random.default_rng((seed, number))
     validation = number % VALIDATION_EVERY == VALIDATION_EVERY - 1
-    drawers, shares = _open(tuple(motions), "validation" if validation else "train")
-    # Three, because motions are also mixed with one another.
-    motion = draw_windows(rng, list(drawers.values()), shares, 3, frames, VARIATION if vary else None)
-    body, doll, weights = _body()
+    sources, shares = _open(tuple(motions), "validation" if validation else "train")
+    # Three windows, because augmentation also mixes the limbs of several.
+    motion = draw_windows(rng, list(sources.values()), shares, 3, frames, AUGMENTATION if augment else None)
+    body, textured, weights = _body()
     look = draw_look(rng)
     shot = shoot(rng, body, motion.pose[0], motion.transl[0], motion.betas[0])
     to_light = rng.normal(size=3) * (1, 0.5, 1) + (0, 1.2, 0)
     to_light /= np.linalg.norm(to_light)
-    rest, normals = dress(doll, look, body, motion.betas[0])
+    rest, normals = dress(textured, look, body, motion.betas[0])
     points, cosine = pose_points(shot, weights, rest, normals, to_light)
     backdrop = make_backdrop(rng, shot, pictures)
-    shown = take_pictures(rng, shot, doll, look, backdrop, points, cosine, to_light)
+    shown = take_pictures(rng, shot, textured, look, backdrop, points, cosine, to_light)
     return Film(shot, shown, str(motion.name[0]), str(motion.motion_class[0]), validation)
 
 
 def motion_files(motions: Sequence[str]) -> dict[str, list[str]]:
-    """The names of the files of each source, in both splits."""
+    """Source -> the sorted names of its files in both splits."""
     files: dict[str, set[str]] = {spec: set() for spec in motions}
     for split in ("train", "validation"):
-        drawers, _ = _open(tuple(motions), split)
-        for spec, drawer in drawers.items():
-            files[spec] |= drawer.names
+        for spec, source in _open(tuple(motions), split)[0].items():
+            files[spec] |= source.names
     return {spec: sorted(names) for spec, names in files.items()}
 
 
 @functools.cache
 def _body():
-    body, doll = load_body(), make_doll()
-    return body, doll, np.asarray(body.lbs_weights)[doll.vertex]
+    body, textured = load_body(), textured_body()
+    return body, textured, np.asarray(body.lbs_weights)[textured.vertex]
 
 
 @functools.cache
 def _open(motions: tuple[str, ...], split: str) -> tuple[dict[str, object], np.ndarray]:
-    """The sources by their names, and their shares; a small one may lack a validation split, but not all may."""
-    drawers, missing = {}, None
+    """The sources by their names, and their shares. A source may lack a validation split, but not all of them."""
+    sources, missing = {}, None
     for spec in motions:
         try:
-            drawers[spec] = open_source(spec, split)
+            sources[spec] = open_source(spec, split)
         except UserError as error:
             if split == "train":
                 raise
             missing = error
-    if not drawers:
+    if not sources:
         raise missing
-    shares = np.array([motions.count(spec) for spec in drawers], np.float64)
-    return drawers, shares / shares.sum()
+    shares = np.array([motions.count(spec) for spec in sources], np.float64)
+    return sources, shares / shares.sum()

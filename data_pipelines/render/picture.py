@@ -1,4 +1,4 @@
-"""The frames of a rendered clip: the dressed body over its surroundings, as a cheap camera would record it."""
+"""The frames of a rendered clip: the dressed body over its backdrop, as a cheap camera records it."""
 
 import pathlib
 import subprocess
@@ -11,58 +11,67 @@ import numpy as np
 
 from data_pipelines.motion.clip import FPS
 from data_pipelines.render.backdrop import Backdrop
-from data_pipelines.render.looks import Doll, Look
+from data_pipelines.render.looks import Look, TexturedBody
 from data_pipelines.render.scene import Shot
 from hpof_jax.errors import UserError
 from hpof_jax.observe.video import read_video
 
-NEAR, FAR = 0.1, 100.0  # metres; nothing nearer is drawn
-BLUR_FROM = 5.0  # pixels that something moves while the shutter is open, to be drawn more than once
-IMAGES = 3  # odd, so that one of them is where the truth is
+NEAR, FAR = 0.1, 100.0  # metres; nothing nearer or farther is drawn
+BLUR_FROM = 5.0  # pixels: a body that moves farther while the shutter is open is drawn several times
+EXPOSURES = 3  # times it is drawn then; odd, so that the middle one is at the ground truth
 COMPRESSION = {"h264": 0.4, "jpeg": 0.2, "none": 0.4}  # shares of the clips
-SHADOW_STEP = 4  # the shadow is drawn from every so many points and at this part of the resolution
+SHADOW_STEP = 4  # the shadow uses every fourth point and a fourth of the resolution
 
 
 def take_pictures(
     rng: np.random.Generator,
     shot: Shot,
-    doll: Doll,
+    body: TexturedBody,
     look: Look,
     backdrop: Backdrop,
     points: np.ndarray,
     cosine: np.ndarray,
     to_light: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the window of every frame, (h, w, 3) uint8 RGB, and the person's visible mask in it, (h, w) uint8 0 or 255.
+    """Draws the window of every frame.
 
-    Nothing is drawn that nobody asks for, except that a clip is compressed as a whole in which pictures depend on each other.
+    A frame is drawn when it is asked for. Only a clip with H.264 compression is drawn as a whole, at its first frame.
 
     Args:
-      points: (T, 3, P) camera frame, and cosine: (T, P), from `scene.pose_points`. to_light: (3,) in the world.
+      points: (T, 3, P) camera frame, and cosine: (T, P), from `scene.pose_points`.
+      to_light: (3,) unit vector in the world.
+
+    Yields:
+      picture (h, w, 3) uint8 RGB, and the person's visible mask (h, w) uint8, 0 or 255.
+
+    Raises:
+      UserError: a clip cannot be compressed.
     """
     camera = _Camera(rng, shot.window.size, len(points))
     ambient = rng.uniform(0.3, 0.75)
     shade = np.clip(ambient + (1 - ambient) * 1.2 * np.clip(cosine, 0, 1), 0, 1)
     tint = rng.uniform(0.75, 1.15) * (1 + rng.normal(0, 0.04, 3))
     atlas = np.clip(look.atlas * tint, 0, 255).astype(np.uint8)
-    exposure = rng.choice([0.0, rng.uniform(0.1, 0.9)], p=[0.55, 0.45])  # of the time between two frames
+    exposure = rng.choice(
+        [0.0, rng.uniform(0.1, 0.9)], p=[0.55, 0.45]
+    )  # share of the time between two frames
     dark = rng.uniform(0.0, 0.55)
 
     def draw(number):
-        image, cover = backdrop.frame(number)
+        image, occluder = backdrop.frame(number)
         _cast_shadow(image, shot, points[number], shot.to_camera[number], to_light, dark)
         before, after = max(number - 1, 0), min(number + 1, len(points) - 1)
         blur = exposure / max(after - before, 1) * (points[after] - points[before])
-        mask = _draw_body(image, shot, doll, atlas, points[number], blur, shade[number], cover)
+        mask = _draw_body(image, shot, body, atlas, points[number], blur, shade[number], occluder)
         return image, mask
 
     yield from camera(map(draw, range(len(points))))
 
 
 class _Camera:
-    """Softness, exposure, noise and compression; but for the exposure, which drifts, the same for a whole clip.
+    """Softness, exposure, noise and compression. All but the exposure, which drifts, are constant in a clip.
 
-    All of it is mild: compressed frame by frame, a small picture makes the detector tremble as no real video does.
+    All of it is mild: strong compression of each frame on its own gives the detector more jitter than any real video.
     """
 
     def __init__(self, rng: np.random.Generator, size: tuple[int, int], frames: int):
@@ -74,16 +83,16 @@ class _Camera:
         self._rate, self._keyframes = int(rng.integers(20, 35)), int(rng.choice([15, 30, 250]))  # of H.264
         noise = rng.standard_normal((size[0] + 64, size[1] + 64, 3), np.float32) * rng.gamma(2.0, 1.5)
         noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.3, 0.8))
-        # What brightens and what darkens apart, because bytes are added four times as fast as anything else.
+        # Positive and negative noise apart: adding and subtracting bytes is four times as fast as signed numbers.
         self._noise = cv2.convertScaleAbs(np.maximum(noise, 0)), cv2.convertScaleAbs(np.minimum(noise, 0))
 
     def __call__(self, drawn: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator:
-        """The pictures (h, w, 3) and masks (h, w) as they were recorded."""
+        """The recorded pictures (h, w, 3) and their masks (h, w)."""
         shown = ((self._expose(number, image), mask) for number, (image, mask) in enumerate(drawn))
         return _as_video(shown, self._rate, self._keyframes) if self._compression == "h264" else shown
 
     def _expose(self, number: int, image: np.ndarray) -> np.ndarray:
-        """What becomes of one picture, which is overwritten."""
+        """One recorded picture. Overwrites `image`."""
         if self._blur:
             cv2.GaussianBlur(image, (0, 0), self._blur, dst=image)
         cv2.LUT(image, self._tones[number], dst=image)
@@ -94,15 +103,15 @@ class _Camera:
         cv2.subtract(image, darker[part], dst=image)
         if self._compression != "jpeg":
             return image
-        # OpenCV takes the channels for BGR: red and blue change places on the way in and on the way out.
+        # OpenCV takes the channels for BGR, in encoding and decoding alike.
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
         return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
 def _tones(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """(T, 1, 256, 3) uint8: what the camera makes of each value of red, green and blue in each frame.
+    """Tone curves, (T, 1, 256, 3) uint8: recorded value of each value of red, green and blue in each frame.
 
-    A white balance, a gamma and an exposure, which some cameras correct slowly as they go; what is too bright is cut off.
+    White balance, gamma and exposure, which some cameras change slowly. Too bright values are clipped.
     """
     balance, gamma = np.exp(rng.normal(0, 0.05, 3)), np.exp(rng.normal(0, 0.15))
     stops = np.full(frames, rng.normal(0.15, 0.25))
@@ -114,16 +123,22 @@ def _tones(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def _as_video(shown: Iterator[tuple[np.ndarray, np.ndarray]], rate: int, keyframes: int) -> Iterator:
-    """The pictures after a way through H.264, with their masks.
+    """The pictures after compression with H.264, with their masks.
 
-    `rate` is x264's crf: from 20, where hardly anything is seen of it, to 34. `keyframes`: frames from one to the next.
+    Args:
+      shown: pictures and masks.
+      rate: x264's crf, from 20 (hardly visible) to 34 (strong artefacts).
+      keyframes: frames from one keyframe to the next.
     """
     first, mask = next(shown)
     size, masks = f"{first.shape[1]}x{first.shape[0]}", [mask]
     with tempfile.TemporaryDirectory() as folder:
         video = pathlib.Path(folder, "clip.mp4")
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", f"{FPS}", "-i", "-", "-c:v", "libx264",
-                   "-preset", "superfast", "-threads", "1", "-crf", f"{rate}", "-g", f"{keyframes}", "-pix_fmt", "yuv420p", str(video)]  # fmt: skip
+        options = (
+            f"-loglevel error -f rawvideo -pix_fmt rgb24 -s {size} -r {FPS} -i - -c:v libx264 -preset superfast "
+            f"-threads 1 -crf {rate} -g {keyframes} -pix_fmt yuv420p"
+        )
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), *options.split(), str(video)]
         try:
             with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as encoder:
                 encoder.stdin.write(first)
@@ -140,12 +155,15 @@ def _as_video(shown: Iterator[tuple[np.ndarray, np.ndarray]], rate: int, keyfram
         yield from zip(read_video(video)[0], masks, strict=True)
 
 
-def _draw_body(image, shot, doll, atlas, points, blur, shade, cover):
-    """Draws into `image` and returns the mask; several times along `blur` (3, P), metres, where a limb is fast."""
+def _draw_body(image, shot, body, atlas, points, blur, shade, occluder):
+    """Draws the body into `image` and returns its visible mask.
+
+    A fast body is drawn several times along `blur` (3, P), metres, and averaged.
+    """
     window = shot.window
     depth = np.maximum(points[2], NEAR)
     moved = float(np.abs(blur[:2] / depth).max()) * window.focal_length
-    images = IMAGES if moved > BLUR_FROM else 1
+    exposures = EXPOSURES if moved > BLUR_FROM else 1
     pixels = points[:2] * (window.focal_length / depth) + window.centre[:, None]
     reach = int(moved / 2) + 2
     low = np.clip(np.floor(pixels.min(1)).astype(int) - reach, 0, window.size[::-1])
@@ -154,28 +172,28 @@ def _draw_body(image, shot, doll, atlas, points, blur, shade, cover):
     if (high - low < 2).any():
         return mask
     box = slice(low[1], high[1]), slice(low[0], high[0])
-    values = np.column_stack([doll.texel / np.float32(atlas.shape[1::-1]), shade])
+    values = np.column_stack([body.texel / np.float32(atlas.shape[1::-1]), shade])
     exposed = []
-    for offset in (np.arange(images) + 0.5) / images - 0.5:
+    for offset in (np.arange(exposures) + 0.5) / exposures - 0.5:
         there = points + offset * blur if offset else points
-        drawn, inside = _rasterize(there, values, doll.faces, atlas, window, low, high)
+        drawn, inside = _rasterize(there, values, body.faces, atlas, window, low, high)
         exposed.append(image[box].copy())
         cv2.copyTo(drawn, inside, exposed[-1])
-        if len(exposed) == images // 2 + 1:
+        if len(exposed) == exposures // 2 + 1:
             mask[box] = inside
-    drawn = exposed[0] if images == 1 else _mean(exposed)
-    if cover is None:
+    drawn = exposed[0] if exposures == 1 else _mean(exposed)
+    if occluder is None:
         image[box] = drawn
     else:
-        cv2.copyTo(drawn, cv2.bitwise_not(cover[box]), image[box])
-        mask[cover > 0] = 0
+        cv2.copyTo(drawn, cv2.bitwise_not(occluder[box]), image[box])
+        mask[occluder > 0] = 0
     return mask
 
 
 def _rasterize(points, values, faces, atlas, window, low, high):
-    """The body (3, P) in the window's columns and rows from `low` to `high`: its colours, and 255 where it is."""
+    """Draws the body (3, P) in the window's box from `low` to `high` [x, y]: colours (h, w, 3) and mask (h, w)."""
     columns, rows = (int(size) for size in high - low)
-    # The box's middle becomes the principal point by a shear, and OpenCV's camera looks along -z with y up.
+    # A shear makes the middle of the box the principal point. OpenCV's camera looks along -z with y up.
     shift = (window.centre - low - (columns / 2, rows / 2)) / window.focal_length
     x, y, z = points
     corners = np.stack([x + shift[0] * z, -y - shift[1] * z, -z], axis=-1).astype(np.float32)
@@ -197,11 +215,11 @@ def _mean(pictures):
 
 
 def _cast_shadow(image, shot, points, turn, to_light, dark):
-    """Darkens `image` where the body keeps the light from the floor; soft, and only as good as a cheap game's."""
+    """Darkens `image` by a soft shadow of the body on the floor."""
     window = shot.window
     points = points[:, ::SHADOW_STEP]
-    up, to_light = turn[:, 1], turn @ (to_light / max(to_light[1], 0.3))  # in the camera's frame, too
-    below = min(-shot.camera[1], -0.2)  # the camera, at which the floor is
+    up, to_light = turn[:, 1], turn @ (to_light / max(to_light[1], 0.3))  # camera frame
+    below = min(-shot.camera[1], -0.2)  # height of the floor, seen from the camera
     points = points + to_light[:, None] * (below - up @ points)
     pixels = points[:2] * (window.focal_length / np.maximum(points[2], NEAR)) + window.centre[:, None]
     size = tuple(-(-side // SHADOW_STEP) for side in window.size)

@@ -300,8 +300,21 @@ def _rows(table: dict[str, float], default: float = 0.0) -> np.ndarray:
 
 _HIPS = _rows({"hip": 1.0})
 # The noise of a landmark over that of an elbow or a knee.
-_SHARE = _rows({"shoulder": 0.9, "hip": 0.8, "elbow": 1.0, "wrist": 1.3, "knee": 1.0, "ankle": 1.1, "eye": 0.5, "ear": 0.5,
-                "nose": 0.5, "mouth": 0.5}, default=1.4)  # fmt: skip
+_SHARE = _rows(
+    {
+        "shoulder": 0.9,
+        "hip": 0.8,
+        "elbow": 1.0,
+        "wrist": 1.3,
+        "knee": 1.0,
+        "ankle": 1.1,
+        "eye": 0.5,
+        "ear": 0.5,
+        "nose": 0.5,
+        "mouth": 0.5,
+    },
+    default=1.4,
+)
 _HANDS = ("wrist", "pinky", "index", "thumb")
 
 
@@ -337,8 +350,17 @@ SWAP_GROUPS = np.stack([_INDEX >= 11, _INDEX >= 23, (_INDEX >= 11) & (_INDEX < 2
 def _bone_matrices() -> tuple[np.ndarray, np.ndarray]:
     """Landmarks about the mid-hip -> bones from the landmark nearer to the trunk, (33, 33), and the way back."""
     at = BLAZEPOSE_LANDMARKS.index
-    nearer = {"elbow": "shoulder", "wrist": "elbow", "pinky": "wrist", "index": "wrist", "thumb": "wrist",
-              "knee": "hip", "ankle": "knee", "heel": "ankle", "foot_index": "ankle"}  # fmt: skip
+    nearer = {
+        "elbow": "shoulder",
+        "wrist": "elbow",
+        "pinky": "wrist",
+        "index": "wrist",
+        "thumb": "wrist",
+        "knee": "hip",
+        "ankle": "knee",
+        "heel": "ankle",
+        "foot_index": "ankle",
+    }
     matrix = np.eye(33, dtype=np.float32)
     for row, name in enumerate(BLAZEPOSE_LANDMARKS):
         side, _, part = name.partition("_")

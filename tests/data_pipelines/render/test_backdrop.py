@@ -6,17 +6,17 @@ from data_pipelines.render.backdrop import _clutter, _homographies, _play, list_
 from hpof_jax.errors import UserError
 
 
-def test_a_camera_on_a_tripod_sees_one_picture(shots):
+def test_a_still_camera_shows_the_plate_in_every_frame(shots):
     shot = shots[3]["tripod"]
     backdrop = make_backdrop(np.random.default_rng(0), shot)
     (first, _), (last, _) = backdrop.frame(0), backdrop.frame(11)
     assert first.shape == (*shot.window.size, 3) and first.dtype == np.uint8 and first.std() > 1
     np.testing.assert_array_equal(first, last)
-    first[:] = 0  # what is drawn into a frame
+    first[:] = 0  # a frame is a copy
     np.testing.assert_array_equal(backdrop.frame(0)[0], last)
 
 
-def test_what_a_turning_camera_sees_stays_where_it_is_in_the_world(shots):
+def test_a_texel_of_the_plate_stays_at_one_place_in_the_world(shots):
     shot = shots[3]["hand"]
     backdrop = make_backdrop(np.random.default_rng(0), shot)
     height, width = shot.window.size
@@ -33,17 +33,17 @@ def test_what_a_turning_camera_sees_stays_where_it_is_in_the_world(shots):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_any_surrounding_fits_its_window(shots, seed):
+def test_every_backdrop_fits_its_window(shots, seed):
     shot = shots[3]["hand" if seed % 2 else "tripod"]
     backdrop = make_backdrop(np.random.default_rng(seed), shot)
-    image, cover = backdrop.frame(5)
+    image, occluder = backdrop.frame(5)
     assert image.shape == (*shot.window.size, 3) and image.dtype == np.uint8
-    assert cover is None or (cover.shape == shot.window.size and set(np.unique(cover)) <= {0, 255})
+    assert occluder is None or (occluder.shape == shot.window.size and set(np.unique(occluder)) <= {0, 255})
     again = make_backdrop(np.random.default_rng(seed), shot)
     np.testing.assert_array_equal(again.plate, backdrop.plate)
 
 
-def test_own_pictures_show_up(shots, tmp_path):
+def test_own_pictures_are_shown(shots, tmp_path):
     green = np.zeros((400, 500, 3), np.uint8)
     green[:] = (30, 220, 30)
     (tmp_path / "inside").mkdir()
@@ -60,8 +60,8 @@ def test_own_pictures_show_up(shots, tmp_path):
 
 
 @pytest.mark.parametrize("camera", ["tripod", "hand"])
-def test_own_videos_go_on_behind_the_person(shots, tmp_path, camera):
-    """A video of five frames, each brighter than the one before; it is played to its end, back, and on again."""
+def test_own_videos_play_behind_the_person(shots, tmp_path, camera):
+    """Five frames, each brighter than the one before, are played forwards, backwards and forwards again."""
     writer = cv2.VideoWriter(str(tmp_path / "wave.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 30, (320, 240))
     for number in range(5):
         writer.write(np.full((240, 320, 3), 60 + 20 * number, np.uint8))
@@ -94,8 +94,8 @@ def test_a_random_stretch_of_a_long_video_is_shown(tmp_path):
     assert len(starts) > 4
 
 
-def test_a_video_is_turned_with_the_camera(shots):
-    """However finely the plate is drawn, a place on it is shown at the same place."""
+def test_the_scale_of_the_plate_does_not_move_the_backdrop(shots):
+    """Texels of a fine and a coarse plate at the same place are shown at the same place."""
     shot = shots[3]["hand"]
     middle, low = shot.to_camera[6], np.array([-20.0, -30.0])
     fine, coarse = (_homographies(shot, middle, low, scale) for scale in (1.0, 0.5))

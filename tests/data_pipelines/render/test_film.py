@@ -11,7 +11,7 @@ FRAMES = 12
 MOTIONS = ("synthetic",)
 
 
-def test_a_film_is_a_function_of_its_number():
+def test_a_film_depends_on_seed_and_number_alone():
     films = [
         make_film(seed, number, MOTIONS, frames=FRAMES) for seed, number in ((0, 1), (0, 2), (1, 1), (0, 1))
     ]
@@ -19,9 +19,9 @@ def test_a_film_is_a_function_of_its_number():
     for (image, mask), (other_image, other_mask) in zip(shown[0], shown[3], strict=True):
         np.testing.assert_array_equal(image, other_image)
         np.testing.assert_array_equal(mask, other_mask)
-    for key, value in films[0].shot.truth.items():
-        np.testing.assert_array_equal(value, films[3].shot.truth[key])
-    poses = [film.shot.truth["pose"] for film in films[:3]]
+    for key, value in films[0].shot.ground_truth.items():
+        np.testing.assert_array_equal(value, films[3].shot.ground_truth[key])
+    poses = [film.shot.ground_truth["pose"] for film in films[:3]]
     assert all(np.abs(a - b).max() > 0.1 for a, b in ((poses[0], poses[1]), (poses[0], poses[2])))
     assert {film.motion_class for film in films} <= {"gait", "poses"}
 
@@ -63,13 +63,13 @@ def test_one_clip_in_ten_shows_a_motion_of_the_validation_split(recordings):
     assert films[9].name == "jump.bvh" and films[9].motion_class == "jump"
 
 
-def test_motions_are_varied_or_as_recorded(recordings):
+def test_motions_are_augmented_or_as_recorded(recordings):
     films = [
-        make_film(0, number, ("bvh:large",), frames=FRAMES, vary=vary)
-        for vary in (True, False)
+        make_film(0, number, ("bvh:large",), frames=FRAMES, augment=augment)
+        for augment in (True, False)
         for number in range(4)
     ]
-    turned = [np.abs(film.shot.truth["pose"][:, 1:]).max() for film in films]
+    turned = [np.abs(film.shot.ground_truth["pose"][:, 1:]).max() for film in films]
     assert max(turned[:4]) > 0.1 and max(turned[4:]) < 1e-6
 
 

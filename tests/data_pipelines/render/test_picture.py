@@ -3,7 +3,7 @@ import pytest
 
 from data_pipelines.render import picture, scene
 from data_pipelines.render.backdrop import Backdrop
-from data_pipelines.render.looks import draw_look, make_doll
+from data_pipelines.render.looks import draw_look, textured_body
 from data_pipelines.render.picture import take_pictures
 from hpof_jax.body.files import load_body
 from hpof_jax.errors import UserError
@@ -20,22 +20,22 @@ def uncompressed(monkeypatch):
 @pytest.fixture(scope="module")
 def skin(shots):
     """The dressed body in every frame of both shots, and its look."""
-    body, doll, look = load_body(), make_doll(), draw_look(np.random.default_rng(3))
-    rest, normals = scene.dress(doll, look, body, shots[2])
-    weights = np.asarray(body.lbs_weights)[doll.vertex]
+    body, textured, look = load_body(), textured_body(), draw_look(np.random.default_rng(3))
+    rest, normals = scene.dress(textured, look, body, shots[2])
+    weights = np.asarray(body.lbs_weights)[textured.vertex]
     posed = {
         name: scene.pose_points(shot, weights, rest, normals, TO_LIGHT) for name, shot in shots[3].items()
     }
     return look, posed
 
 
-def take(shot, skin, camera="tripod", cover=None, seed=0):
+def take(shot, skin, camera="tripod", occluder=None, seed=0):
     look, posed = skin
     plate = np.full((*shot.window.size, 3), 128, np.uint8)
-    backdrop = Backdrop(plate, cover, None, shot.window.size)
+    backdrop = Backdrop(plate, occluder, None, shot.window.size)
     return list(
         take_pictures(
-            np.random.default_rng(seed), shot, make_doll(), look, backdrop, *posed[camera], TO_LIGHT
+            np.random.default_rng(seed), shot, textured_body(), look, backdrop, *posed[camera], TO_LIGHT
         )
     )
 
@@ -52,17 +52,17 @@ def test_a_clip_is_pictures_and_masks(shots, skin):
 
 
 @pytest.mark.parametrize("camera", ["tripod", "hand"])
-def test_the_mask_is_what_a_z_buffer_sees_of_the_same_points(shots, skin, camera):
+def test_the_mask_is_that_of_a_z_buffer(shots, skin, camera):
     shot = shots[3][camera]
     window = shot.window
     for (_, mask), points in zip(take(shot, skin, camera), skin[1][camera][0]):
         pixels = points[:2].T / points[2][:, None] * window.focal_length + window.centre
-        buffer = zbuffer.rasterize(pixels, points[2], make_doll().faces, window.size)
+        buffer = zbuffer.rasterize(pixels, points[2], textured_body().faces, window.size)
         union = np.sum((mask > 0) | buffer.mask)
         assert np.sum((mask > 0) != buffer.mask) < 0.002 * union
 
 
-def test_the_person_stands_out_and_casts_a_shadow(shots, skin):
+def test_the_person_differs_from_the_backdrop_and_casts_a_shadow(shots, skin):
     dark = []
     for seed in range(4):
         for image, mask in take(shots[3]["tripod"], skin, seed=seed)[::4]:
@@ -73,17 +73,17 @@ def test_the_person_stands_out_and_casts_a_shadow(shots, skin):
     assert max(dark) > 0.01
 
 
-def test_who_is_covered_is_not_in_the_mask(shots, skin):
+def test_an_occluder_is_not_in_the_mask(shots, skin):
     shot = shots[3]["tripod"]
     whole = take(shot, skin)[0][1]
-    cover = np.zeros(shot.window.size, np.uint8)
-    cover[np.nonzero(whole)[0].mean().astype(int) :] = 255
-    image, mask = take(shot, skin, cover=cover)[0]
-    np.testing.assert_array_equal(mask, np.where(cover > 0, 0, whole))
+    occluder = np.zeros(shot.window.size, np.uint8)
+    occluder[np.nonzero(whole)[0].mean().astype(int) :] = 255
+    image, mask = take(shot, skin, occluder=occluder)[0]
+    np.testing.assert_array_equal(mask, np.where(occluder > 0, 0, whole))
     assert 0 < np.count_nonzero(mask) < np.count_nonzero(whole)
 
 
-def test_who_moves_fast_is_blurred_about_where_they_are(shots, skin):
+def test_fast_motion_is_blurred_and_the_mask_stays(shots, skin):
     shot, (look, posed) = shots[3]["tripod"], skin
     points, cosine = (np.repeat(array[:1], 12, axis=0) for array in posed["tripod"])
     steps = np.float32([[[0.2], [0.0], [0.0]]]) * (np.arange(12, dtype=np.float32) - 5)[:, None, None]
@@ -119,14 +119,14 @@ def test_compressed_pictures_are_nearly_the_same(shots, skin, monkeypatch, kind,
         assert least < np.abs(image.astype(int) - other).mean() < most
 
 
-def test_a_video_that_cannot_be_written_is_told_in_a_sentence(shots, skin, monkeypatch):
+def test_a_video_that_cannot_be_written_is_a_user_error(shots, skin, monkeypatch):
     monkeypatch.setattr(picture, "COMPRESSION", {"h264": 1.0})
     monkeypatch.setattr(picture.imageio_ffmpeg, "get_ffmpeg_exe", lambda: "/nowhere/ffmpeg")
     with pytest.raises(UserError, match="cannot be compressed as a video .*No such file"):
         take(shots[3]["tripod"], skin)
 
 
-def test_tones_keep_the_order_of_light_and_some_drift():
+def test_tones_are_monotonic_and_some_drift():
     drifts = []
     for seed in range(20):
         tones = picture._tones(np.random.default_rng(seed), 90)
