@@ -37,7 +37,7 @@ from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.body.model import keypoints, skin
 from hpof_jax.body.skeletons import SMPL_JOINTS
-from hpof_jax.geometry import camera, flow
+from hpof_jax.geometry import camera, flow, zbuffer
 from hpof_jax.geometry.rasterizer import soft_silhouette
 from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from hpof_jax.observe.clip import mask_in_square
@@ -231,7 +231,7 @@ def visible_vertices(body: BodyModel, clips: Clips, guess: dict) -> np.ndarray:
     points, depth = jax.device_get(jax.jit(pose_vertices)(body, clips, guess))
     faces, fine = np.asarray(body.faces), 2
     seen = [
-        flow.visible_vertices(p * fine, d, faces, (SIDE * fine, SIDE * fine))
+        zbuffer.visible_vertices(p * fine, d, faces, (SIDE * fine, SIDE * fine))
         for p, d in zip(points.reshape(-1, *points.shape[2:]), depth.reshape(-1, depth.shape[-1]))
     ]
     return np.reshape(seen, depth.shape)

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from data_pipelines.motion import synthetic
-from data_pipelines.motion.augment import Augmentation, draw_positions, read_at
+from data_pipelines.motion.augment import Augmentation, draw_positions
 from data_pipelines.motion.augment import augment as vary
 from data_pipelines.motion.clip import MotionClip
 from data_pipelines.motion.load import load_source
 from hpof_jax.errors import UserError
+from hpof_jax.geometry import temporal
 
 SYNTHETIC, RENDERED, VIDEOS, UNLABELLED = "synthetic", "rendered:", "videos:", "unlabelled:"
 BETAS_LIMIT = 2.0
@@ -144,7 +145,9 @@ class Recordings:
         position = draw_positions(
             rng, self._lengths[chosen], frames, options.speed if options else (1.0, 1.0)
         )
-        pose, transl = read_at(self._pose, self._transl, self._first[chosen], position)
+        first = self._first[chosen][:, None]
+        pose = temporal.nlerp(self._pose, position, first)
+        transl = temporal.linear(self._transl, position, first)
         return Windows(pose, transl, self._betas[chosen], self._file_names[chosen], self._classes[chosen])
 
     def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:

@@ -17,15 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from scipy.interpolate import make_interp_spline
 
 from hpof_jax import cli
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.model import keypoints, rest_joints
 from hpof_jax.errors import UserError
-from hpof_jax.geometry import camera
+from hpof_jax.geometry import camera, temporal
 from hpof_jax.geometry.placement import place
-from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix, smoothed
+from hpof_jax.geometry.rotations import matrix_to_axis_angle
 from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.models.mirror import mean_of_both, mirror_batch
@@ -115,7 +114,7 @@ def lift(
       weights: what `checkpoint.load_weights` takes, or what it gives.
       body: the free body by default.
       mirror: also run the mirrored clip and take the mean of both answers.
-      smooth: take out what trembles (see `geometry.rotations.smoothed`).
+      smooth: take out what trembles (see `geometry.temporal.smooth_rotations`).
       undo_swaps: first undo the detector's swaps of left and right (see `hpof_jax.observe.swaps`).
     """
     if undo_swaps:  # before the landmarks of neighbouring frames are averaged
@@ -138,9 +137,9 @@ def lift(
     rotations = (_smooth(prediction.rotations, batch["mask"]) if smooth else prediction.rotations)[0]
     pelvis = _pelvis(prediction.cam[0], inputs.box[0], focal_length, image_size)
     times = np.arange(len(observations)) * (MODEL_FPS / float(observations.fps))
-    pelvis, box = (_resample(np.asarray(x), times) for x in (pelvis, inputs.box[0]))
+    pelvis, box = (temporal.spline(np.asarray(x), times) for x in (pelvis, inputs.box[0]))
     betas = prediction.clip_betas(inputs.mask)
-    poses, betas, joints, points, rest = _pose(body, _resample_rotations(rotations, times), betas)
+    poses, betas, joints, points, rest = _pose(body, temporal.spline_rotations(rotations, times), betas)
     pelvis = place(
         points,
         observations.landmarks_2d,
@@ -175,7 +174,7 @@ def _inputs(batch):
 
 
 _mean_of_both = jax.jit(mean_of_both)
-_smooth = jax.jit(smoothed)
+_smooth = jax.jit(temporal.smooth_rotations)
 _pelvis = jax.jit(camera.cam_to_translation)
 
 
@@ -195,25 +194,6 @@ def _batch(observations: clip.Observations) -> dict[str, np.ndarray]:
     names = ("landmarks_2d", "landmarks_3d", "seen", "image_size", "focal_length")
     batch = {name: np.asarray(getattr(observations, name))[None] for name in names}
     return {**batch, "mask": np.ones_like(batch["seen"])}
-
-
-def _resample(values: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Cubic interpolation over the first axis at fractional frames; the ends stay.
-
-    Linear pieces would put all acceleration into the frames where they meet.
-    """
-    frames = np.arange(len(values))
-    if np.array_equal(times, frames) or len(values) == 1:
-        return values[np.zeros(len(times), int)] if len(values) == 1 else values
-    spline = make_interp_spline(frames, values, k=min(3, len(values) - 1))
-    return spline(np.clip(times, 0, frames[-1])).astype(np.float32)
-
-
-def _resample_rotations(rotations: jax.Array, times: np.ndarray) -> jax.Array:
-    """(T, 24, 3, 3) at fractional frames, through the 6D representation."""
-    if np.array_equal(times, np.arange(len(rotations))):
-        return rotations
-    return jax.jit(sixd_to_matrix)(_resample(np.asarray(jax.jit(matrix_to_sixd)(rotations)), times))
 
 
 def _confidence(landmarks_2d: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from hpof_jax.atomic import replacing
 from hpof_jax.body import BodyModel
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import zbuffer
+from hpof_jax.geometry.visibility import vertex_normals
 from hpof_jax.motion import Motion
 
 SEEN = dict(color=(165, 200, 245), alpha=0.9)
@@ -203,14 +204,7 @@ def _crop(points: np.ndarray, height: int, width: int) -> list[list[int]] | None
 
 def _light(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V,) brightness of a matt surface: a light near the camera, and a soft one from all around."""
-    corners = vertices[faces]
-    normals = np.cross(
-        corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    )  # as long as the face is large
-    flat = faces.T.ravel()
-    normals = np.stack([np.bincount(flat, np.tile(axis, 3), len(vertices)) for axis in normals.T], axis=-1)
-    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
-    return AMBIENT + (1.0 - AMBIENT) * np.maximum(normals @ TO_LIGHT, 0.0)
+    return AMBIENT + (1.0 - AMBIENT) * np.maximum(vertex_normals(vertices, faces) @ TO_LIGHT, 0.0)
 
 
 def _resize(frame, height, width):

@@ -8,9 +8,9 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines.motion.rotations import multiply, to_axis_angle, to_quaternion
 from data_pipelines.motion.skeleton import clamp_to_limits
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_MIRROR
+from hpof_jax.geometry.numpy_rotations import multiply, to_axis_angle, to_quaternion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,30 +123,6 @@ def draw_positions(
     position = start[:, None] + factor[:, None] * np.arange(frames)
     there_and_back = np.mod(position, np.maximum(2 * last, 1.0)[:, None])
     return np.where(last[:, None] > 0, np.minimum(there_and_back, 2 * last[:, None] - there_and_back), 0.0)
-
-
-def read_at(
-    pose: np.ndarray, transl: np.ndarray, first: np.ndarray, position: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Windows at fractional frames: rotations by normalised linear interpolation of quaternions, places linearly.
-
-    Args:
-      pose: (N, 24, 3) and transl: (N, 3), clips one after the other.
-      first: (B,) the frame in them where each window's clip begins. position: (B, T), from `draw_positions`.
-
-    Returns:
-      pose (B, T, 24, 3), transl (B, T, 3).
-    """
-    below = np.floor(position).astype(np.int64)
-    weight = (position - below).astype(np.float32)[..., None]
-    low = first[:, None] + below
-    high = low + (weight[..., 0] > 0)
-    place = transl[low] * (1 - weight) + transl[high] * weight
-    if not weight.any():
-        return pose[low], place
-    a, b, weight = to_quaternion(pose[low]), to_quaternion(pose[high]), weight[..., None]
-    b = np.where(np.sum(a * b, axis=-1, keepdims=True) < 0, -b, b)
-    return to_axis_angle(a * (1 - weight) + b * weight), place
 
 
 def _joints(*parts: str) -> np.ndarray:

@@ -12,7 +12,8 @@ import re
 import zlib
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+
+from hpof_jax.geometry import temporal
 
 FPS = 30
 
@@ -82,13 +83,6 @@ def resample(pose: np.ndarray, transl: np.ndarray, fps: float) -> tuple[np.ndarr
     stride = round(fps / FPS)
     if stride >= 1 and abs(fps / FPS - stride) < 0.02 * stride:
         return pose[::stride], transl[::stride]
-    old = np.arange(len(pose)) / fps
-    new = np.arange(int(old[-1] * FPS + 1e-6) + 1) / FPS
-    if len(old) < 2:
-        return pose, transl
-    below = np.minimum((new * fps).astype(int), len(old) - 2)
-    part = (new * fps - below)[:, None]
-    start = Rotation.from_rotvec(pose[below].reshape(-1, 3))
-    step = (start.inv() * Rotation.from_rotvec(pose[below + 1].reshape(-1, 3))).as_rotvec().reshape(-1, 24, 3)
-    turned = start * Rotation.from_rotvec((step * part[..., None]).reshape(-1, 3))
-    return turned.as_rotvec().reshape(-1, 24, 3), transl[below] * (1 - part) + transl[below + 1] * part
+    position = temporal.positions(len(pose), fps, FPS)
+    position = position[: int((len(pose) - 1) / fps * FPS + 1e-6) + 1]  # without a last step that is shorter
+    return temporal.slerp(pose, position), temporal.linear(transl, position)

@@ -7,9 +7,9 @@ import functools
 
 import numpy as np
 
-from data_pipelines.motion.rotations import to_matrix
 from hpof_jax.body.files import load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
+from hpof_jax.geometry.numpy_rotations import to_matrix
 
 
 @functools.cache

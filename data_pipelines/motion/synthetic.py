@@ -7,9 +7,9 @@ the same generator state gives the same clips. World frame as in `motion.py`: y 
 import numpy as np
 
 from data_pipelines.motion.clip import FPS
-from data_pipelines.motion.rotations import about, compose
 from data_pipelines.motion.skeleton import clamp_to_limits, joint_positions, rest_skeleton, sole_height
 from hpof_jax.body.skeletons import SMPL_JOINTS
+from hpof_jax.geometry.numpy_rotations import about, compose
 
 
 def sample(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from data_pipelines.feed import Batch
 from data_pipelines.motion.augment import mirror, perturb
-from data_pipelines.motion.rotations import multiply, to_axis_angle, to_quaternion
 from data_pipelines.simulate.detector import SWAP_GROUPS
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_MIRROR
+from hpof_jax.geometry.numpy_rotations import multiply, to_axis_angle, to_quaternion
 
 MIRRORED = 0.5  # share of the windows
 # Another speed: share of the windows, and bounds. What lies between two frames is between their observations.

@@ -22,13 +22,13 @@ from absl import logging
 
 from data_pipelines.device import cpu
 from data_pipelines.feed import Batch
-from data_pipelines.motion.augment import read_at
 from data_pipelines.observed import augment as watched
 from data_pipelines.simulate.camera import landmarks
 from hpof_jax.atomic import replacing
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import rest_joints
 from hpof_jax.errors import UserError
+from hpof_jax.geometry import temporal
 
 PER_FRAME = frozenset(("landmarks_2d", "landmarks_3d", "seen", "mask", "pose", "transl"))
 _READ = ("landmarks_2d", "landmarks_3d", "seen", "pose", "transl", "image_size", "focal_length", "true_focal_length",
@@ -144,21 +144,19 @@ class RenderedClips:
         false."""
         length = self._arrays["seen"].shape[1]
         frames = np.minimum(positions, length - 1)
-        low, high = np.floor(frames).astype(int), np.ceil(frames).astype(int)
+        low, high, _ = temporal.neighbours(frames)
         arrays = {
             key: array[clips[:, None], low] if key in PER_FRAME else array[clips]
             for key, array in self._arrays.items()
         }
         if (high > low).any():
-            flat = [self._arrays[key].reshape(-1, *self._arrays[key].shape[2:]) for key in ("pose", "transl")]
-            arrays["pose"], arrays["transl"] = (
-                np.float32(moved) for moved in read_at(*flat, clips * length, frames)
-            )
             arrays["seen"] = arrays["seen"] & self._arrays["seen"][clips[:, None], high]
-            weight = np.float32(frames - low)[..., None, None]
+            for key in ("pose", "transl", "landmarks_2d", "landmarks_3d"):
+                interpolate = temporal.nlerp if key == "pose" else temporal.linear
+                rows = self._arrays[key].reshape(-1, *self._arrays[key].shape[2:])
+                arrays[key] = np.float32(interpolate(rows, frames, clips[:, None] * length))
             for key in ("landmarks_2d", "landmarks_3d"):
-                between = arrays[key] * (1 - weight) + self._arrays[key][clips[:, None], high] * weight
-                arrays[key] = np.where(arrays["seen"][..., None, None], between, np.float32(0))
+                arrays[key] = np.where(arrays["seen"][..., None, None], arrays[key], np.float32(0))
         arrays["mask"] = positions <= length - 1
         return arrays | dict.fromkeys(("has_smpl", "has_3d"), np.full(len(clips), self.labelled))
 

@@ -13,6 +13,7 @@ from data_pipelines.render.looks import Look, TexturedBody
 from data_pipelines.simulate.camera import CameraRange, film
 from hpof_jax.body.model import BodyModel, forward_kinematics, rest_joints
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.geometry.visibility import vertex_normals
 
 PERSON_PIXELS = (170.0, 330.0)  # larger extent of the person in the window; the detector works at about 200
 MARGIN = 0.45  # margin around the person's path, as a share of that extent
@@ -93,10 +94,10 @@ def dress(
     """The dressed body in the rest pose of this shape: points and normals, (P, 3) float32 each, metres."""
     skin = np.asarray(body.v_template) + np.asarray(body.shapedirs) @ np.asarray(betas, np.float32)
     faces = textured.vertex[textured.faces]
-    surface = skin + _normals(skin, faces) * look.offset[:, None]
-    return surface[textured.vertex].astype(np.float32), _normals(surface, faces)[textured.vertex].astype(
-        np.float32
-    )
+    surface = skin + vertex_normals(skin, faces) * look.offset[:, None]
+    return surface[textured.vertex].astype(np.float32), vertex_normals(surface, faces)[
+        textured.vertex
+    ].astype(np.float32)
 
 
 def pose_points(
@@ -136,12 +137,3 @@ def _window(rng, landmarks, focal_length, image_size) -> Window:
     columns, rows = np.maximum(np.round((scale * high - corner) / 2).astype(int), 16) * 2
     centre = scale * limit / 2 - corner
     return Window(scale, corner, (int(rows), int(columns)), scale * focal_length, centre)
-
-
-def _normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    corners = points[faces]
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.stack(
-        [np.bincount(faces.T.ravel(), np.tile(axis, 3), len(points)) for axis in area.T], axis=-1
-    )
-    return total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)

@@ -63,11 +63,6 @@ def to_box(points: jax.Array, box: jax.Array) -> jax.Array:
     return (points - box[..., None, :2]) * (2.0 / box[..., None, 2:])
 
 
-def from_box(points: jax.Array, box: jax.Array) -> jax.Array:
-    """Box coordinates (..., K, 2) back to full-frame pixels; the inverse of `to_box`."""
-    return points * (box[..., None, 2:] / 2.0) + box[..., None, :2]
-
-
 def box_angles(box: jax.Array, focal_length: jax.Array, image_size: jax.Array) -> jax.Array:
     """Where the box lies in the field of view, (..., 3) = [x, y, size] over the focal length (CLIFF's condition).
 
@@ -128,26 +123,3 @@ def look_at_body(yaw: jax.Array, elevation: jax.Array, roll: jax.Array) -> jax.A
 
     flip = jnp.asarray(np.diag([1.0, -1.0, -1.0]), jnp.float32)
     return about("z", roll) @ flip @ about("x", elevation) @ about("y", yaw)
-
-
-def interpolate_gaps(values: jax.Array, seen: jax.Array) -> jax.Array:
-    """Fills the unseen frames of a track: linear between the seen neighbours, constant beyond the ends.
-
-    Args:
-      values: (..., T, D); what stands in unseen frames is ignored.
-      seen: (..., T) bool. Where no frame is seen, the values come back as they are.
-
-    Returns:
-      (..., T, D).
-    """
-    time = jnp.arange(values.shape[-2])
-    before = jax.lax.cummax(jnp.where(seen, time, -1), axis=seen.ndim - 1)
-    after = jax.lax.cummin(jnp.where(seen, time, values.shape[-2]), axis=seen.ndim - 1, reverse=True)
-    left = jnp.where(before < 0, after, before)
-    right = jnp.where(after >= values.shape[-2], before, after)
-    nobody = (left < 0) | (left >= values.shape[-2])
-    left, right = jnp.where(nobody, time, left), jnp.where(nobody | (right < 0), time, right)
-    share = jnp.where(right > left, (time - left) / jnp.maximum(right - left, 1), 0.0)[..., None]
-    left_values = jnp.take_along_axis(values, left[..., None], axis=-2)
-    right_values = jnp.take_along_axis(values, right[..., None], axis=-2)
-    return left_values * (1.0 - share) + right_values * share

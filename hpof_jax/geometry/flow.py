@@ -10,12 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpof_jax.geometry import zbuffer
-
-TOLERANCE = (
-    0.03  # metres; a surface this little behind what its pixel shows is still seen: pixels span slopes
-)
-
-CELL, LAYER = 4, 0.12  # pixels and metres: what `in_front` tells apart
+from hpof_jax.geometry.visibility import front_facing
 
 
 def warp(image: jax.Array, flow: jax.Array, step: int = 1) -> jax.Array:
@@ -118,7 +113,7 @@ def rendered_flow(
     """
     pictures = [zbuffer.rasterize(p, d, faces, image_size) for p, d in zip(points, depth, strict=True)]
     masks = np.stack([picture.mask for picture in pictures])
-    turned = np.stack([_facing(p, faces) for p in points])
+    turned = np.stack([front_facing(*p[faces].swapaxes(0, 1)) for p in points])
     flow = np.zeros((len(points) - 1, 2, *image_size, 2), np.float32)
     if background is not None:
         flow[:] = background
@@ -135,59 +130,9 @@ def rendered_flow(
             mask = masks[here]
             flow[pair, way][mask] = spread[mask, column : column + 2]
             arrival = np.where(mask, spread[..., column + 2], np.inf)
-            seen = _seen(pictures[there], centres + flow[pair, way], arrival)
+            seen = pictures[there].shows(centres + flow[pair, way], arrival)
             valid[pair, way] = seen & (~mask | turned[there][picture.face])
     return flow, valid, masks
-
-
-def visible_vertices(
-    points: np.ndarray, depth: np.ndarray, faces: np.ndarray, image_size: tuple[int, int]
-) -> np.ndarray:
-    """(V,) bool: the vertices in the picture that nothing hides; arguments as in `zbuffer.rasterize`.
-
-    A vertex is visible if one of its faces looks at the camera and it lies at most `TOLERANCE` behind the surface that
-    its pixel shows. A person should be drawn at least 100 pixels high: the coarser the pixels, the more they hide.
-    """
-    turned = np.zeros(len(points), bool)
-    turned[faces[_facing(points, faces)]] = True
-    return turned & _seen(zbuffer.rasterize(points, depth, faces, image_size), points, depth)
-
-
-def in_front(points: jax.Array, depth: jax.Array, faces: jax.Array, side: int) -> jax.Array:
-    """The visible vertices of a mesh in a picture of side x side pixels, roughly, in JAX: (..., V) bool.
-
-    What a z-buffer is too slow for: a vertex counts if one of its faces looks at the camera and no vertex in the same cell
-    of `CELL` pixels lies more than `LAYER` before it. Arguments as in `visible_vertices`, with any leading axes.
-    """
-    faces, cells = jnp.asarray(faces), side // CELL
-    a, b, c = jnp.moveaxis(points[..., faces, :], -2, 0)
-    one, other = b - a, c - a
-    facing = one[..., 0] * other[..., 1] < one[..., 1] * other[..., 0]
-    turned = jnp.zeros(depth.shape, bool).at[..., faces].max(facing[..., None])
-    inside = jnp.all((points >= 0) & (points < side), axis=-1)
-    column, row = jnp.moveaxis(jnp.where(inside[..., None], points, 0).astype(jnp.int32) // CELL, -1, 0)
-    cell = row * cells + column
-    flat = jnp.where(inside, depth, jnp.inf).reshape(-1, depth.shape[-1])
-    nearest = jax.vmap(lambda z, at: jnp.full(cells * cells, jnp.inf, z.dtype).at[at].min(z))(
-        flat, cell.reshape(flat.shape)
-    )
-    nearest = jnp.take_along_axis(nearest, cell.reshape(flat.shape), axis=-1).reshape(depth.shape)
-    return turned & inside & (depth <= nearest + LAYER)
-
-
-def _seen(buffer: zbuffer.ZBuffer, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Whether points (..., 2) at a depth (...,) are in the picture and not behind what it shows."""
-    height, width = buffer.depth.shape
-    x, y = points[..., 0], points[..., 1]
-    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-    column, row = (np.where(inside, place, 0).astype(int) for place in (x, y))
-    return inside & (depth <= buffer.depth[row, column] + TOLERANCE)
-
-
-def _facing(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F,) bool: the faces that look at the camera."""
-    a, b, c = points[faces].swapaxes(0, 1)
-    return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) < (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
 
 
 def _centres(image_size: tuple[int, int]) -> np.ndarray:

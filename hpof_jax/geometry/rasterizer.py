@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hpof_jax.geometry.visibility import front_facing
+
 CHUNK = 8192  # bits of the outline that are walked along at a time
 TINY = 1e-30
 
@@ -143,8 +145,7 @@ def _outline(points, edges, image_size):
     """How many layers end at each edge, (R, B), and into how many bits it is cut, (R B,); 0 where it is no outline."""
     points = jnp.moveaxis(points, 0, 1)
     a, b, c = points[edges.corners]  # (F, B, 2) each
-    one, other = b - a, c - a
-    facing = one[..., 0] * other[..., 1] < one[..., 1] * other[..., 0]
+    facing = front_facing(a, b, c)
     facing &= jnp.all(jnp.isfinite(a + b + c), axis=-1)
     facing = jnp.pad(facing, ((0, 1), (0, 0)))
     layers = jnp.sum(facing[edges.faces] * edges.signs[..., None], axis=0)

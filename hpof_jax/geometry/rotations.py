@@ -5,10 +5,9 @@ Matrices act on column vectors, `v' = R v`. Every function takes any leading axe
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-# What a parabola through nine frames, 0.3 s, says in their middle; more frames would cost accuracy.
-SMOOTHING = np.array([-21, 14, 39, 54, 59, 54, 39, 14, -21]) / 231
+from hpof_jax.geometry.vectors import normalise
+
 _SMALL = 1e-3  # squared angle under which a few terms of a Taylor series are exact in float64, derivatives included
 
 
@@ -77,9 +76,9 @@ def sixd_to_matrix(sixd: jax.Array) -> jax.Array:
 
     `[1, 0, 0, 0, 1, 0]` is the identity. The second column may not be parallel to the first.
     """
-    x = _normalise(sixd[..., :3])
+    x = normalise(sixd[..., :3])
     y = sixd[..., 3:]
-    y = _normalise(y - jnp.sum(x * y, axis=-1, keepdims=True) * x)
+    y = normalise(y - jnp.sum(x * y, axis=-1, keepdims=True) * x)
     return jnp.stack([x, y, jnp.cross(x, y)], axis=-1)
 
 
@@ -98,30 +97,8 @@ def rotate(matrix: jax.Array, v: jax.Array) -> jax.Array:
     return sum(matrix[..., :, k] * v[..., None, k] for k in range(3))
 
 
-def smoothed(rotations: jax.Array, mask: jax.Array) -> jax.Array:
-    """Rotations over time without what trembles: a parabola through each nine frames (Savitzky and Golay 1964), in 6D.
-
-    Args:
-      rotations: (B, T, J, 3, 3). mask: (B, T), false on padding at the end. Beyond both ends the motion stands still.
-    """
-    frames, half = rotations.shape[1], len(SMOOTHING) // 2
-    last = jnp.sum(mask, axis=1, keepdims=True) - 1
-    steps = jnp.clip(jnp.arange(-half, frames + half), 0, jnp.maximum(last, 0))
-    sixd = jnp.take_along_axis(matrix_to_sixd(rotations), steps[..., None, None], axis=1)
-    return sixd_to_matrix(sum(float(w) * sixd[:, k : k + frames] for k, w in enumerate(SMOOTHING)))
-
-
 def skew(v: jax.Array) -> jax.Array:
     """The matrix of the cross product with v: (..., 3) -> (..., 3, 3)."""
     x, y, z = v[..., 0], v[..., 1], v[..., 2]
     zero = jnp.zeros_like(x)
     return jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*v.shape[:-1], 3, 3)
-
-
-def geodesic_angle(a: jax.Array, b: jax.Array) -> jax.Array:
-    """The angle between two rotation matrices, (...,) in radians, in [0, pi]."""
-    return jnp.linalg.norm(matrix_to_axis_angle(compose(jnp.swapaxes(a, -1, -2), b)), axis=-1)
-
-
-def _normalise(v: jax.Array) -> jax.Array:
-    return v * jax.lax.rsqrt(jnp.maximum(jnp.sum(v * v, axis=-1, keepdims=True), 1e-12))

@@ -8,9 +8,11 @@ import dataclasses
 
 import numpy as np
 
-NEAR = 0.05  # metres; a face with a corner nearer than this, or behind the camera, is not drawn
+from hpof_jax.geometry.visibility import front_facing
 
+NEAR = 0.05  # metres; a face with a corner nearer than this, or behind the camera, is not drawn
 SLIVER = 1e-2  # twice the pixels that a face must cover to have a slope
+TOLERANCE = 0.03  # metres; a surface this little behind what its pixel shows is visible: pixels span slopes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,14 @@ class ZBuffer:
     def mask(self) -> np.ndarray:
         """(H, W) bool: the pixel's centre sees a face."""
         return self.face >= 0
+
+    def shows(self, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """Whether points (..., 2) in pixels at depths (...) lie in the picture and at most `TOLERANCE` behind its surface."""
+        height, width = self.depth.shape
+        x, y = points[..., 0], points[..., 1]
+        inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        column, row = (np.where(inside, place, 0).astype(int) for place in (x, y))
+        return inside & (depth <= self.depth[row, column] + TOLERANCE)
 
 
 def project(vertices: np.ndarray, focal_length: float, image_size: tuple[int, int]) -> np.ndarray:
@@ -50,7 +60,7 @@ def rasterize(
     height, width = (int(side) for side in image_size)
     faces = np.asarray(faces)
     points = np.asarray(points, np.float64)
-    drawn = _facing(points, faces, height, width)
+    drawn = _drawn(points, faces, height, width)
     shown = faces[drawn].T
     corners = points[shown]
     base, slope = _planes(corners, 1.0 / np.asarray(depth, np.float64)[shown])
@@ -106,18 +116,24 @@ def interpolate(buffer: ZBuffer, points: np.ndarray, faces: np.ndarray, values: 
     return picture.T.reshape(*buffer.face.shape, *np.shape(values)[1:])
 
 
+def visible_vertices(
+    points: np.ndarray, depth: np.ndarray, faces: np.ndarray, image_size: tuple[int, int]
+) -> np.ndarray:
+    """(V,) bool: the vertices in the picture that nothing hides; arguments as in `rasterize`.
+
+    A vertex is visible if one of its faces looks at the camera and the picture `shows` it. Draw a person at least 100
+    pixels high: coarser pixels hide more.
+    """
+    turned = np.zeros(len(points), bool)
+    turned[faces[front_facing(*points[faces].swapaxes(0, 1))]] = True
+    return turned & rasterize(points, depth, faces, image_size).shows(points, depth)
+
+
 def _numbered(labels, count):
     """The labels (P,) < count that occur, in order (N,), and which of them each one is (P,)."""
     there = np.zeros(count, bool)
     there[labels] = True
     return np.flatnonzero(there), (np.cumsum(there) - 1)[labels]
-
-
-def _area(corners: np.ndarray) -> np.ndarray:
-    """Twice the signed area in the picture of faces (3, F, 2), (F,); negative where a face looks at the camera (y down)."""
-    a, b, c = corners
-    ab, ac = b - a, c - a
-    return ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
 
 
 def _planes(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,12 +152,12 @@ def _planes(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
     return (first + second + third) / 3 - slope[0] * x - slope[1] * y, slope
 
 
-def _facing(points, faces, height, width) -> np.ndarray:
+def _drawn(points, faces, height, width) -> np.ndarray:
     """Indices of the faces in front of the camera, turned to it and not wholly outside the picture."""
     corners = points[faces.T]
     low, high = corners.min(axis=0), corners.max(axis=0)
     inside = (high[:, 0] > 0) & (high[:, 1] > 0) & (low[:, 0] < width) & (low[:, 1] < height)
-    return np.flatnonzero(inside & (_area(corners) < 0))  # comparisons with NaN are false
+    return np.flatnonzero(inside & front_facing(*corners))  # comparisons with NaN are false
 
 
 def _runs(corners, height, width):

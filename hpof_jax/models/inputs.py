@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from hpof_jax.geometry import camera
+from hpof_jax.geometry.temporal import interpolate_gaps
 
 LANDMARKS = 33
 NUM_FEATURES = LANDMARKS * 6 + 5
@@ -39,7 +40,7 @@ def make_inputs(
       hide_3d: (B,) bool or bool; where true, `landmarks_3d` is hidden from the model.
     """
     seen = seen & mask
-    box = camera.interpolate_gaps(camera.box_from_keypoints(landmarks_2d), seen)
+    box = interpolate_gaps(camera.box_from_keypoints(landmarks_2d), seen)
     place = camera.box_angles(box, focal_length[:, None], image_size[:, None])
     points = jnp.clip(camera.to_box(landmarks_2d[..., :2], box), -3.0, 3.0)
     confidence = landmarks_2d[..., 2]

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
-from hpof_jax.geometry import camera
+from hpof_jax.geometry import camera, temporal
 from hpof_jax.observe import optical_flow
 from hpof_jax.observe.blazepose import NUM_LANDMARKS
 from hpof_jax.observe.person import PersonTracker
@@ -182,19 +182,11 @@ def resample(observations: Observations, fps: float) -> Observations:
     rate = float(observations.fps)
     if abs(fps / rate - 1) <= 0.01:
         return observations
-    lower, upper, weight = resampling(len(observations), rate, fps)
-    seen = observations.seen[lower] & (observations.seen[upper] | (weight == 0))
+    position = temporal.positions(len(observations), rate, fps)
+    lower, upper, weight = temporal.neighbours(position)
+    seen = observations.seen[lower] & observations.seen[upper]
     nearest = np.where(weight > 0.5, upper, lower)
-    reach = max(rate / fps, 1.0)
-    taps = np.arange(1 - int(np.ceil(reach)), int(np.ceil(reach)) + 1)
-    frames = lower[:, None] + taps
-    # As far to the left as to the right, so that the clip's ends stay where they are.
-    mirrored = 2 * (lower + weight)[:, None] - frames
-    inside = (np.minimum(frames, mirrored) >= 0) & (np.maximum(frames, mirrored) <= len(observations) - 1)
-    inside |= (reach == 1) | ((taps == 0) & (weight[:, None] == 0))
-    frames = np.clip(frames, 0, len(observations) - 1)
-    share = np.maximum(1 - np.abs(taps - weight[:, None]) / reach, 0) * inside * observations.seen[frames]
-    share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-9)
+    frames, share = temporal.local_means(position, max(rate / fps, 1.0), observations.seen)
 
     def between(values: np.ndarray) -> np.ndarray:
         mean = np.einsum("nk,nk...->n...", share.astype(values.dtype), values[frames])
@@ -217,25 +209,6 @@ def resample(observations: Observations, fps: float) -> Observations:
         flow_valid=None,
         flow_box=None,
     )
-
-
-def resampling(
-    num_frames: int, fps: float, new_fps: float, num_new: int | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(lower, upper, weight), each (N,): sample n at `new_fps` is (1 - weight) frame[lower] + weight
-    frame[upper].
-
-    Sample n is at time n / new_fps. N is `num_new`, or as many as reach the last frame's time; samples beyond
-    that repeat the last frame. So `resampling(len(back), 30, video_fps, num_new=num_video_frames)` goes the
-    way back.
-    """
-    if num_new is None:
-        num_new = int(np.ceil((num_frames - 1) * new_fps / fps - 1e-6)) + 1
-    position = np.minimum(np.arange(num_new) * (fps / new_fps), num_frames - 1)
-    near = np.round(position)
-    position = np.where(np.abs(position - near) < 1e-6, near, position)  # 59.999999 is frame 60
-    lower = np.floor(position).astype(int)
-    return lower, np.minimum(lower + 1, num_frames - 1), position - lower
 
 
 def mask_in_square(mask: np.ndarray, mask_to_frame: np.ndarray, square: np.ndarray, side: int) -> np.ndarray:

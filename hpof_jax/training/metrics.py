@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hpof_jax.geometry.vectors import safe_norm
+
 MM = 1000.0  # millimetres in a metre
 PCK_THRESHOLD = 150.0  # mm; half a head, the threshold of MPI-INF-3DHP (Mehta et al. 2017)
 Root = int | Sequence[int] | None  # a joint, the mean of several (both hips, say), or the mean of all
@@ -96,7 +98,7 @@ def acceleration(joints: jax.Array, fps: float | None = None) -> jax.Array:
     """Mean length of the joints' own accelerations, (..., T - 2) mm/frame^2, or m/s^2 with `fps`."""
     second = joints[..., 2:, :, :] - 2.0 * joints[..., 1:-1, :, :] + joints[..., :-2, :, :]
     unit = MM if fps is None else fps**2
-    return unit * jnp.mean(_length(second), axis=-1)
+    return unit * jnp.mean(safe_norm(second), axis=-1)
 
 
 # --- how constant a body is within a clip -----------------------------------------------------------
@@ -111,7 +113,9 @@ def spread(values: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     values = jnp.where(weight > 0, values, 0.0)
     count = jnp.maximum(jnp.sum(weight, axis=-2, keepdims=True), 1.0)
     average = jnp.sum(values, axis=-2, keepdims=True) / count
-    return _length(jnp.swapaxes((values - average) * weight, -1, -2) / jnp.sqrt(jnp.swapaxes(count, -1, -2)))
+    return safe_norm(
+        jnp.swapaxes((values - average) * weight, -1, -2) / jnp.sqrt(jnp.swapaxes(count, -1, -2))
+    )
 
 
 def bone_length_spread(joints: jax.Array, parents: Sequence[int], mask: jax.Array | None = None) -> jax.Array:
@@ -122,7 +126,7 @@ def bone_length_spread(joints: jax.Array, parents: Sequence[int], mask: jax.Arra
     parents = np.asarray(parents)
     child = np.flatnonzero(parents >= 0)
     bones = joints[..., child, :] - joints[..., parents[child], :]
-    return MM * spread(_length(bones), mask)
+    return MM * spread(safe_norm(bones), mask)
 
 
 # --- sums and counts --------------------------------------------------------------------------------
@@ -202,7 +206,7 @@ def joint_distances(pred: jax.Array, true: jax.Array) -> jax.Array:
     """The distance of every point from its partner, with no alignment: (..., J, 3) metres -> (..., J) mm."""
     if pred.shape != true.shape:
         raise ValueError(f"prediction and truth differ in shape: {pred.shape} and {true.shape}.")
-    return MM * _length(pred - true)
+    return MM * safe_norm(pred - true)
 
 
 def _mean_distance(pred: jax.Array, true: jax.Array) -> jax.Array:
@@ -211,13 +215,6 @@ def _mean_distance(pred: jax.Array, true: jax.Array) -> jax.Array:
 
 def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sum(a * b, axis=(-2, -1))
-
-
-def _length(vectors: jax.Array) -> jax.Array:
-    """Euclidean norm over the last axis, whose gradient at zero is zero."""
-    square = jnp.sum(jnp.square(vectors), axis=-1)
-    zero = square == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))
 
 
 def _weights(mask: jax.Array | None, shape: tuple[int, ...]) -> jax.Array:

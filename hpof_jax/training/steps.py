@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from hpof_jax.body.model import BodyModel
-from hpof_jax.geometry.rotations import axis_angle_to_matrix, smoothed
+from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.geometry.temporal import smooth_rotations
 from hpof_jax.models.hpof import HPOF, Prediction
 from hpof_jax.models.inputs import Inputs, make_inputs
 from hpof_jax.models.mirror import mean_of_both, mirror_batch
@@ -124,7 +125,7 @@ def make_eval_step(
         if raw:
             return answer(params, batch)
         both = mean_of_both(answer(params, batch), answer(params, mirror_batch(batch)))
-        return both._replace(rotations=smoothed(both.rotations, batch["mask"]))
+        return both._replace(rotations=smooth_rotations(both.rotations, batch["mask"]))
 
     return step
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from hpof_jax.body.model import BodyModel, keypoints, skin
 from hpof_jax.geometry import camera
-from hpof_jax.geometry.flow import in_front
 from hpof_jax.geometry.rasterizer import soft_silhouette
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.geometry.visibility import in_front
 from hpof_jax.models.hpof import Prediction
 from hpof_jax.models.inputs import Inputs
 from hpof_jax.training import losses

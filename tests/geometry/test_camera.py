@@ -43,19 +43,6 @@ def test_box_leaves_out_invisible_keypoints():
     np.testing.assert_allclose(camera.box_from_keypoints(keypoints), [60, 120, 200 * camera.BOX_MARGIN])
 
 
-def test_to_box_and_from_box():
-    points, box = jnp.array([[10.0, 20.0], [300.0, 5.0]]), jnp.array([100.0, 50.0, 80.0])
-    np.testing.assert_allclose(camera.from_box(camera.to_box(points, box), box), points, rtol=1e-6)
-
-
-def test_interpolate_gaps():
-    values = jnp.array([9.0, 1.0, 9.0, 9.0, 4.0, 9.0])[:, None]
-    seen = jnp.array([False, True, False, False, True, False])
-    np.testing.assert_allclose(camera.interpolate_gaps(values, seen)[:, 0], [1, 1, 2, 3, 4, 4])
-    unseen = jnp.zeros(6, bool)
-    np.testing.assert_allclose(camera.interpolate_gaps(values, unseen), values)
-
-
 def test_look_at_body():
     zero = jnp.zeros(())
     np.testing.assert_allclose(camera.look_at_body(zero, zero, zero), np.diag([1, -1, -1]), atol=1e-6)

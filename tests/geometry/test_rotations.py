@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.signal import savgol_filter
 from scipy.spatial.transform import Rotation
 
 from hpof_jax.geometry import rotations
@@ -56,23 +55,3 @@ def test_sixd_is_a_rotation_for_any_input():
         matrices @ np.swapaxes(matrices, -1, -2), np.tile(np.eye(3), (500, 1, 1)), atol=1e-5
     )
     np.testing.assert_allclose(np.linalg.det(matrices), 1.0, atol=1e-5)
-
-
-def test_geodesic_angle():
-    a, b = Rotation.from_rotvec([[0.3, 0.0, 0.0], [1.0, 0.0, 0.0]]).as_matrix().astype(np.float32)
-    np.testing.assert_allclose(jax.jit(rotations.geodesic_angle)(a, b), 0.7, atol=1e-6)
-
-
-@pytest.mark.parametrize("frames", [1, 5, 30])
-def test_smoothing_is_scipys_and_padding_does_not_count(frames):
-    slow = np.cumsum(np.random.default_rng(0).normal(0, 0.05, (2, frames + 6, 3, 3)), axis=1)
-    matrices = jax.jit(rotations.axis_angle_to_matrix)(slow.astype(np.float32))
-    mask = np.arange(frames + 6) < np.array([[frames], [frames + 6]])
-    found = np.asarray(jax.jit(rotations.smoothed)(matrices, mask))
-    for clip, count in enumerate(mask.sum(axis=1)):
-        sixd = np.asarray(rotations.matrix_to_sixd(matrices[clip, :count]))
-        standing = np.pad(sixd, ((4, 4), (0, 0), (0, 0)), mode="edge")  # beyond both ends
-        expected = rotations.sixd_to_matrix(savgol_filter(standing, 9, 2, axis=0)[4:-4])
-        np.testing.assert_allclose(found[clip, :count], expected, atol=1e-5)
-    spoilt = jnp.where(mask[..., None, None, None], matrices, matrices[:, :1])
-    np.testing.assert_array_equal(np.asarray(jax.jit(rotations.smoothed)(spoilt, mask))[mask], found[mask])

@@ -124,3 +124,26 @@ def test_interpolation_reproduces_a_linear_function():
     error = np.abs(picture - (0.3 * x - 0.7 * y + 5.0))[buffer.mask]
     assert np.quantile(error, 0.99) < 1e-3 and error.max() < 0.5  # slivers at the rim take their mean
     assert (picture[~buffer.mask] == 0).all()
+
+
+def test_vertices_are_visible_unless_turned_away_or_hidden():
+    polar, around = np.meshgrid(
+        np.linspace(0.1, np.pi - 0.1, 20), np.arange(30) * 2 * np.pi / 30, indexing="ij"
+    )
+    normals = np.stack([np.sin(polar) * np.cos(around), np.cos(polar), np.sin(polar) * np.sin(around)], -1)
+    a = (np.arange(19)[:, None] * 30 + np.arange(30)).ravel()
+    b = (np.arange(19)[:, None] * 30 + (np.arange(30) + 1) % 30).ravel()
+    faces = np.concatenate([np.stack([a, b, a + 30], 1), np.stack([b, b + 30, a + 30], 1)])
+    vertices = normals.reshape(-1, 3) + [0, 0, 4.0]
+    to_camera = -(normals.reshape(-1, 3) * vertices).sum(-1)
+    points = zbuffer.project(vertices, 200.0, (256, 256))
+    visible = zbuffer.visible_vertices(points, vertices[:, 2], faces, (256, 256))
+    sure = np.abs(to_camera) > 0.8  # at the rim, a pixel spans more depth than the tolerance
+    np.testing.assert_array_equal(visible[sure], to_camera[sure] > 0)
+    assert 0 < visible.sum() < len(visible)
+
+    card = np.array([[128, 0], [128, 256], [256, 256], [256, 0.0]])  # hides the right half
+    points, depth = np.concatenate([points, card]), np.append(vertices[:, 2], [2.0] * 4)
+    faces = np.concatenate([faces, np.array([[0, 1, 2], [0, 2, 3]]) + len(vertices)])
+    behind = zbuffer.visible_vertices(points, depth, faces, (256, 256))[: len(vertices)]
+    np.testing.assert_array_equal(behind, visible & (points[: len(vertices), 0] < 128))

@@ -13,7 +13,6 @@ from hpof_jax.observe.clip import (
     mask_in_square,
     observe,
     resample,
-    resampling,
 )
 from hpof_jax.observe.video import VideoInfo
 
@@ -188,19 +187,6 @@ def test_unseen_frames_are_not_mixed_in():
     assert not after.mask_to_frame[3:6].any() and after.mask_to_frame[6:].all()
     halved = resample(observations([1, 2, 3], seen=[True, False, True], fps=60), 30)
     assert halved.seen.tolist() == [True, True]  # it falls on seen frames only
-
-
-def test_resampling_there_and_back():
-    video_frames, fps = 37, 50.0
-    lower, upper, weight = resampling(video_frames, fps, 30)
-    there = (1 - weight) * lower + weight * upper
-    lower, upper, weight = resampling(len(there), 30, fps, num_new=video_frames)
-    back = (1 - weight) * there[lower] + weight * there[upper]
-    np.testing.assert_allclose(back[:-2], np.arange(video_frames)[:-2], atol=1e-9)
-    np.testing.assert_allclose(
-        back[-2:], [35, 36], atol=1
-    )  # within the last sample, which repeats the last frame
-    assert [len(part) for part in resampling(1, 60, 30)] == [1, 1, 1]
 
 
 def test_save_and_load(tmp_path):

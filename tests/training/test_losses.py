@@ -7,7 +7,8 @@ from scipy.ndimage import map_coordinates
 from hpof_jax import load_body
 from hpof_jax.body import forward
 from hpof_jax.geometry import camera, zbuffer
-from hpof_jax.geometry.flow import between_boxes, rendered_flow, visible_vertices
+from hpof_jax.geometry.flow import between_boxes, rendered_flow
+from hpof_jax.geometry.zbuffer import visible_vertices
 from hpof_jax.training import losses
 
 RNG = np.random.default_rng(0)

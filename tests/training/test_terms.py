@@ -9,7 +9,7 @@ import pytest
 from data_pipelines import stream
 from hpof_jax.body.coarse import decimate
 from hpof_jax.body.model import keypoints
-from hpof_jax.geometry import camera, flow
+from hpof_jax.geometry import camera
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.models.hpof import Prediction
 from hpof_jax.training import parallel, state, steps, terms
@@ -114,21 +114,6 @@ def test_eight_devices_train_like_one(model, body, outline, clips):
         np.testing.assert_allclose(shared_logs[name], logs[name], rtol=1e-4)
     for want, have in zip(*map(jax.tree.leaves, (expected.params, shared.params))):
         np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-6)
-
-
-def test_vertices_in_front(outline):
-    """Nearly the z-buffer's answer, for a body that crosses its arms before its trunk."""
-    from hpof_jax.body import forward
-
-    pose = np.zeros((23, 3), np.float32)
-    pose[15], pose[16] = [0, -1.4, -0.6], [0, 1.4, 0.6]
-    vertices, _ = forward(outline, np.zeros(10), np.float32([np.pi, 0, 0]), pose, np.float32([0, 0.2, 3]))
-    points = np.asarray(camera.project(vertices, 90.0, np.array([64, 64])))
-    depth, faces = np.asarray(vertices[:, 2]), np.asarray(outline.faces)
-    exact = flow.visible_vertices(points * 4, depth, faces, (256, 256))
-    rough = np.asarray(flow.in_front(points[None], depth[None], faces, 64))[0]
-    assert 0.3 < exact.mean() < 0.6 and (rough == exact).mean() > 0.85
-    assert exact[rough].mean() > 0.8
 
 
 @pytest.fixture

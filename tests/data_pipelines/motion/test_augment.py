@@ -39,23 +39,6 @@ def test_mirroring_twice_changes_nothing(motion):
     np.testing.assert_array_equal(twice[1], motion[1])
 
 
-def test_whole_frames_are_read_unchanged(motion):
-    pose, transl = motion[0][0], motion[1][0]
-    position = np.array([[3.0, 4.0, 5.0], [9.0, 8.0, 7.0]])
-    read, place = augment.read_at(pose, transl, np.array([0, 10]), position)
-    np.testing.assert_array_equal(read, pose[[[3, 4, 5], [19, 18, 17]]])
-    np.testing.assert_array_equal(place, transl[[[3, 4, 5], [19, 18, 17]]])
-
-
-def test_between_two_frames_the_rotation_is_half_way():
-    pose = np.zeros((2, 24, 3), np.float32)
-    pose[1, 5] = [0.0, 0.8, 0.0]
-    transl = np.array([[0, 0, 0], [1, 2, 4]], np.float32)
-    read, place = augment.read_at(pose, transl, np.array([0]), np.array([[0.5]]))
-    np.testing.assert_allclose(read[0, 0, 5], [0, 0.4, 0], atol=1e-6)
-    np.testing.assert_allclose(place[0, 0], [0.5, 1, 2])
-
-
 def test_windows_stay_inside_their_clips_and_turn_round_at_the_end():
     rng = np.random.default_rng(0)
     lengths = np.array([1, 2, 7, 50, 500])
