@@ -1,12 +1,14 @@
 """Body files: SMPL's own, SMPL-H's and ours, read safely, checked, and written."""
 
 import dataclasses
+import functools
 import io
 import os
 import pathlib
 import zipfile
 from typing import BinaryIO
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -47,15 +49,25 @@ def load_body(path: str | os.PathLike | None = None, num_betas: int = 10) -> Bod
     finger's knuckle, and moves the fingers as a whole. What a file is called does not matter.
 
     Args:
-      path: an SMPL or SMPL-H file, or what `save_body` wrote; None is the free body that comes with the package (CC0).
+      path: an SMPL or SMPL-H file, or what `save_body` wrote; None is the free body that comes with the package (CC0); every
+        call returns the same object.
       num_betas: how many shape components to take, the first ones; SMPL's files have 10 or 300, SMPL-H's 16.
 
     Raises:
       UserError: no such file, not such a body, a file that asks for more than arrays, arrays of the wrong shape or
         with NaN, fewer shape components.
     """
-    path = pathlib.Path(FREE_BODY if path is None else path)
+    if path is None:
+        return _free_body(num_betas, jax.config.jax_default_device)
+    path = pathlib.Path(path)
     return _to_model(_read(path), path, num_betas)
+
+
+@functools.cache
+def _free_body(num_betas: int, device: object) -> BodyModel:
+    """One load per process and default device: the arrays are immutable, so that all callers can share them."""
+    with jax.ensure_compile_time_eval():  # arrays and no tracers, also if the first call is under jit
+        return _to_model(_read(FREE_BODY), FREE_BODY, num_betas)
 
 
 def save_body(model: BodyModel, path: str | os.PathLike) -> None:

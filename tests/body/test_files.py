@@ -42,6 +42,19 @@ def test_an_official_file_loads_without_chumpy(
     np.testing.assert_allclose(body.J_shapedirs, moved, atol=1e-6)
 
 
+def test_the_free_body_is_loaded_once_and_cannot_be_changed():
+    body = load_body()
+    assert load_body() is body and load_body(None, 10) is body and load_body(num_betas=4) is not body
+    assert jax.jit(lambda: load_body(num_betas=3).v_template)().shape == (6890, 3)
+    np.testing.assert_array_equal(load_body(num_betas=3).v_template, body.v_template)  # no tracer was kept
+    for array in jax.tree.leaves(body):
+        with pytest.raises((TypeError, ValueError)):
+            array[0] = 0
+        assert not np.asarray(array).flags.writeable
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        body.name = "mine"
+
+
 def test_a_pickle_and_an_npz_are_known_by_what_is_in_them(tmp_path, smpl_arrays, official):
     np.savez(tmp_path / "body.npz", **smpl_arrays)
     (tmp_path / "body.npz").rename(tmp_path / "body.pkl")
