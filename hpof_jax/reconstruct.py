@@ -147,7 +147,7 @@ def lift(
         pelvis,
         focal_length[0],
         image_size[0],
-        float(observations.fps),
+        np.arange(len(observations)) / float(observations.fps),
     )
     return Motion(
         poses=poses,

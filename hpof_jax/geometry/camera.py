@@ -1,24 +1,32 @@
 """Pinhole projection, and weak perspective in a person's box <-> translation in the full-frame camera.
 
-Camera frame: x right, y down, z forward, metres. Pixels: x right, y down, (0, 0) the frame's upper left corner.
-The principal point is the middle of the frame. A box is a square, (..., 3) = [centre x, centre y, size] in pixels.
+Camera frame: x right, y down, z forward, metres. Pixels: x right, y down, (0, 0) at the frame's upper left corner. The
+principal point is the middle of the frame. A box is a square, (..., 3) = [centre x, centre y, size] in pixels.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+DEFAULT_FOCAL_RATIO = 0.75  # focal length over the frame's diagonal; phones have 0.65 to 0.8
 BOX_MARGIN = 1.2  # size of the box over the extent of the landmarks in it
-MIN_DEPTH = 0.1  # metres; points nearer than this, or behind the camera, are projected as if they lay here
+MIN_DEPTH = 0.1  # metres; points nearer than this, or behind the camera, are projected as if they were here
 
 
 def default_focal_length(image_size: jax.Array) -> jax.Array:
-    """The frame's diagonal in pixels, (...,): a field of view of 53 degrees across it (CLIFF, Li et al. 2022).
+    """The focal length to assume where none is known, (...,) pixels: 0.75 of the frame's diagonal.
 
     Args:
       image_size: (..., 2) = [height, width] in pixels.
     """
-    return jnp.sqrt(jnp.sum(jnp.square(jnp.asarray(image_size, jnp.float32)), axis=-1))
+    return DEFAULT_FOCAL_RATIO * jnp.linalg.norm(jnp.asarray(image_size, jnp.float32), axis=-1)
+
+
+def focal_length_of_fov(degrees: float, width: float) -> float:
+    """The focal length in pixels of a frame `width` pixels wide with a horizontal field of view of so many degrees."""
+    return width / (2.0 * math.tan(math.radians(degrees) / 2.0))
 
 
 def project(points: jax.Array, focal_length: jax.Array, image_size: jax.Array) -> jax.Array:
@@ -40,11 +48,11 @@ def project(points: jax.Array, focal_length: jax.Array, image_size: jax.Array) -
 
 
 def box_from_keypoints(keypoints: jax.Array, min_confidence: float = 0.3) -> jax.Array:
-    """The person's square box from 2D keypoints: the middle and the larger extent of the visible ones.
+    """The person's square box from 2D keypoints: the centre and the larger extent of the visible ones.
 
     Args:
       keypoints: (..., K, 3) = [x, y, confidence], pixels.
-      min_confidence: keypoints under it are left out, unless fewer than four remain: then all count.
+      min_confidence: keypoints below it are left out. If fewer than four remain, all count.
 
     Returns:
       (..., 3) = [centre x, centre y, size] in pixels; size is at least 1.
@@ -64,10 +72,14 @@ def to_box(points: jax.Array, box: jax.Array) -> jax.Array:
 
 
 def box_angles(box: jax.Array, focal_length: jax.Array, image_size: jax.Array) -> jax.Array:
-    """Where the box lies in the field of view, (..., 3) = [x, y, size] over the focal length (CLIFF's condition).
+    """The box in the field of view, (..., 3) = [x, y, size] over the focal length; [0, 0] is the frame's middle.
+
+    These are the inputs by which CLIFF (Li et al., ECCV 2022) tells its network where the box is.
 
     Args:
-      box: (..., 3) pixels. focal_length: (...,) pixels. image_size: (..., 2).
+      box: (..., 3) pixels.
+      focal_length: (...,) pixels.
+      image_size: (..., 2) = [height, width] in pixels.
     """
     image_size = jnp.asarray(image_size)
     middle = jnp.stack([image_size[..., 1], image_size[..., 0]], axis=-1) / 2.0
@@ -78,14 +90,16 @@ def box_angles(box: jax.Array, focal_length: jax.Array, image_size: jax.Array) -
 def cam_to_translation(
     cam: jax.Array, box: jax.Array, focal_length: jax.Array, image_size: jax.Array
 ) -> jax.Array:
-    """Weak perspective in the box -> the place of the body's origin in the full-frame camera (CLIFF, eq. 5).
+    """Weak perspective in the box -> position of the body's origin in the full-frame camera (CLIFF, eq. 5).
 
-    In the box, x_box = s (x + tx): the point (-tx, -ty, .) of the body lies in the middle of the box, and
-    s metres^-1 is half-box units for one metre at the body's depth z = 2 f / (s size).
+    In box coordinates x_box = s (x + tx): the point (-tx, -ty, .) of the body is in the middle of the box. One metre at
+    the body's depth z = 2 f / (s size) is s half-boxes.
 
     Args:
-      cam: (..., 3) = [s, tx, ty]; s > 0, tx and ty in metres.
-      box: (..., 3) pixels. focal_length: (...,) pixels. image_size: (..., 2).
+      cam: (..., 3) = [s, tx, ty]; s > 0 in 1/metres, tx and ty in metres.
+      box: (..., 3) pixels.
+      focal_length: (...,) pixels.
+      image_size: (..., 2) = [height, width] in pixels.
 
     Returns:
       (..., 3) metres, camera frame.
@@ -106,10 +120,13 @@ def translation_to_cam(
 
 
 def look_at_body(yaw: jax.Array, elevation: jax.Array, roll: jax.Array) -> jax.Array:
-    """Rotation from the world (y up) into a camera that looks at the origin, (..., 3, 3).
+    """Rotation from the world (y up) to a camera that looks at the origin, (..., 3, 3).
 
-    With all angles zero a body that faces +z looks into the camera. Positive elevation puts the camera above the
-    body, positive yaw turns the body to its left, roll turns the picture clockwise. Radians, any leading axes.
+    With all angles zero, a body that faces +z faces the camera. Positive elevation puts the camera above the body,
+    positive yaw turns the body to its left, positive roll turns the picture clockwise.
+
+    Args:
+      yaw, elevation, roll: (...,) radians.
     """
 
     def about(axis, angle):

@@ -1,12 +1,12 @@
-"""Where a posed body stands: the path through camera space that its 2D keypoints and smooth motion agree on."""
+"""The translation of a posed body in every frame, from its 2D keypoints and a smooth path."""
 
 import numpy as np
 from scipy.linalg import solveh_banded
 
-PIXEL_SIGMA = 0.03  # of the person's box: how far a detected keypoint lies from the body's own point
-INDEPENDENT = 5.0  # a frame's keypoints err together: they count as so many
-ACCELERATION_SIGMA = 10.0  # m/s^2, of a pelvis: free flight is not unlikely
-GUESS_SIGMA = 0.1  # of the depth: how far the first guess may be off
+PIXEL_SIGMA = 0.03  # of the person's box: distance of a detected keypoint from the body's own point
+INDEPENDENT = 5.0  # the errors of a frame's keypoints are correlated: they count as so many independent ones
+ACCELERATION_SIGMA = 10.0  # m/s^2, of the pelvis: free fall is not unlikely
+GUESS_SIGMA = 0.1  # of the depth: error of the first guess
 ROUNDS = 4
 
 
@@ -17,27 +17,28 @@ def place(
     guess: np.ndarray,
     focal_length: float,
     image_size: np.ndarray,
-    fps: float,
+    times: np.ndarray,
 ) -> np.ndarray:
-    """The translation of every frame, by least squares over the whole clip.
+    """The translation of every frame of one shot, by least squares over all of them.
 
-    With the pose known, the pinhole equation f (x + tx) = (u - cx) (z + tz) is linear in the translation t. Keypoints
-    far off count less (Cauchy weights, by reweighting), and the second difference of t is kept small.
+    For a known pose, the pinhole equation f (x + tx) = (u - cx) (z + tz) is linear in the translation t. Cauchy weights,
+    by iterative reweighting, reduce the influence of outliers. The acceleration of t is penalised.
 
     Args:
       points: (T, K, 3) metres about the body's origin, camera axes.
       keypoints: (T, K, 3) = [x px, y px, confidence] of the same points in the frame; confidence 0 where not seen.
       box_size: (T,) pixels, the scale of the keypoints' errors.
-      guess: (T, 3) metres, such as the network's.
-      focal_length: pixels. image_size: (2,) = [height, width]. fps: frames a second.
+      guess: (T, 3) metres, such as the network's answer.
+      focal_length: pixels.
+      image_size: (2,) = [height, width] in pixels.
+      times: (T,) seconds, ascending.
 
     Returns:
       (T, 3) metres in the camera frame, z at least 0.1.
     """
-    frames = len(points)
     points, keypoints, guess = (np.asarray(x, np.float64) for x in (points, keypoints, guess))
     rays = keypoints[..., :2] - np.array([image_size[1], image_size[0]]) / 2
-    smooth = _acceleration_bands(frames) * (fps**2 / ACCELERATION_SIGMA) ** 2
+    smooth = _acceleration_bands(np.asarray(times, np.float64)) / ACCELERATION_SIGMA**2
     translation = guess
     for _ in range(ROUNDS):
         depth = np.maximum(translation[:, 2], 0.1)
@@ -47,33 +48,40 @@ def place(
         jacobian[..., 0, 0] = jacobian[..., 1, 1] = focal_length
         jacobian[..., 2] = -rays
         jacobian *= unit[..., None]
-        wanted = -(focal_length * points[..., :2] - rays * points[..., 2:]) * unit
-        off = wanted - (jacobian @ translation[:, None, :, None])[..., 0]
-        weight = keypoints[..., 2] / (1.0 + np.sum(off**2, axis=-1))
+        target = -(focal_length * points[..., :2] - rays * points[..., 2:]) * unit
+        residual = target - (jacobian @ translation[:, None, :, None])[..., 0]
+        weight = keypoints[..., 2] / (1.0 + np.sum(residual**2, axis=-1))
         weight = weight * (INDEPENDENT / weight.shape[1])
         normal = np.einsum("tkai,tk,tkaj->tij", jacobian, weight, jacobian)
-        right = np.einsum("tkai,tk,tka->ti", jacobian, weight, wanted)
-        doubt = (1.0 / (GUESS_SIGMA * np.maximum(guess[:, 2], 0.1)) ** 2)[:, None]
-        normal += np.eye(3) * doubt[..., None]
-        right += guess * doubt
+        right = np.einsum("tkai,tk,tka->ti", jacobian, weight, target)
+        prior = (1.0 / (GUESS_SIGMA * np.maximum(guess[:, 2], 0.1)) ** 2)[:, None]
+        normal += np.eye(3) * prior[..., None]
+        right += guess * prior
         translation = _solve(normal, right, smooth)
     return np.maximum(translation, [-np.inf, -np.inf, 0.1]).astype(np.float32)
 
 
-def _acceleration_bands(frames: int) -> np.ndarray:
-    """Diagonals 0, 1, 2 of D'D for the second difference D, (3, T); zeros for clips shorter than 3 frames."""
+def _acceleration_bands(times: np.ndarray) -> np.ndarray:
+    """Diagonals 0, 1, 2 of D'D, (3, T), where D (T - 2, T) maps positions at `times` to accelerations.
+
+    All are zero for fewer than three frames.
+    """
+    frames = len(times)
     bands = np.zeros((3, frames))
-    for offset, value in ((0, 1.0), (1, -2.0), (2, 1.0)):
-        for other, factor in ((0, 1.0), (1, -2.0), (2, 1.0)):
-            if other >= offset and frames > 2:
-                bands[other - offset, offset : frames - 2 + offset] += value * factor
+    if frames < 3:
+        return bands
+    before, after = np.diff(times)[:-1], np.diff(times)[1:]
+    rows = np.stack([1.0 / before, -(1.0 / before + 1.0 / after), 1.0 / after]) * (2.0 / (before + after))
+    for first in range(3):
+        for second in range(first, 3):
+            bands[second - first, first : frames - 2 + first] += rows[first] * rows[second]
     return bands
 
 
 def _solve(normal: np.ndarray, right: np.ndarray, smooth: np.ndarray) -> np.ndarray:
-    """Solves the block-banded system of (T, 3, 3) blocks and the smoothness' diagonals, (T, 3)."""
+    """Solves the banded system of blocks (T, 3, 3) and the smoothness term's diagonals (3, T): (T, 3)."""
     frames = len(normal)
-    banded = np.zeros((7, 3 * frames))  # lower form: banded[k, i] is the matrix' element (i + k, i)
+    banded = np.zeros((7, 3 * frames))  # lower form: banded[k, i] is element (i + k, i) of the matrix
     for column in range(3):
         for row in range(column, 3):
             banded[row - column, column::3] = normal[:, row, column]

@@ -43,6 +43,25 @@ def test_box_leaves_out_invisible_keypoints():
     np.testing.assert_allclose(camera.box_from_keypoints(keypoints), [60, 120, 200 * camera.BOX_MARGIN])
 
 
+def test_the_box_spans_minus_one_to_one():
+    corners, box = jnp.array([[60.0, 10.0], [140.0, 90.0], [100.0, 50.0]]), jnp.array([100.0, 50.0, 80.0])
+    np.testing.assert_allclose(camera.to_box(corners, box), [[-1, -1], [1, 1], [0, 0]], atol=1e-6)
+
+
+def test_the_default_focal_length_is_a_phones():
+    np.testing.assert_allclose(camera.default_focal_length(jnp.array([3.0, 4.0])), 3.75)
+    np.testing.assert_allclose(
+        camera.default_focal_length(jnp.array([[3.0, 4.0], [720.0, 1280.0]])), [3.75, 1101.454], rtol=1e-5
+    )
+
+
+def test_the_field_of_view_is_horizontal():
+    focal_length = camera.focal_length_of_fov(90.0, 1280)
+    np.testing.assert_allclose(focal_length, 640.0)
+    edge = camera.project(jnp.array([1.0, 0.0, 1.0]), focal_length, SIZE)
+    np.testing.assert_allclose(edge, [1280, 360], rtol=1e-6)
+
+
 def test_look_at_body():
     zero = jnp.zeros(())
     np.testing.assert_allclose(camera.look_at_body(zero, zero, zero), np.diag([1, -1, -1]), atol=1e-6)
