@@ -1,6 +1,6 @@
-"""The adversarial prior: a discriminator, its optimizer, and what both sides of the game minimise.
+"""The adversarial prior: a discriminator, its optimizer, and the losses of both networks.
 
-LSGAN (Mao et al., ICCV 2017): the discriminator wants 1 for real motion and 0 for predicted motion, the generator 1 for its own.
+LSGAN (Mao et al., ICCV 2017): the discriminator's targets are 1 for real and 0 for predicted motion, the generator's is 1.
 """
 
 from typing import Any, NamedTuple
@@ -17,17 +17,17 @@ Terms = dict[str, tuple[jax.Array, jax.Array]]
 
 
 class Adversary(NamedTuple):
-    """What training needs for the game, besides parameters."""
+    """What adversarial training needs besides parameters."""
 
     discriminator: Discriminator
     optimizer: optax.GradientTransformation
-    ramp: optax.Schedule  # step -> factor on the weight of the loss `adversarial`
+    ramp: optax.Schedule  # step -> factor of the loss weight of `adversarial`
 
     def scores(self, params: Any, rotations: jax.Array, betas: jax.Array, mask: jax.Array) -> Scores:
         return self.discriminator.apply({"params": params}, rotations, betas, mask)
 
     def generator_terms(self, params: Any, prediction: Prediction, mask: jax.Array) -> Terms:
-        """How far each head is from taking the prediction for real: head -> (sum, count)."""
+        """The generator's squared error of each head's score: head -> (sum, count)."""
         scores = self.scores(params, prediction.rotations, prediction.clip_betas(mask), mask)
         return {
             head: masked_sum(jnp.square(score - 1.0), valid) for head, score, valid in _heads(scores, mask)
@@ -41,14 +41,18 @@ class Adversary(NamedTuple):
         real_rotations: jax.Array,
         real_betas: jax.Array,
     ) -> tuple[Terms, Terms]:
-        """The discriminator's loss and how often it is right (0 to 1), of each head, on as many real clips as predicted ones.
+        """The discriminator's losses and accuracies (0 to 1), of each head, on predicted and on real clips.
 
         Args:
-          prediction: of the generator; no gradient reaches it.
+          params: the discriminator's.
+          prediction: the generator's; no gradient reaches it.
           mask: (B, T) of the predicted clips. real_rotations: (B, T, 24, 3, 3). real_betas: (B, 10).
+
+        Returns:
+          Two dicts with the keys HEAD_fake and HEAD_real, each value a (sum, count).
         """
         fake = jax.lax.stop_gradient(prediction)
-        # Apart, not as one batch: of the fakes the compiler then finds the scores that the generator's terms have.
+        # Two calls, not one of both: the compiler then reuses the generator's scores of the predictions.
         fakes = self.scores(params, fake.rotations, fake.clip_betas(mask), mask)
         everywhere = jnp.ones_like(mask)
         reals = self.scores(params, real_rotations, real_betas, everywhere)
@@ -64,7 +68,7 @@ class Adversary(NamedTuple):
 
 
 def _heads(scores, mask):
-    """(name, scores, where they count) of each head; a clip counts that has a frame."""
+    """(name, scores, where they count) of each head. A clip counts if it has a frame in the mask."""
     clip, frame = jnp.any(mask, axis=1), mask[:, ::EVERY]
     yield "motion", scores.motion, clip
     yield "joints", scores.joints, frame[..., None] & jnp.ones_like(scores.joints, bool)

@@ -1,4 +1,4 @@
-"""Devices: where the state lies, how a batch is cut, and the one pmap."""
+"""Data parallelism: how a batch is cut over devices, where the state lies, and the one pmap."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,17 +13,17 @@ AXIS = "batch"
 
 
 def pmap_step(step: Callable) -> Callable:
-    """`step(state, batch)` on every local device: the state is replicated in and out, the batch's first axis is cut.
+    """`step(state, batch)` on every local device: the state is replicated in and out, the batch is cut by `cut`.
 
-    The state's buffers are given away to the step. Build `step` with `axis_name=AXIS`.
+    The state's buffers are donated to the step. Build `step` with `axis_name=AXIS`.
     """
     return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=(0,))
 
 
 def replicate(tree: Any) -> Any:
-    """Places a pytree on all local devices as `pmap_step` wants it.
+    """Places a pytree on all local devices as `pmap_step` needs it.
 
-    With several processes an array that was not placed like this is deleted by the donation.
+    With several processes the donation deletes an array that was not placed like this.
     """
     mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
@@ -36,10 +36,10 @@ def cut(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def local_batch_size(batch_size: int) -> int:
-    """This process's share of the global batch.
+    """How many clips of the global batch this process loads.
 
     Raises:
-      UserError: the devices do not share it evenly.
+      UserError: the batch size is no multiple of the number of devices.
     """
     if batch_size % jax.device_count():
         raise UserError(

@@ -1,4 +1,4 @@
-"""A polite stop: the machine's notice (SIGTERM) or Ctrl-C lets the running step finish and be saved."""
+"""A stop that loses nothing: SIGTERM, as from a preempted machine, or Ctrl-C ends training after the running step."""
 
 import signal
 import threading
@@ -7,15 +7,15 @@ import jax
 
 
 class Notice:
-    """Listens while it is entered.
+    """Notes SIGTERM and SIGINT while it is entered.
 
         with Notice() as notice:
             for step in ...:
                 if notice.received(step):
                     save, then sys.exit(notice.status)
 
-    A second signal acts at once, as if nobody listened. With several processes all have to stop after the same step:
-    there, JAX's coordination service hears the SIGTERM and tells every process the step.
+    A second signal of the same kind acts as it did before. With several processes, which must all stop after the same
+    step, JAX's coordination service receives the SIGTERM instead and agrees with every process on the step.
     """
 
     def __init__(self):
@@ -25,11 +25,11 @@ class Notice:
 
     @property
     def status(self) -> int:
-        """The exit status that says which signal it was, as a shell does."""
+        """The exit status for the signal, 128 + its number, as shells report it."""
         return 128 + self._signal
 
     def received(self, step: int) -> bool:
-        """Whether to stop after `step`; every process asks after every step."""
+        """Whether to stop after `step`. Every process must ask after every step."""
         if jax.process_count() > 1:
             from jax.experimental import multihost_utils
 
@@ -37,10 +37,11 @@ class Notice:
         return self._received
 
     def __enter__(self) -> "Notice":
-        # Python lets only the main thread listen.
+        # Python allows signal handlers in the main thread alone.
         if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
             self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
-            self._wakeup = signal.set_wakeup_fd(-1)  # else `hpof_jax.interrupt` would act on the first one
+            # Else `hpof_jax.interrupt`, which listens there, ends the process at the first Ctrl-C.
+            self._wakeup = signal.set_wakeup_fd(-1)
         return self
 
     def __exit__(self, *_) -> None:
