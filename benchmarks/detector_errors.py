@@ -9,6 +9,7 @@ from data_pipelines.simulate.camera import landmarks
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_LIMBS
 from hpof_jax.geometry.camera import project
+from hpof_jax.training import metrics
 
 
 def detector_errors(batch: dict[str, np.ndarray], body: BodyModel) -> dict[str, np.ndarray]:
@@ -34,14 +35,14 @@ def detector_errors(batch: dict[str, np.ndarray], body: BodyModel) -> dict[str, 
     found = batch["landmarks_3d"][:, :, BLAZEPOSE_LIMBS]
     scale = np.sum(found * true, axis=(-1, -2)) / np.maximum(np.sum(found * found, axis=(-1, -2)), 1e-9)
     normalised = np.linalg.norm(found * scale[..., None, None] - true, axis=-1).mean(-1)
-    aligned = np.linalg.norm(_procrustes(found, true) - true, axis=-1).mean(-1)
+    aligned = np.asarray(metrics.pa_mpjpe(found, true))
     jerk = np.linalg.norm(np.diff(found - true, n=2, axis=1), axis=-1).mean(-1)
     steady = seen[:, 2:] & seen[:, 1:-1] & seen[:, :-2]
     slope = np.sum(found[..., 2] * true[..., 2], axis=-1) / np.maximum(
         np.sum(true[..., 2] ** 2, axis=-1), 1e-9
     )
     return dict(
-        pa_mpjpe=1e3 * _mean(aligned, seen),
+        pa_mpjpe=_mean(aligned, seen),
         n_mpjpe=1e3 * _mean(normalised, seen),
         acceleration=1e3 * _mean(jerk, steady),
         error_2d=100 * _mean(np.median(error_2d, axis=-1) / height, seen),
@@ -57,18 +58,6 @@ def _mean(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """(B, T) -> (B,): NaN for a clip without a valid frame."""
     with np.errstate(invalid="ignore"):
         return np.sum(values * valid, axis=1) / np.sum(valid, axis=1)
-
-
-def _procrustes(found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """The similarity that brings found (..., K, 3) nearest to true, applied (Umeyama 1991)."""
-    mean_found, mean_true = found.mean(-2, keepdims=True), true.mean(-2, keepdims=True)
-    a, b = found - mean_found, true - mean_true
-    u, s, vt = np.linalg.svd(np.swapaxes(b, -1, -2) @ a)
-    sign = np.ones_like(s)
-    sign[..., 2] = np.sign(np.linalg.det(u @ vt))
-    rotation = (u * sign[..., None, :]) @ vt
-    scale = np.sum(s * sign, axis=-1) / np.maximum(np.sum(a * a, axis=(-1, -2)), 1e-9)
-    return scale[..., None, None] * a @ np.swapaxes(rotation, -1, -2) + mean_true
 
 
 def table(errors: dict[str, np.ndarray]) -> str:

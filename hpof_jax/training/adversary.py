@@ -1,6 +1,7 @@
 """The adversarial prior: a discriminator, its optimizer, and the losses of both networks.
 
-LSGAN (Mao et al., ICCV 2017): the discriminator's targets are 1 for real and 0 for predicted motion, the generator's is 1.
+LSGAN (Mao et al., ICCV 2017): the discriminator's target is 1 for real and 0 for predicted motion, the
+generator's is 1.
 """
 
 from typing import Any, NamedTuple

@@ -13,7 +13,7 @@ AXIS = "batch"
 
 
 def pmap_step(step: Callable) -> Callable:
-    """`step(state, batch)` on every local device: the state is replicated in and out, the batch is cut by `cut`.
+    """`step(state, batch)` on every local device, with a replicated state and a batch cut by `cut`.
 
     The state's buffers are donated to the step. Build `step` with `axis_name=AXIS`.
     """

@@ -1,4 +1,4 @@
-"""A stop that loses nothing: SIGTERM, as from a preempted machine, or Ctrl-C ends training after the running step."""
+"""SIGTERM, as from a preempted machine, or Ctrl-C ends training after the running step."""
 
 import signal
 import threading
@@ -14,8 +14,9 @@ class Notice:
                 if notice.received(step):
                     save, then sys.exit(notice.status)
 
-    A second signal of the same kind acts as it did before. With several processes, which must all stop after the same
-    step, JAX's coordination service receives the SIGTERM instead and agrees with every process on the step.
+    A second signal of the same kind acts as it did before. With several processes, which must all stop after
+    the same step, JAX's coordination service receives the SIGTERM instead and agrees with every process on
+    the step.
     """
 
     def __init__(self):

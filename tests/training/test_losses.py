@@ -47,7 +47,7 @@ def test_a_loss_is_the_written_formula_for_every_clip_and_frame(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_right_predictions_cost_nothing_and_have_a_finite_gradient(name):
+def test_exact_predictions_cost_nothing_and_have_a_finite_gradient(name):
     (pred, _, *rest), _ = CASES[name]
     loss = getattr(losses, name)
     value, gradient = jax.jit(jax.value_and_grad(lambda x: loss(x, pred, *rest).sum()))(pred)
@@ -55,7 +55,7 @@ def test_right_predictions_cost_nothing_and_have_a_finite_gradient(name):
     np.testing.assert_allclose(gradient, 0.0, atol=1e-6)
 
 
-def test_smoothness_does_not_mind_place_and_speed():
+def test_smoothness_ignores_place_and_speed():
     time = np.arange(5, dtype=np.float32)[None, :, None, None]
     moved = B + 3.0 + 0.5 * time
     assert float(jax.jit(losses.smoothness)(moved, B).max()) < 1e-4
@@ -71,7 +71,7 @@ def test_what_is_outside_the_mask_does_not_count():
     assert (float(total), float(count)) == (0.0, 0.0)
 
 
-def test_silhouette_is_one_minus_the_soft_overlap():
+def test_silhouette_is_one_minus_the_soft_intersection_over_union():
     pred, target, known = RNG.uniform(size=(3, 2, 5, 8, 8)).astype(np.float32)
     both = (known * pred * target).sum((-1, -2))
     either = (known * (pred + target - pred * target)).sum((-1, -2))
@@ -91,7 +91,7 @@ SIDE = 64
 
 @pytest.fixture(scope="module")
 def moving():
-    """Three frames of the free body: points in each frame's box, what is seen, and the exact flow between the boxes."""
+    """Three frames of the free body: points in the boxes, visibility, and the exact flow between the boxes."""
     body = load_body()
     pose = np.zeros((3, 23, 3), np.float32)
     pose[:, 15, 2] = [-1.2, -1.0, -0.8]  # the left arm goes up
@@ -126,7 +126,7 @@ def mean(terms):
     return total / jnp.maximum(count, 1.0)
 
 
-def test_bodies_that_move_as_the_picture_does_cost_little(moving):
+def test_bodies_that_move_with_the_flow_cost_little(moving):
     silhouettes, points = moving["silhouettes"], moving["points"]
     on_body = np.stack([silhouettes[:-1], silhouettes[1:]], axis=1) > 0.5
 
@@ -145,7 +145,7 @@ def test_bodies_that_move_as_the_picture_does_cost_little(moving):
     for wrong in (frozen, jumping):
         found = both(*wrong, moving["flow"])
         assert found[0] > 0.05 and found[1] > 0.4
-    # Wrong in the same way in every frame: that neither sees.
+    # An error that is the same in every frame costs nothing.
     assert both(*frozen, np.zeros_like(moving["flow"])) == (0.0, 0.0)
 
 
@@ -171,13 +171,13 @@ def test_flow_terms_are_the_written_formulas(moving):
         expected = np.abs(look_up(silhouettes[b], column + dx, row + dy) - silhouettes[a])
         np.testing.assert_allclose(errors[0, pair, way], expected, atol=1e-4)
         x, y = points[a].T - 0.5
-        surely = look_up(np.float32(valid[pair, way]), x, y) > 0.999
-        np.testing.assert_array_equal(counts[0, pair, way], visible[a] & visible[b] & surely)
+        all_valid = look_up(np.float32(valid[pair, way]), x, y) > 0.999
+        np.testing.assert_array_equal(counts[0, pair, way], visible[a] & visible[b] & all_valid)
         found = np.stack([look_up(dx, x, y), look_up(dy, x, y)], axis=-1)
         np.testing.assert_allclose(moves[0, pair, way], robust(points[b] - points[a] - found, 2.0), atol=1e-4)
 
 
-def test_flow_that_is_not_to_be_believed_spoils_no_gradient(moving):
+def test_invalid_flow_reaches_no_gradient(moving):
     flow = np.where(moving["valid"][..., None], moving["flow"], np.nan)
 
     def total(silhouettes, points):
@@ -190,7 +190,7 @@ def test_flow_that_is_not_to_be_believed_spoils_no_gradient(moving):
     )
     assert np.isfinite(value) and all(np.isfinite(gradient).all() for gradient in gradients)
     to_silhouettes, to_points = gradients
-    # The middle frame went 2 px too far to the right: its points are called back, and only along x.
+    # The middle frame is 2 px too far to the right: the gradient moves its points back, along x only.
     visible = np.abs(to_points[1]).sum(-1) > 0
     assert visible.sum() > 1000 and (to_points[1][visible][:, 0] > 0).mean() > 0.95
     assert np.abs(to_silhouettes).max() > 0

@@ -1,4 +1,4 @@
-"""Every metric against NumPy or SciPy, and the invariances that give it its name."""
+"""Every metric against NumPy or SciPy, and what it is invariant to."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def rng():
 
 @pytest.fixture
 def pair(rng):
-    """A prediction and the truth, (2, 5, 24, 3) metres, 4 m in front of the camera."""
+    """A prediction and the ground truth, (2, 5, 24, 3) metres, 4 m in front of the camera."""
     true = rng.normal(size=(2, 5, 24, 3), scale=0.4) + [0.3, -0.1, 4.0]
     return (true + rng.normal(size=true.shape, scale=0.05)).astype(np.float32), true.astype(np.float32)
 
@@ -70,7 +70,7 @@ def test_pa_mpjpe_ignores_a_similarity_transform_and_nothing_more(pair, rng):
     )
 
 
-def test_a_mirrored_body_is_not_solved_by_a_reflection(pair):
+def test_alignment_does_not_reflect(pair):
     _, true = pair
     assert np.all(np.asarray(metrics.pa_mpjpe(true * np.float32([-1, 1, 1]), true)) > 50)
 
@@ -84,12 +84,12 @@ def test_alignment_of_flat_straight_and_collapsed_bodies(pair, flat):
     assert np.isfinite(errors) and np.isfinite(gradient).all()
     turned = true[..., [2, 0, 1]]  # a proper rotation
     np.testing.assert_allclose(metrics.pa_mpjpe(turned, true), 0.0, atol=0.01)
-    # A prediction with no extent at all is as far off as the truth is from its own middle.
+    # A prediction without extent is aligned to the mean of the ground truth.
     middle = 1000 * np.linalg.norm(true - true.mean(-2, keepdims=True), axis=-1).mean(-1)
     np.testing.assert_allclose(metrics.pa_mpjpe(np.zeros_like(true), true), middle, rtol=1e-4)
 
 
-def test_n_mpjpe_forgives_scale_and_place_but_no_turn(pair):
+def test_n_mpjpe_ignores_scale_and_place_but_not_rotation(pair):
     pred, true = pair
     np.testing.assert_allclose(metrics.n_mpjpe(0.5 * true + 2, true), 0.0, atol=0.01)
     turn = Rotation.from_euler("x", 20, degrees=True).as_matrix().astype(np.float32)
@@ -115,8 +115,6 @@ def test_pck_counts_the_joints_within_the_threshold():
     pred[0, 1:, 0] = [0.04, 0.1, 0.2]
     np.testing.assert_allclose(metrics.pck(pred, true), [75.0])
     np.testing.assert_allclose(metrics.pck(pred, true, threshold=50.0), [50.0])
-    curve = np.array([100 * np.mean([0 <= t, 40 <= t, 100 <= t, False]) for t in range(0, 151, 5)])
-    np.testing.assert_allclose(metrics.pck_auc(pred, true), [curve.mean()], rtol=0.02)
 
 
 def test_acceleration_in_both_units():
@@ -135,7 +133,7 @@ def test_acceleration_needs_three_frames_in_a_row():
     np.testing.assert_array_equal(metrics.acceleration_mask(mask), [1, 0, 0, 0, 1, 1])
 
 
-def test_spread_of_what_should_be_constant(rng):
+def test_spread_is_the_standard_deviation_in_the_mask(rng):
     betas = rng.normal(size=(2, 6, 10)).astype(np.float32)
     mask = np.array([[1, 1, 1, 1, 0, 0], [0, 1, 0, 0, 0, 0]], bool)
     betas[~mask] = np.nan
@@ -174,7 +172,7 @@ def test_totals_are_the_same_under_jit_and_vmap(pair):
         np.testing.assert_allclose(each[name].sum(0), value, rtol=1e-4, err_msg=name)
 
 
-def test_gradients_are_finite_where_prediction_equals_truth(pair):
+def test_gradients_are_finite_where_the_prediction_is_exact(pair):
     _, true = pair
 
     def everything(pred):
