@@ -1,7 +1,8 @@
 """Errors of moving bodies in millimetres, and totals that add up over batches and devices.
 
 Inputs are float32 metres in the camera frame: joints (..., T, J, 3) or vertices (..., T, V, 3), any leading
-axes. `true` is the ground truth. Every error is per frame, (..., T), and unmasked; `total` takes the mask (..., T).
+axes. `true` is the ground truth. Every error is per frame, (..., T), and unmasked: `total` takes the mask,
+(..., T).
 
     errors = pa_mpjpe(pred, true)        # (B, T) mm
     batch = total(errors, mask)          # (2,) = [sum, count]
@@ -175,8 +176,8 @@ def align(pred: jax.Array, true: jax.Array) -> jax.Array:
     """`pred` (..., J, 3) after Procrustes alignment of each frame to `true` (Umeyama, TPAMI 1991).
 
     A similarity transform: scale, rotation and translation. The rotation is proper, so a mirrored body stays
-    wrong. For points on a line or in one place, any of the equally good rotations is taken. Rotation and scale are
-    constants to gradients.
+    wrong. For points on a line or in one place, any of the equally good rotations is taken. Rotation and
+    scale are constants to gradients.
     """
     average = jnp.mean(true, axis=-2, keepdims=True)
     pred, true = centre(pred, None), true - average
