@@ -22,9 +22,9 @@ from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.geometry import camera, flow
 from hpof_jax.geometry.rasterizer import soft_silhouette
+from hpof_jax.lifting import lift
 from hpof_jax.observe import clip, optical_flow
 from hpof_jax.observe.video import read_video
-from hpof_jax.reconstruct import lift
 
 SIDE = optical_flow.SIDE
 SHOWN = 320  # pixels of a box in the picture

@@ -17,8 +17,9 @@ from ml_collections import ConfigDict
 from benchmarks import timing
 from benchmarks.program import positive, program
 from hpof_jax.body import load_body
+from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.inputs import make_inputs
-from hpof_jax.training import checkpoint, state
+from hpof_jax.models.weights import load_weights
 
 SIZES = {"batch": (32, 81), "one video": (1, 512)}
 MODELS = {
@@ -42,11 +43,11 @@ def observations(clips: int, frames: int) -> tuple[np.ndarray, ...]:
 def measure(weights: str | None, rounds: int) -> dict:
     body = load_body()
     if weights is None:
-        models = {name: state.make_model(ConfigDict(fields)) for name, fields in MODELS.items()}
-        params = {name: state.init_params(model, body, 0) for name, model in models.items()}
+        models = {name: make_model(ConfigDict(fields)) for name, fields in MODELS.items()}
+        params = {name: init_params(model, body, 0) for name, model in models.items()}
     else:
-        trained, config = checkpoint.load_weights(weights)
-        models, params = {"hpof": state.make_model(config)}, {"hpof": trained}
+        trained, config = load_weights(weights)
+        models, params = {"hpof": make_model(config)}, {"hpof": trained}
     ways = {}
     for name, model in models.items():
         predict = jax.jit(

@@ -35,9 +35,10 @@ from benchmarks.program import program
 from hpof_jax import downloads
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
+from hpof_jax.lifting import lift
+from hpof_jax.models.weights import load_weights
 from hpof_jax.observe import clip
-from hpof_jax.reconstruct import lift
-from hpof_jax.training import checkpoint, metrics
+from hpof_jax.training import metrics
 
 CAMERAS = ("cam01", "cam02", "cam03", "cam04")
 LANDMARK_MODELS = ("full", "heavy")
@@ -159,7 +160,7 @@ def smoothed_blazepose(view: clip.Observations) -> np.ndarray:
 
 
 def lifter(weights: str | None, undo_swaps: bool = True) -> Contestant:
-    params_and_config, body = checkpoint.load_weights(weights), load_body()
+    params_and_config, body = load_weights(weights), load_body()
     return lambda view: lift(view, params_and_config, body, undo_swaps=undo_swaps).joints[:, SMPL_LIMBS]
 
 

@@ -20,7 +20,9 @@ from data_pipelines.simulate.camera import landmarks
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS
 from hpof_jax.geometry.camera import project
-from hpof_jax.training import checkpoint, evaluation, metrics, state
+from hpof_jax.models.build import make_model
+from hpof_jax.models.weights import load_weights
+from hpof_jax.training import evaluation, metrics
 
 WAYS = {"as seen": (), "2D right": ("landmarks_2d",), "3D right": ("landmarks_3d",),
         "both right": ("landmarks_2d", "landmarks_3d")}  # fmt: skip
@@ -47,8 +49,8 @@ def told(batch, truth, keys):
 
 def measure(folder, weights, split):
     """Way -> its figures."""
-    params, config = checkpoint.load_weights(weights)
-    body, model = load_body(), state.make_model(config)
+    params, config = load_weights(weights)
+    body, model = load_body(), make_model(config)
     totals = evaluation.make_totals(model, body, raw=False)
     windows = stream.validation_windows({f"rendered:{folder}": 1.0}, CLIP_LENGTH, 0, split=split)
     windows = [(batch, right(body, batch), names) for batch, names, _ in windows]

@@ -28,11 +28,12 @@ from data_pipelines.simulate.detector import SWAP_GROUPS
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, BLAZEPOSE_MIRROR, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.errors import UserError
+from hpof_jax.lifting import lift
+from hpof_jax.models.weights import load_weights
 from hpof_jax.observe.blazepose import NUM_LANDMARKS
 from hpof_jax.observe.clip import Observations
 from hpof_jax.observe.swaps import ARMS, BODY_EXTENT, LEGS, undo_swaps
-from hpof_jax.reconstruct import lift
-from hpof_jax.training import checkpoint, metrics
+from hpof_jax.training import metrics
 
 RATE, TIMES, MARGIN = 0.004, 3, 0.1
 HIPS = [LIMB_JOINTS.index("left_hip"), LIMB_JOINTS.index("right_hip")]
@@ -132,7 +133,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 @program(__doc__, _options)
 def main(options: argparse.Namespace) -> dict:
-    report, weights = {}, (checkpoint.load_weights(), load_body())
+    report, weights = {}, (load_weights(), load_body())
     print(f"{'':24}", *(f"{name:>9}" for name in FIGURES))
     for folder in options.folders:
         clips, rng = list(read(folder, options.half)), np.random.default_rng(0)

@@ -26,6 +26,7 @@ from data_pipelines import stream
 from hpof_jax.body import load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
+from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.hpof import HPOF
 from hpof_jax.training import parallel, state, steps
 from hpof_jax.training.terms import OUTLINE_LOSSES, loss_terms
@@ -57,7 +58,7 @@ def training(
 ) -> Callable[[], object]:
     """One call, one step of training on every local device; `losses` instead of the config's."""
     losses = config.losses.to_dict() if losses is None else losses
-    model = state.make_model(config.model)
+    model = make_model(config.model)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     adversary = state.make_adversary(config) if "adversarial" in losses else None
     step = parallel.pmap_step(
@@ -86,10 +87,10 @@ def training(
 
 def parts(config: ConfigDict, batch: dict[str, np.ndarray], body) -> dict[str, Callable[[], object]]:
     """The step, piece by piece and on one device: each way does what the one before it does and something more."""
-    model = state.make_model(config.model)
+    model = make_model(config.model)
     weights = {name: weight for name, weight in config.losses.items() if name != "adversarial"}
     outline = decimate(body) if OUTLINE_LOSSES & set(weights) else None
-    params = state.init_params(model, body, config.seed)
+    params = init_params(model, body, config.seed)
     batch = jax.device_put(batch)
     inputs = jax.jit(steps.batch_inputs)(batch)
 

@@ -27,8 +27,8 @@ from hpof_jax import cli, evaluate, train
 from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
+from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.inputs import NUM_FEATURES, Inputs
-from hpof_jax.training import state
 from hpof_jax.training.terms import OUTLINE_LOSSES
 
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Every variant is trained with each of these seeds.")
@@ -179,7 +179,7 @@ def ablate(
     workdir = pathlib.Path(workdir)
     report = pathlib.Path(report or workdir / "report.md")
     runs = [(variant, seed, vary(config, variant, seed)) for seed in seeds for variant in variants]
-    models = {variant: state.make_model(varied.model) for variant, _, varied in runs}
+    models = {variant: make_model(varied.model) for variant, _, varied in runs}
     domains = [*with_truth(train.data_sources(config.data))]
     if not domains:
         raise UserError(
@@ -196,6 +196,7 @@ def ablate(
         path = folder / "result.json"
         if not path.exists():
             logging.info("run %d of %d: %s, seed %d", number, len(runs), variant, seed)
+            varied.eval_every = 0  # without a metric, `weights.npz` is that of the last step
             train.train(varied, folder)
             measured = evaluate.evaluate(
                 folder / "weights.npz",
@@ -251,7 +252,7 @@ def _flat(tree, prefix=""):
 
 def _parameters(model):
     body = load_body()
-    shapes = jax.eval_shape(lambda: state.init_params(model, body, 0))
+    shapes = jax.eval_shape(lambda: init_params(model, body, 0))
     return sum(x.size for x in jax.tree.leaves(shapes))
 
 
@@ -265,7 +266,7 @@ def _rates(models: Mapping[str, object], clips: int, frames: int, rounds: int = 
         predict = jax.jit(
             lambda params, inputs, body, model=model: model.apply({"params": params}, inputs, body)
         )
-        ways[model] = predict, state.init_params(model, body, 0)
+        ways[model] = predict, init_params(model, body, 0)
     spent = {model: [] for model in ways}
     for number in range(rounds + 1):
         for model, (predict, params) in ways.items():

@@ -19,7 +19,9 @@ import jax
 from hpof_jax import cli
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
-from hpof_jax.training import checkpoint, evaluation, state
+from hpof_jax.models.build import init_params, make_model
+from hpof_jax.models.weights import SHIPPED, check_params, load_weights
+from hpof_jax.training import evaluation
 
 COLUMNS = {
     "mpjpe": "MPJPE",
@@ -70,12 +72,10 @@ def evaluate(
 
     if not data:
         raise UserError("No motion source was named to measure on: give one, such as --data synthetic.")
-    params, config = checkpoint.load_weights(weights)
+    params, config = load_weights(weights)
     body = load_body()
-    model = state.make_model(config)
-    checkpoint.check_params(
-        params, jax.eval_shape(lambda: state.init_params(model, body, 0)), str(weights or checkpoint.WEIGHTS)
-    )
+    model = make_model(config)
+    check_params(params, jax.eval_shape(lambda: init_params(model, body, 0)), str(weights or SHIPPED))
     windows = {
         source: stream.validation_windows(
             {source: 1.0},
@@ -100,7 +100,7 @@ def evaluate(
             "raw": raw,
             "hide_3d": hide_3d,
             "seed": seed,
-            "weights": str(weights or checkpoint.WEIGHTS),
+            "weights": str(weights or SHIPPED),
             "units": "mm, mm/frame^2, percent; betas in their own unit",
         },
         **tables,

@@ -9,7 +9,6 @@ step: train, log, evaluate, save.
 
 import json
 import os
-import pathlib
 import sys
 import time
 from collections.abc import Mapping
@@ -24,6 +23,8 @@ from hpof_jax import cli
 from hpof_jax.body import load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
+from hpof_jax.models import weights
+from hpof_jax.models.build import make_model
 from hpof_jax.training import checkpoint, evaluation, parallel, preemption, state, steps
 from hpof_jax.training.terms import LOSSES, OUTLINE_LOSSES
 
@@ -50,7 +51,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     local_batch = parallel.local_batch_size(config.batch_size)
     sources = data_sources(config.data)
     body = load_body()
-    model = state.make_model(config.model)
+    model = make_model(config.model)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     adversary = state.make_adversary(config)
     train_state = state.init_state(model, body, optimizer, config.seed, adversary)
@@ -148,18 +149,14 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                 sys.exit(notice.status)
     bar.close()
     checkpointer.wait()
-    if jax.process_index() == 0 and "://" not in str(workdir):
-        checkpoint.save_weights(
-            pathlib.Path(workdir) / "weights.npz", jax.device_get(train_state.ema), config
-        )
     checkpointer.close()
     return metrics
 
 
 def _with_initial_weights(path: str, fresh: state.TrainState) -> state.TrainState:
     """The fresh state with the parameters of other weights."""
-    params, _ = checkpoint.load_weights(None if path == "shipped" else path)
-    checkpoint.check_params(params, fresh.params, path)
+    params, _ = weights.load_weights(None if path == "shipped" else path)
+    weights.check_params(params, fresh.params, path)
     return fresh.replace(params=params, ema=jax.tree.map(np.copy, params))
 
 

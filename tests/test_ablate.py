@@ -15,6 +15,7 @@ from hpof_jax import ablate, train
 from hpof_jax import ablation_report as comparison
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
+from hpof_jax.models.build import make_model
 from hpof_jax.training import parallel, state, steps
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -141,7 +142,7 @@ def test_the_models_that_are_no_other_test_s_take_a_step(variant):
     """The remaining variants are the model and the losses that `test_steps.py` and `test_terms.py` train."""
     made, body = ablate.vary(config(), variant), load_body()
     batch = stream.batch_maker({"synthetic": 1.0}, 2, 4, 0)(0)
-    model, optimizer = state.make_model(made.model), optax.adam(1e-2)
+    model, optimizer = make_model(made.model), optax.adam(1e-2)
     options = {"seed": 0, "ema_decay": 0.5, "hide_3d": 0.0, "axis_name": "batch"}
     step = steps.make_train_step(model, body, optimizer, {"keypoints_3d": 1.0, "betas": 1.0}, **options)
     step = jax.jit(jax.vmap(step, in_axes=(None, 0), out_axes=None, axis_name="batch"))

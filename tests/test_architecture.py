@@ -21,6 +21,7 @@ ROOMS = {
     "motion": {"body", "geometry"},
     "models": {"body", "geometry"},
     "observe": {"models", "body", "geometry"},
+    "lifting": {"observe", "motion", "models", "body", "geometry"},
     "export": {"motion", "models", "body", "geometry"},
     "training": {"models", "body", "geometry"},
     "refine": {"motion", "models", "body", "geometry"},

@@ -7,7 +7,8 @@ import pytest
 from configs import tiny
 from hpof_jax import evaluate
 from hpof_jax.body import load_body
-from hpof_jax.training import checkpoint, state
+from hpof_jax.models.build import init_params, make_model
+from hpof_jax.models.weights import save_weights
 
 SMALL = ("--clip-length", "8", "--synthetic-clips", "4", "--no-vertices")
 
@@ -17,9 +18,9 @@ def weights(tmp_path_factory):
     """A weights file of a model that has learned nothing."""
     config = tiny.get_config()
     config.model.update({"channels": 8, "dilations": (1,), "hidden": 4})
-    params = state.init_params(state.make_model(config.model), load_body(), 0)
+    params = init_params(make_model(config.model), load_body(), 0)
     path = tmp_path_factory.mktemp("weights") / "weights.npz"
-    checkpoint.save_weights(path, params, config)
+    save_weights(path, params, config)
     return path
 
 
@@ -84,7 +85,7 @@ def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--weights", "absent"), ["no checkpoint at absent"]),
+        (("--weights", "absent"), ["no weights at absent"]),
         (("--json", "absent/result.json"), ["no folder absent", "result.json"]),
         (("--data", "bvh:absent"), ["absent"]),
         (("--data", "nonsense"), ["nonsense"]),

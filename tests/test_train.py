@@ -12,6 +12,8 @@ from absl.testing import flagsaver
 from configs import tiny
 from hpof_jax import train
 from hpof_jax.errors import UserError
+from hpof_jax.models.build import make_model
+from hpof_jax.models.weights import load_weights
 from hpof_jax.training import checkpoint, parallel, state
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -78,7 +80,7 @@ def logged(workdir, key):
 
 def newest(workdir):
     made = config()
-    model = state.make_model(made.model)
+    model = make_model(made.model)
     optimizer = state.make_optimizer(made.optimizer, made.num_steps)
     template = state.init_state(model, train.load_body(), optimizer, 0, state.make_adversary(made))
     return jax.device_get(checkpoint.Checkpointer(workdir).restore(template))
@@ -102,7 +104,7 @@ def test_the_files_of_a_run(run):
     events = [path for path in run.whole.iterdir() if ".tfevents." in path.name]
     assert len(events) == 1 and events[0].stat().st_size > 1000
     assert {int(path.name) for path in (run.whole / "checkpoints").iterdir()} == {4, 8, 12}
-    params, _ = checkpoint.load_weights(run.whole / "weights.npz")
+    params, _ = load_weights(run.whole / "weights.npz")
     for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(newest(run.whole).ema), strict=True):
         np.testing.assert_array_equal(a, b)
 

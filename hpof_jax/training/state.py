@@ -1,6 +1,5 @@
 """What training carries from step to step, and how it starts."""
 
-import dataclasses
 from typing import Any
 
 import flax.struct
@@ -11,11 +10,9 @@ import optax
 
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SMPL_JOINTS
-from hpof_jax.errors import UserError
-from hpof_jax.models.baselines import MeanPose
+from hpof_jax.models.build import init_params
 from hpof_jax.models.discriminator import Discriminator
-from hpof_jax.models.hpof import CHOICES, HPOF
-from hpof_jax.models.inputs import LANDMARKS, make_inputs
+from hpof_jax.models.hpof import HPOF
 from hpof_jax.training.adversary import Adversary
 
 
@@ -28,33 +25,6 @@ class TrainState:
     ema: Any  # exponential moving average of params: what is evaluated and shipped
     opt_state: Any
     discriminator: Any  # its params and opt_state; empty without an adversary
-
-
-_MODELS = {"hpof": HPOF, "mean_pose": MeanPose}
-
-
-def make_model(config: ml_collections.ConfigDict) -> HPOF | MeanPose:
-    """The model of `config.model`: its `name`, and that class's own fields.
-
-    Raises:
-      UserError: a name, a field or a choice that does not exist.
-    """
-    fields = config.to_dict()
-    name = fields.pop("name")
-    if name not in _MODELS:
-        raise UserError(f"There is no model '{name}': set --config.model.name to one of {sorted(_MODELS)}.")
-    known = {field.name for field in dataclasses.fields(_MODELS[name])}
-    if unknown := sorted(set(fields) - known):
-        raise UserError(
-            f"The model '{name}' has no field '{unknown[0]}': it takes {sorted(known - {'parent', 'name'})}."
-        )
-    for key, choices in CHOICES.items():
-        if fields.get(key, choices[0]) not in choices:
-            raise UserError(
-                f"There is no '{fields[key]}' for --config.model.{key}: choose one of {', '.join(choices)}."
-            )
-    # A config that came from a file has lists; a module that is a static argument must be hashable.
-    return _MODELS[name](**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
 
 
 def make_optimizer(config: ml_collections.ConfigDict, num_steps: int) -> optax.GradientTransformation:
@@ -80,20 +50,6 @@ def make_adversary(config: ml_collections.ConfigDict) -> Adversary | None:
     ramp = optax.linear_schedule(0.0, 1.0, max(last - first, 1), first)
     optimizer = make_optimizer(config.adversary.optimizer, config.num_steps)
     return Adversary(Discriminator(config.adversary.channels), optimizer, ramp)
-
-
-def init_params(model: HPOF, body: BodyModel, seed: int) -> Any:
-    """Fresh parameters."""
-    frames = (1, 2)
-    inputs = make_inputs(
-        jnp.zeros((*frames, LANDMARKS, 3)),
-        jnp.zeros((*frames, LANDMARKS, 3)),
-        jnp.ones(frames, bool),
-        jnp.ones(frames, bool),
-        jnp.full((1, 2), 512.0),
-        jnp.full((1,), 512.0),
-    )
-    return jax.jit(lambda key: model.init(key, inputs, body)["params"])(jax.random.key(seed))
 
 
 def init_state(

@@ -5,10 +5,10 @@ import pytest
 
 from hpof_jax.body import load_body
 from hpof_jax.body.model import posed_joints
+from hpof_jax.models.build import init_params
 from hpof_jax.models.hpof import HPOF, Prediction, predict_long
 from hpof_jax.models.inputs import Inputs, make_inputs
 from hpof_jax.models.temporal_encoder import receptive_field
-from hpof_jax.training import state
 
 MODEL = HPOF(channels=32, dilations=(1, 3), hidden=8)
 
@@ -28,7 +28,7 @@ def body():
 
 @pytest.fixture(scope="module")
 def fresh(body):
-    return state.init_params(MODEL, body, 0)
+    return init_params(MODEL, body, 0)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def variant(request, body):
     rng = np.random.default_rng(1)
     params = jax.tree.map(
         lambda x: np.asarray(x + 0.05 * rng.normal(size=x.shape), np.float32),
-        state.init_params(model, body, 0),
+        init_params(model, body, 0),
     )
     return model, params
 
@@ -175,7 +175,7 @@ def test_the_shape_of_a_clip_is_the_mean_of_its_frames():
 
 def test_the_flat_head_knows_the_shape_and_no_ancestor(body):
     model = MODEL.clone(head_type="flat")
-    params = state.init_params(model, body, 0)
+    params = init_params(model, body, 0)
     pose = jax.jit(
         lambda params, betas: model.apply(
             {"params": params}, jnp.ones((1, 3, 32)), betas, body, method=HPOF.pose

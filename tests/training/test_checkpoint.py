@@ -6,6 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from hpof_jax.errors import UserError
+from hpof_jax.models.weights import load_weights
 from hpof_jax.training import checkpoint, state
 
 CONFIG = ConfigDict({"model": {"name": "hpof", "channels": 8, "dilations": (1, 3)}, "seed": 0})
@@ -54,44 +55,21 @@ def test_the_newest_few_and_the_best_are_kept(tmp_path):
     assert kept(tmp_path) == {2, 5, 6}
     fill(tmp_path, {7: 70.0, 8: 45.0}, keep=2)  # a resumed run still knows its best
     assert kept(tmp_path) == {2, 7, 8}
-    params, config = checkpoint.load_weights(tmp_path)
-    assert_equal(params, make_state(2).ema)
+    params, config = load_weights(tmp_path)
+    assert_equal(params, jax.device_get(make_state(2).ema))
     assert config.channels == 8 and list(config.dilations) == [1, 3]
+
+
+def test_without_a_metric_the_weights_are_the_newest_ones(tmp_path):
+    fill(tmp_path, {1: None, 2: None})
+    assert_equal(load_weights(tmp_path)[0], jax.device_get(make_state(2).ema))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "weights.npz"]
 
 
 def test_saving_a_step_again_changes_nothing(tmp_path):
     fill(tmp_path, {1: 50.0})
     fill(tmp_path, {1: 10.0})
     assert kept(tmp_path) == {1}
-
-
-def test_weights_come_back_bit_for_bit(tmp_path):
-    path = tmp_path / "weights.npz"
-    checkpoint.save_weights(path, make_state(3).params, CONFIG)
-    params, config = checkpoint.load_weights(path)
-    assert_equal(params, jax.device_get(make_state(3).params))
-    assert config.name == "hpof" and list(config.dilations) == [1, 3]
-    assert [file.name for file in tmp_path.iterdir()] == ["weights.npz"]
-
-
-def test_the_mean_of_several_weights(tmp_path):
-    for step in range(3):
-        checkpoint.save_weights(tmp_path / f"{step}.npz", make_state(step).params, CONFIG)
-    checkpoint.average_weights([tmp_path / f"{step}.npz" for step in range(3)], tmp_path / "mean.npz")
-    params, config = checkpoint.load_weights(tmp_path / "mean.npz")
-    expected = sum(np.float64(make_state(step).params["layer"]["kernel"]) for step in range(3)) / 3
-    np.testing.assert_allclose(params["layer"]["kernel"], expected, rtol=1e-6)
-    assert params["layer"]["kernel"].dtype == np.float32 and config.name == "hpof"
-    checkpoint.save_weights(tmp_path / "wide.npz", make_state(0, width=4).params, CONFIG)
-    with pytest.raises(UserError, match=r"wide\.npz is of another config"):
-        checkpoint.average_weights([tmp_path / "0.npz", tmp_path / "wide.npz"], tmp_path / "none.npz")
-    wide = ConfigDict({"model": {**CONFIG.model, "dilations": (1, 1)}})
-    checkpoint.save_weights(tmp_path / "other.npz", make_state(0).params, wide)
-    with pytest.raises(UserError, match=r"other\.npz are of another model"):
-        checkpoint.average_weights([tmp_path / "0.npz", tmp_path / "other.npz"], tmp_path / "none.npz")
-    with pytest.raises(UserError, match="no weights"):
-        checkpoint.average_weights([], tmp_path / "none.npz")
-    assert not (tmp_path / "none.npz").exists()
 
 
 @pytest.mark.parametrize("other", ["shape", "name"])
@@ -103,57 +81,3 @@ def test_a_checkpoint_of_another_config(tmp_path, other):
     with pytest.raises(UserError, match="is of another config") as error:
         checkpoint.Checkpointer(tmp_path).restore(template)
     assert str(tmp_path) in str(error.value) and str(error.value).count(". ") == 0
-
-
-def text(path):
-    path.write_text("these are not weights")
-
-
-def truncated(path):
-    checkpoint.save_weights(path, make_state(0).params, CONFIG)
-    path.write_bytes(path.read_bytes()[:-300])
-
-
-def damaged(path):
-    checkpoint.save_weights(path, make_state(0).params, CONFIG)
-    content = bytearray(path.read_bytes())
-    content[60:120] = bytes(60)
-    path.write_bytes(content)
-
-
-def foreign(path):
-    np.savez(path, poses=np.zeros(3))
-
-
-def pickled(path):
-    np.savez(path, config=np.array([{"name": "hpof"}], object))
-
-
-def array(path):
-    with path.open("wb") as file:
-        np.save(file, np.zeros(3))
-
-
-@pytest.mark.parametrize(
-    "spoil", [text, truncated, damaged, foreign, pickled, array], ids=lambda f: f.__name__
-)
-def test_a_file_that_is_no_weights_file(tmp_path, spoil):
-    path = tmp_path / "weights.npz"
-    spoil(path)
-    with pytest.raises(UserError, match="is not a weights file of this package: give"):
-        checkpoint.load_weights(path)
-
-
-def test_nothing_there(tmp_path):
-    with pytest.raises(UserError, match="no checkpoint at .*absent: give"):
-        checkpoint.load_weights(tmp_path / "absent")
-    with pytest.raises(UserError, match="no checkpoint in .*: give"):
-        checkpoint.load_weights(tmp_path)
-    (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(UserError, match="no finished checkpoint in .*: train longer"):
-        checkpoint.load_weights(tmp_path)
-
-
-def test_parameters_of_another_model():
-    with pytest.raises(UserError, match="'layer/kernel' differs"):
-        checkpoint.check_params(make_state(0).params, make_state(0, width=4).params, "weights.npz")

@@ -2,24 +2,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from configs import hpof, tiny
 from hpof_jax import train
 from hpof_jax.errors import UserError
-from hpof_jax.models.hpof import HPOF
+from hpof_jax.models.build import make_model
 from hpof_jax.training import state
-
-
-def model_config(**fields):
-    return ConfigDict({"name": "hpof", "channels": 8, "dilations": (1,), "hidden": 4, **fields})
 
 
 @pytest.mark.parametrize("file", [hpof, tiny], ids=["hpof", "tiny"])
 @pytest.mark.parametrize("variant", hpof.VARIANTS)
 def test_every_config_builds_a_model_optimizers_and_a_stream(file, variant, body):
     config = file.get_config(variant)
-    model, adversary = state.make_model(config.model), state.make_adversary(config)
+    model, adversary = make_model(config.model), state.make_adversary(config)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     shapes = jax.eval_shape(lambda: state.init_state(model, body, optimizer, config.seed, adversary))
     assert 1e4 < sum(x.size for x in jax.tree.leaves(shapes.params)) < 5e7
@@ -27,11 +22,6 @@ def test_every_config_builds_a_model_optimizers_and_a_stream(file, variant, body
     assert jax.tree.structure(shapes.ema) == jax.tree.structure(shapes.params)
     hidden = {"unlabelled:synthetic": 1.0} if variant == "ablation" else {}
     assert train.data_sources(config.data) == {"synthetic": 1.0, **hidden}
-
-
-def test_the_mlp_has_no_context():
-    model = state.make_model(hpof.get_config("mlp").model)
-    assert isinstance(model, HPOF) and model.kernel_size == 1
 
 
 def test_motion_capture_and_rendered_clips_share_their_weights():
@@ -55,22 +45,6 @@ def test_motion_capture_and_rendered_clips_share_their_weights():
     config.data.update({"synthetic": 0.0, "unlabelled": "", "videos": ""})
     with pytest.raises(UserError, match=r"names no motion: set --config\.data"):
         train.data_sources(config.data)
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"name": "resnet"}, "no model 'resnet'"),
-        ({"depth": 3}, "no field 'depth'.*channels"),
-        (
-            {"encoder_type": "lstm"},
-            r"no 'lstm' for --config\.model\.encoder_type: choose one of dilated, gru",
-        ),
-    ],
-)
-def test_a_model_that_there_is_not(fields, words):
-    with pytest.raises(UserError, match=words):
-        state.make_model(model_config(**fields))
 
 
 def test_the_learning_rate_rises_then_falls_to_zero():

@@ -4,6 +4,7 @@ import optax
 import pytest
 
 from configs import hpof
+from hpof_jax.models.build import init_params
 from hpof_jax.models.mirror import mean_of_both, mirror_batch
 from hpof_jax.training import state, steps
 from hpof_jax.training.terms import loss_terms
@@ -27,7 +28,7 @@ def loss(model, body):
 
 @pytest.fixture(scope="module")
 def params(model, body):
-    return state.init_params(model, body, 0)
+    return init_params(model, body, 0)
 
 
 def assert_same(a, b):
@@ -151,7 +152,7 @@ def test_steps_on_one_batch_lower_the_loss(trained, batch):
 def test_the_mean_with_the_mirror_image_knows_no_side(model, body, batch):
     params = jax.tree.map(
         lambda x: x + 0.05 * np.random.default_rng(x.size).normal(size=x.shape),
-        state.init_params(model, body, 0),
+        init_params(model, body, 0),
     )
     predict = jax.jit(steps.make_eval_step(model, body, raw=False))
     batch["mask"][:3, 4:] = False

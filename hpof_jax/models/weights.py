@@ -1,0 +1,86 @@
+"""Weights files: a model's parameters and its config in one `.npz`."""
+
+import json
+import os
+import pathlib
+import zipfile
+import zlib
+from typing import Any, BinaryIO
+
+import flax.traverse_util
+import jax
+import ml_collections
+import numpy as np
+
+from hpof_jax.atomic import replacing
+from hpof_jax.errors import UserError
+
+SHIPPED = pathlib.Path(__file__).parent.parent / "assets" / "hpof.npz"
+NAME = "weights.npz"  # in the folder of a training run
+
+
+def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collections.ConfigDict]:
+    """Parameters and the config of their model, as `build.make_model` takes it.
+
+    Args:
+      path: a weights `.npz`, the folder of a training run with a `weights.npz` in it, or None for the weights that
+        come with the package.
+
+    Raises:
+      UserError: there is no such file, or it is not a weights file.
+    """
+    path = pathlib.Path(SHIPPED if path is None else path)
+    if path.is_dir():
+        if not (path / NAME).is_file():
+            raise UserError(
+                f"There is no {NAME} in {path}: give a weights .npz, or the --workdir of a training run that has "
+                "saved its first checkpoint."
+            )
+        path = path / NAME
+    if not path.is_file():
+        raise UserError(f"There are no weights at {path}: give a training run's folder or a weights .npz.")
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        config = ml_collections.ConfigDict(json.loads(str(arrays.pop("config"))))
+    except (ValueError, TypeError, OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{path} is not a weights file of this package: give a training run's folder or a weights .npz."
+        ) from error
+    return flax.traverse_util.unflatten_dict(arrays, sep="/"), config
+
+
+def save_weights(path: str | os.PathLike, params: Any, config: ml_collections.ConfigDict) -> None:
+    """Writes `params` and `config.model` into one `.npz`.
+
+    Raises:
+      UserError: `path` cannot be written.
+    """
+    with replacing(path, "The weights") as partial, partial.open("wb") as file:
+        write_weights(file, params, config)
+
+
+def write_weights(file: BinaryIO, params: Any, config: ml_collections.ConfigDict) -> None:
+    """The same into an open file: the config as JSON under `config`, each array under its path in the tree."""
+    flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
+    np.savez_compressed(file, config=np.array(json.dumps(config.model.to_dict())), **flat)
+
+
+def check_params(params: Any, template: Any, where: str) -> None:
+    """Checks that `params` has the names and shapes of `template`, a model's parameters or their shapes.
+
+    Args:
+      where: the file or folder that `params` is from, for the message.
+
+    Raises:
+      UserError: they differ.
+    """
+    have, want = (
+        {key: tuple(value.shape) for key, value in flax.traverse_util.flatten_dict(tree, sep="/").items()}
+        for tree in (params, template)
+    )
+    if have != want:
+        odd = sorted(set(have.items()) ^ set(want.items()))[0][0]
+        raise UserError(
+            f"The model in {where} is of another config ('{odd}' differs): use the config of its training."
+        )
