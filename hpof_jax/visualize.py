@@ -1,6 +1,6 @@
-"""Looking at a result: the body drawn over the video, and seen from the side.
+"""Draws a motion: the body over the video, and from the side.
 
-Everything here is NumPy on the CPU, and video goes through mediapy: no display, no OpenGL, no compiler.
+Drawing is NumPy on the CPU and needs no display and no OpenGL. mediapy writes the videos.
 """
 
 import contextlib
@@ -9,12 +9,14 @@ import functools
 import itertools
 import os
 import pathlib
+import signal
 from collections.abc import Callable, Iterable, Iterator
 
 import imageio_ffmpeg
 import numpy as np
 import tqdm
 
+from hpof_jax import interrupt
 from hpof_jax.atomic import replacing
 from hpof_jax.body import BodyModel
 from hpof_jax.errors import UserError
@@ -32,7 +34,7 @@ SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the 
 SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
 
 AMBIENT = 0.3
-# Camera frame: from the camera, a little from above and from the left.
+# Camera frame: from the camera, a little above it and to its left.
 TO_LIGHT = np.array([-0.3, -0.5, -0.8]) / np.linalg.norm([-0.3, -0.5, -0.8])
 
 
@@ -44,15 +46,15 @@ def render_mesh(
     color: tuple[int, int, int] = SEEN["color"],
     alpha: float = SEEN["alpha"],
 ) -> np.ndarray:
-    """A copy of the frame with a smoothly shaded, antialiased mesh over it.
+    """A copy of the frame with a shaded, antialiased mesh over it.
 
     Args:
       image: (H, W, 3) uint8 RGB; its middle is the principal point.
-      vertices: (V, 3) metres, camera frame. Faces that reach behind the camera are left out.
-      faces: (F, 3) int, counter-clockwise when seen from outside; their backs are not drawn.
+      vertices: (V, 3) metres, camera frame. Faces with a vertex behind the camera are left out.
+      faces: (F, 3) int, counter-clockwise when seen from outside; back faces are not drawn.
       focal_length: pixels of `image`.
-      color: RGB, 0..255.
-      alpha: opacity, 0..1.
+      color: RGB, 0 to 255.
+      alpha: opacity, 0 to 1.
     """
     height, width = image.shape[:2]
     points = zbuffer.project(vertices, focal_length, (height, width))
@@ -67,7 +69,7 @@ def render_mesh(
         points, np.asarray(vertices)[:, 2], faces, (SAMPLES * size[1], SAMPLES * size[0])
     )
     light = zbuffer.interpolate(buffer, points, faces, _light(vertices, faces))
-    # The light is zero where there is no body, so both averages are premultiplied and no dark rim appears.
+    # The light is zero outside the body, so both averages are premultiplied and the edge gets no dark rim.
     light, coverage = (
         sum(layer[i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)) / SAMPLES**2
         for layer in (light, buffer.mask.astype(np.float32))
@@ -89,24 +91,24 @@ def write_overlay(
     max_height: int = 720,
     progress: bool = True,
 ) -> None:
-    """Writes an H.264 video of the body over the frames; frames are read, drawn and written one at a time.
+    """Writes an H.264 video of the body over the frames, at the motion's mean frame rate and without sound.
 
-    A frame that the motion only fills in (confidence under 0.5) shows a paler, grey body; a frame that the motion
-    does not cover is shown as it is. The sound of the source is not kept.
+    One frame is in memory at a time. A body that is only filled in (confidence below 0.5) is drawn paler and grey. A
+    frame that the motion does not cover is shown unchanged.
 
     Args:
-      video_frames: (H, W, 3) uint8 RGB, every frame of the source from its first: frame i is `frame_index` i.
+      video_frames: (H, W, 3) uint8 RGB, the frames that the motion was made from; frame i is `frame_index` i.
       motion: the result; its `image_size` is that of the frames.
-      body: the body the motion was made with.
-      path: the video to write, `.mp4`; replaced only by a complete one.
-      side_by_side: the untouched frame to the left of the overlay.
-      side_view: one more panel to the right: the body seen with the camera moved by 90 degrees about the
-        vertical through the pelvis: depth, which the overlay hides, runs from left to right.
+      body: the body that the motion was made with.
+      path: the video to write, `.mp4`; an existing file is replaced only by a complete one.
+      side_by_side: show the unchanged frame to the left of the overlay.
+      side_view: add a panel to the right that shows the body from its side: the camera is moved by 90 degrees about the
+        vertical through the pelvis, so that depth runs from left to right.
       max_height: larger frames are scaled down to this many pixels.
-      progress: a progress bar, on a terminal.
+      progress: show a progress bar, on a terminal.
 
     Raises:
-      UserError: no frame at all, frames of another size than the motion's, or a video that cannot be written.
+      UserError: there is no frame, the frames have another size than the motion's, or the video cannot be written.
     """
     height, width = (_even(side) for side in motion.image_size * min(1.0, max_height / motion.image_size[0]))
     focal_length = motion.focal_length * height / motion.image_size[0]
@@ -132,25 +134,25 @@ def write_overlay(
                 panels.append(_from_the_side(posed(index), faces, height, side_width))
             add(np.concatenate(panels, axis=1))
         if index < 0:
-            raise UserError(
-                "The video has no frame, so there is nothing to draw the body over: check the video."
-            )
+            raise UserError("The video has no frame to draw the body over: check the video.")
 
 
 def record(frames: Iterable[np.ndarray], fps: float, path: str | os.PathLike) -> None:
     """Writes frames (H, W, 3) uint8 RGB as they come, until there are no more or Ctrl-C ends the recording.
 
     Raises:
-      UserError: no frame at all, or a video that cannot be written.
+      UserError: there is no frame, or the video cannot be written.
     """
     frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise UserError("The camera gives no frame, so there is nothing to record: check it.")
-    height, width = map(_even, first.shape[:2])
-    with _video(pathlib.Path(path), (height, width), fps) as add:
-        with contextlib.suppress(KeyboardInterrupt):
+    with interrupt.deferred() as requested:
+        first = next(frames, None)
+        if first is None:
+            raise UserError("The camera gives no frame to record: check the camera.")
+        height, width = map(_even, first.shape[:2])
+        with _video(pathlib.Path(path), (height, width), fps) as add:
             for frame in itertools.chain([first], frames):
+                if requested():
+                    break
                 add(_resize(frame, height, width))
 
 
@@ -162,7 +164,7 @@ class _Posed:
 
 
 def _posed(motion: Motion, body: BodyModel) -> Callable[[int], _Posed | None]:
-    """A function from a frame of the video to the body in it; frames are asked for in ascending order."""
+    """A function from a frame's number to the body in it; call it with ascending numbers."""
     rows = {int(frame): row for row, frame in enumerate(motion.frame_index)}
 
     @functools.lru_cache(maxsize=1)
@@ -193,7 +195,7 @@ def _from_the_side(posed: _Posed | None, faces: np.ndarray, height: int, width: 
 
 
 def _crop(points: np.ndarray, height: int, width: int) -> list[list[int]] | None:
-    """The part of the picture that the mesh can touch, [[left, top], [right, bottom]] in whole pixels."""
+    """The part of the picture that the mesh can cover, [[left, top], [right, bottom]] in whole pixels."""
     points = points[np.isfinite(points[:, 0])]
     if not len(points):
         return None
@@ -203,33 +205,33 @@ def _crop(points: np.ndarray, height: int, width: int) -> list[list[int]] | None
 
 
 def _light(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V,) brightness of a matt surface: a light near the camera, and a soft one from all around."""
+    """(V,) brightness of a matt surface under a light near the camera and ambient light."""
     return AMBIENT + (1.0 - AMBIENT) * np.maximum(vertex_normals(vertices, faces) @ TO_LIGHT, 0.0)
 
 
 def _resize(frame, height, width):
     if frame.shape[:2] == (height, width):
         return frame
-    import cv2  # here: a picture of a body needs no OpenCV
+    import cv2  # here, because `render_mesh` needs no OpenCV
 
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _even(side: float) -> int:
-    """H.264 in yuv420p, which every player shows, has even sides."""
+    """The nearest even number: H.264 in yuv420p, which every player shows, has even sides."""
     return max(2, 2 * round(side / 2))
 
 
 @contextlib.contextmanager
 def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[Callable[[np.ndarray], None]]:
-    """A function that adds a frame to the video at `path`, which appears when all are added, or not at all."""
+    """Yields a function that adds a frame to a video; the video appears at `path` when the block ends."""
     if not path.parent.is_dir():
         raise UserError(f"The video {path} cannot be written: make the folder {path.parent} first.")
     if path.suffix.lower() not in CONTAINERS:
         raise UserError(
             f"The video {path} cannot be written: give a name that ends in {' or '.join(CONTAINERS)}."
         )
-    import mediapy  # here: it brings IPython and matplotlib, 1.5 seconds that only video needs
+    import mediapy  # here, because it imports IPython and matplotlib: 1.5 seconds that only video needs
 
     mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())
     arguments = ["-preset", "veryfast", "-movflags", "+faststart"]
@@ -245,7 +247,8 @@ def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[C
 
     with replacing(path, "The video") as partial:
         writer = mediapy.VideoWriter(partial, shape, fps=fps, codec="h264", crf=20, ffmpeg_args=arguments)
-        checked(writer.__enter__)
+        with _interrupts_blocked():
+            checked(writer.__enter__)
         try:
             yield functools.partial(checked, writer.add_image)
         except BaseException:
@@ -253,3 +256,16 @@ def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[C
                 writer.close()
             raise
         checked(writer.close)
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Children that start in the block do not get Ctrl-C: ffmpeg would end its file before we end ours."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
