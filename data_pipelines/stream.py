@@ -20,7 +20,7 @@ from data_pipelines.motion.augment import Augmentation
 from data_pipelines.observed.rendered import PER_FRAME
 from data_pipelines.simulate.camera import CameraRange
 from data_pipelines.simulate.detector import DetectorNoise
-from data_pipelines.simulate.flow import FLOW_KEYS, KINDS, TrueFlow
+from data_pipelines.simulate.flow import FLOW_KEYS, KINDS, SimulatedFlow
 from data_pipelines.simulate.observations import simulate
 from data_pipelines.sources import class_names, draw_betas, draw_windows, open_sources, with_truth
 from hpof_jax.body.files import load_body
@@ -110,7 +110,7 @@ def batch_maker(
     """The function step -> batch behind `make_stream`; no TensorFlow in it."""
     if flow not in KINDS:
         raise UserError(f"There is no optical flow '{flow}' to be made: choose one of {', '.join(KINDS)}.")
-    add_flow = TrueFlow(flow, flow_frames) if flow != "none" else lambda rng, batch: batch
+    add_flow = SimulatedFlow(flow, flow_frames) if flow != "none" else lambda rng, batch: batch
     drawers, shares = open_sources(sources, split)
     names = class_names(drawers)
     film = _Filming(body, noise)

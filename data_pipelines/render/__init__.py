@@ -1,1 +1,1 @@
-"""From a motion in the world to rendered clips on which the real detector has been run."""
+"""From world motion to rendered clips on which the real detector has been run."""

@@ -1,1 +1,1 @@
-"""From a motion in the world to simulated observations: camera, detector, optical flow."""
+"""From world motion to simulated observations: camera, detector, optical flow."""

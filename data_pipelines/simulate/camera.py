@@ -30,20 +30,20 @@ _IMAGE_SIZES = (
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CameraRange:
-    """Where cameras stand and what they are. Angles in degrees, lengths in metres. A pytree."""
+    """The distribution of the cameras: places, movements and lenses. Angles in degrees, lengths in metres. A pytree."""
 
-    level_share: float = 0.45  # clips filmed from about chest height; the others from anywhere in `elevation`
-    level: tuple[float, float] = (5.0, 8.0)  # mean and sigma of their elevation
+    level_share: float = 0.45  # share of clips filmed from about chest height; the others from `elevation`
+    level: tuple[float, float] = (5.0, 8.0)  # mean and sigma of the elevation from about chest height
     elevation: tuple[float, float] = (-15.0, 40.0)
-    roll: float = 4.0
+    roll: float = 4.0  # sigma
     distance: tuple[float, float] = (2.0, 8.0)
-    far: float = 14.0  # farther only if the person does not fit at `distance`, and never more than this
-    near: float = 0.8  # the person's nearest point comes no nearer
-    close_share: float = 0.2  # clips filmed from nearer than the frame would need: limbs are cut off
-    close: tuple[float, float] = (0.55, 1.0)  # by this factor
-    follow_share: float = 0.3  # clips in which the camera pans after the person
+    far: float = 14.0  # largest distance, for a person who does not fit into the frame at `distance`
+    near: float = 0.8  # smallest depth of the person's nearest point
+    close_share: float = 0.2  # share of clips filmed from so near that limbs are cut off
+    close: tuple[float, float] = (0.55, 1.0)  # factor on their distance
+    follow_share: float = 0.3  # share of clips in which the camera pans with the person
     handheld_share: float = 0.5
-    handheld: float = 0.7  # slow sway of a hand-held camera
+    handheld: float = 0.7  # sigma of the slow sway of a hand-held camera
     focal: tuple[float, float] = (
         0.75,
         0.15,
@@ -58,7 +58,18 @@ class CameraRange:
 def film(
     key: jax.Array, body: BodyModel, pose: jax.Array, transl: jax.Array, betas: jax.Array, camera: CameraRange
 ) -> tuple[dict[str, jax.Array], jax.Array]:
-    """Places a camera before each clip: the truth (see `simulate`), and the landmarks (B, T, 33, 3) in its frame."""
+    """Places a camera before each clip.
+
+    Args:
+      key: JAX random key.
+      body: the body that moves.
+      pose: (B, T, 24, 3) axis-angle, world with y up. transl: (B, T, 3) the pelvis in the world, metres.
+      betas: (B, 10).
+      camera: the distribution of the cameras.
+
+    Returns:
+      the ground truth, as `observations.simulate` documents it, and the landmarks (B, T, 33, 3) in the camera frame.
+    """
     uniform, normal = _numbers(key, pose.shape[0])
     sizes = jnp.array(camera.image_sizes, jnp.float32)
     image_size = sizes[jnp.minimum((uniform[0] * len(sizes)).astype(jnp.int32), len(sizes) - 1)]
@@ -83,7 +94,7 @@ def film(
     pelvis = jnp.einsum("btij,btj->bti", move, path)
     points = jnp.einsum("btij,btkj->btki", move, points) + pelvis[:, :, None]
     root = matrix_to_axis_angle(move @ rotations[:, :, 0])
-    truth = dict(
+    ground_truth = dict(
         image_size=image_size,
         focal_length=given,
         true_focal_length=focal,
@@ -91,17 +102,20 @@ def film(
         pose=pose.at[:, :, 0].set(root),
         transl=pelvis - rest_joints(body, betas)[:, None, 0],
     )
-    return truth, points
+    return ground_truth, points
 
 
 @jax.jit
 def landmarks(
     body: BodyModel, pose: jax.Array, betas: jax.Array, transl: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Where a batch's true landmarks are, (B, T, 33, 3), and the pelvis, (B, T, 3): metres, in the camera's frame.
+    """The landmarks of a batch by its ground truth.
 
     Args:
-      pose: (B, T, 24, 3) axis-angle. betas: (B, 10). transl: (B, T, 3).
+      pose: (B, T, 24, 3) axis-angle. betas: (B, 10). transl: (B, T, 3) metres. All in the camera frame.
+
+    Returns:
+      landmarks (B, T, 33, 3) and pelvis (B, T, 3), metres, camera frame.
     """
     points, joints = keypoints(body, body.landmarks, betas[:, None], axis_angle_to_matrix(pose), transl)
     return points, joints[:, :, 0]
@@ -120,7 +134,7 @@ def _focal_length(normal, image_size, camera):
 
 
 def _viewpoint(uniform, normal, camera):
-    """Rotations from the world into the camera, (B, 3, 3)."""
+    """Rotations from the world to the camera, (B, 3, 3)."""
     yaw = 2 * math.pi * uniform[0]
     level = camera.level[0] + camera.level[1] * normal[0]
     elevation = jnp.where(uniform[1] < camera.level_share, level, _between(camera.elevation, uniform[2]))
@@ -128,19 +142,19 @@ def _viewpoint(uniform, normal, camera):
 
 
 def _stand(uniform, points, path, follow, focal, image_size, camera):
-    """The constant shift (B, 1, 3) that brings a motion about the origin before the camera, within the frame."""
+    """The shift (B, 1, 3) that takes a motion about the origin to a place before the camera, within the frame."""
     x = points[..., 0] - (follow[:, None] * path[..., 0])[..., None]
     y, z = points[..., 1], points[..., 2]
     middle = [(jnp.min(a, axis=(1, 2)) + jnp.max(a, axis=(1, 2))) / 2 for a in (x, y)]
     aside = [jnp.abs(a - m[:, None, None]) for a, m in zip((x, y), middle, strict=True)]
-    # Tangents of the angles that the frame holds on each side, less a small border.
+    # Tangents of half the field of view on each axis, less a small border.
     reach = 0.47 * jnp.stack([image_size[:, 1], image_size[:, 0]]) / focal
     needed = [jnp.max(a / r[:, None, None] - z, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
     nearer = jnp.where(uniform[0] < camera.close_share, _between(camera.close, uniform[1]), 1.0)
     low, high = camera.distance
     distance = jnp.maximum(low * (high / low) ** uniform[2], jnp.maximum(*needed) * nearer)
     distance = jnp.maximum(jnp.minimum(distance, camera.far), camera.near - jnp.min(z, axis=(1, 2)))
-    # What is left on both sides is where the person may stand off the centre.
+    # The room left on both sides is how far the person may stand off the centre.
     depth = distance[:, None, None] + z
     slack = [jnp.min(r[:, None, None] * depth - a, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
     shift = [jnp.maximum(s, 0.0) * _between((-0.9, 0.9), u) for s, u in zip(slack, uniform[3:5], strict=True)]
@@ -149,7 +163,7 @@ def _stand(uniform, points, path, follow, focal, image_size, camera):
 
 
 def _sway(uniform, normal, frames, camera):
-    """Axis-angle of a hand-held camera's sway, (B, T, 3): two slow sines about each axis; zero on a tripod."""
+    """Sway of hand-held cameras as axis-angle (B, T, 3): two slow sines about each axis; zero on a tripod."""
     clips = uniform.shape[1]
 
     def per_axis(numbers):  # (6, B) -> (B, 1, 3, 2)

@@ -1,9 +1,9 @@
-"""A stand-in for BlazePose: what it would say of 33 true 3D landmarks, errors included.
+"""A simulated BlazePose: observations of 33 true 3D landmarks, with the errors that were measured on the real one.
 
-The errors are those measured on the real detector: a pelvis that sits beside the true one, noise that is correlated
-in time, larger for fast and hidden limbs, left and right exchanged for a second at full confidence, limbs lost,
-frames dropped; in its 3D landmarks a squeezed depth, a leaning trunk and an average person's bones. 2D and 3D come from one wrong picture
-of the body, so they are wrong together. Everything works on a batch of clips, (B, T, ...), float32, from one key.
+In 2D and 3D: an offset of the pelvis; noise that is correlated in time and larger for fast and occluded limbs;
+left-right swaps of up to a second at full confidence; lost limbs; frames without a detection. In 3D alone: too small a
+depth, a leaning trunk, and the bone lengths of an average person. 2D and 3D share one wrong body, so their errors are
+correlated. All functions take a batch of clips (B, T, ...), float32.
 """
 
 import dataclasses
@@ -18,56 +18,52 @@ from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, BLAZEPOSE_MIRROR
 from hpof_jax.geometry.camera import project
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
-AVERAGE_SIZE = 1.28  # metres of trunk + thigh + shank that the detector's 3D landmarks show for everybody
+AVERAGE_SIZE = 1.28  # metres of trunk + thigh + shank in the detector's 3D landmarks, whoever the person is
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class DetectorNoise:
-    """Rates and sizes of the errors. Sigmas in metres at the body and angles in degrees; events per frame at 30 fps.
+    """Rates and sizes of the errors.
 
-    Each clip's sigmas are multiplied by one number drawn from `severity`, so that a model learns not to trust blindly.
-    A pytree: other numbers need no new compilation, but for `timescale`.
+    Sizes are sigmas, in metres at the body and in degrees. Rates are events a frame at 30 frames/s. One factor a clip
+    from `severity` scales all sigmas. "Drift" is slow Gaussian noise with the time constant `timescale`, "jitter" is
+    independent in each frame. A pytree: other numbers than `timescale` need no new compilation.
     """
 
     severity: tuple[float, float] = (0.5, 1.6)
-    # Errors of the picture: 2D and 3D together.
-    # Frames over which everything that wanders keeps its place.
-    timescale: float = dataclasses.field(default=20.0, metadata={"static": True})
-    slow: float = 0.013  # wandering of a body part
-    fast: float = 0.0025  # jitter of a single landmark, new in each frame
-    hip_bias: float = 0.035  # the pelvis's constant offset in a clip
-    hip_drift: float = 0.015  # and its wandering
-    speed_gain: float = 0.15  # errors grow by this share per m/s of the landmark
-    occlusion_gain: float = 1.0  # and by this share for a landmark behind the body
-    truncation_gain: float = 2.5  # and outside the frame
-    swap_rate: float = 0.0016  # left and right exchanged: the whole body, the legs or the arms
+    timescale: float = dataclasses.field(default=20.0, metadata={"static": True})  # frames
+    # Errors of 2D and 3D landmarks.
+    slow: float = 0.013  # drift of a body part
+    fast: float = 0.0025  # jitter of a landmark
+    hip_bias: float = 0.035  # offset of the pelvis, constant in a clip
+    hip_drift: float = 0.015
+    speed_gain: float = 0.15  # relative growth of the errors per m/s of the landmark
+    occlusion_gain: float = 1.0  # relative growth for a landmark behind the body
+    truncation_gain: float = 2.5  # relative growth for a landmark outside the frame
+    swap_rate: float = 0.0016  # left-right swaps of the whole body, the legs or the arms
     swap_frames: tuple[int, int] = (5, 40)
-    lost_rate: float = 0.002  # a limb drifts to a wrong place
+    lost_rate: float = 0.002  # a limb moves to a wrong place
     lost_frames: tuple[int, int] = (6, 40)
     lost_offset: float = 0.18
-    outlier_rate: float = 0.004  # one or two frames are far off
+    outlier_rate: float = 0.004  # a large error in one or two frames
     outlier_offset: float = 0.08
-    dropout_rate: float = 0.0012  # nobody is seen
+    dropout_rate: float = 0.0012  # no detection
     dropout_frames: tuple[int, int] = (1, 15)
-    min_in_frame: float = 0.3  # nor where fewer landmarks than this share lie in the frame
-    # Errors of the 3D landmarks alone.
-    depth_slope: tuple[float, float] = (0.5, 1.0)  # predicted over true depth, one number a clip
-    limb_depth: float = 0.27  # relative error of each limb's depth, wandering
-    bone_direction: float = 0.095  # wandering of each bone's end, in bone lengths
-    bone_length: float = 0.10  # relative, constant in a clip, the same left and right
-    tilt: float = (
-        10.0  # degrees the trunk leans wrongly (about x and about z), constant in a clip; the legs half
-    )
+    min_in_frame: float = 0.3  # no detection where a smaller share of the landmarks is in the frame
+    # Errors of 3D landmarks alone.
+    depth_slope: tuple[float, float] = (0.5, 1.0)  # detected over true depth, constant in a clip
+    limb_depth: float = 0.27  # relative drift of each limb's depth
+    bone_direction: float = 0.095  # drift of each bone's end, in bone lengths
+    bone_length: float = 0.10  # relative error, constant in a clip, equal left and right
+    tilt: float = 10.0  # lean of the trunk about x and z, constant in a clip; half of it for the legs
     tilt_drift: float = 4.0
     jitter_3d: float = 0.002
-    average_size: float = 1.0  # 1: the skeleton always has AVERAGE_SIZE; 0: the true size
-    crop_view: float = (
-        1.0  # 1: the detector sees a crop and knows nothing of where in the view it lies; 0: it does
-    )
+    average_size: float = 1.0  # 1: the skeleton has AVERAGE_SIZE; 0: the true size
+    crop_view: float = 1.0  # 1: 3D landmarks as if the camera looked straight at the person; 0: camera axes
     # Visibility = sigmoid(logit - falls).
     visibility_logit: float = 5.0
-    visibility_spread: float = 1.2
+    visibility_spread: float = 1.2  # drift of the logit
     occlusion_fall: float = 4.0
     error_fall: float = 8.0  # per metre of error
     truncation_fall: float = 5.0
@@ -76,7 +72,7 @@ class DetectorNoise:
 
     @classmethod
     def none(cls) -> "DetectorNoise":
-        """A perfect detector: true places, visibility 1, everything seen."""
+        """A perfect detector: true positions, visibility 1, every frame seen."""
         off = {}
         for field in dataclasses.fields(cls):
             keep = isinstance(field.default, tuple) or field.name == "timescale"
@@ -87,38 +83,40 @@ class DetectorNoise:
 def detect(
     key: jax.Array, points: jax.Array, focal_length: jax.Array, image_size: jax.Array, noise: DetectorNoise
 ) -> dict[str, jax.Array]:
-    """The detector's view of true landmarks.
+    """Simulated observations of true landmarks.
 
     Args:
       key: JAX random key.
-      points: (B, T, 33, 3) true BlazePose landmarks, camera frame, metres.
-      focal_length: (B,) the true one, px. image_size: (B, 2) = [height, width].
-      noise: sizes of the errors.
+      points: (B, T, 33, 3) true BlazePose landmarks, metres, camera frame.
+      focal_length: (B,) true focal length, px. image_size: (B, 2) = [height, width].
+      noise: sizes and rates of the errors.
 
     Returns:
-      landmarks_2d (B, T, 33, 3) [x px, y px, visibility], landmarks_3d (B, T, 33, 3) metres about the mid-hip in
-      camera axes, seen (B, T) bool; all-zero landmarks where not seen.
+      landmarks_2d (B, T, 33, 3) = [x px, y px, visibility], landmarks_3d (B, T, 33, 3) metres about the mid-hip in
+      camera axes, seen (B, T) bool. Landmarks are zero in frames that are not seen.
     """
-    dice = _Dice(key, *points.shape[:2], noise.timescale)
-    severity = _between(noise.severity, dice.clip_chance(1, 1))[:, None]
+    draws = _Draws(key, *points.shape[:2], noise.timescale)
+    severity = _between(noise.severity, draws.clip_chance(1, 1))[:, None]
     size = image_size[:, None, None, :]
     pixels = project(points, focal_length[:, None, None], size)
     outside = _outside(pixels, size)
-    hidden = _occlusion(points)
-    error, lowered = _picture_error(dice, points, hidden, outside, severity, noise)
+    occluded = _occlusion(points)
+    error, lowered = _picture_error(draws, points, occluded, outside, severity, noise)
 
     wrong = points + error * jnp.array([1.0, 1.0, 0.0])
     pixels = project(wrong, focal_length[:, None, None], size)
-    logit = noise.visibility_logit - noise.occlusion_fall * hidden - noise.truncation_fall * outside - lowered
+    logit = (
+        noise.visibility_logit - noise.occlusion_fall * occluded - noise.truncation_fall * outside - lowered
+    )
     logit = logit - noise.error_fall * jnp.linalg.norm(error, axis=-1)
-    logit = logit + noise.visibility_spread * dice.wander(17)[:, :, _PART]
+    logit = logit + noise.visibility_spread * draws.drift(17)[:, :, _PART]
     landmarks_2d = jnp.concatenate([pixels, jax.nn.sigmoid(logit)[..., None]], axis=-1)
-    landmarks_3d = _world_landmarks(dice, points, error, severity, noise)
+    landmarks_3d = _world_landmarks(draws, points, error, severity, noise)
 
-    swapped = _swaps(dice, noise)[..., None]
+    swapped = _swaps(draws, noise)[..., None]
     landmarks_2d = jnp.where(swapped, landmarks_2d[:, :, BLAZEPOSE_MIRROR], landmarks_2d)
     landmarks_3d = jnp.where(swapped, landmarks_3d[:, :, BLAZEPOSE_MIRROR], landmarks_3d)
-    dropped, _ = _events(dice, noise.dropout_rate, noise.dropout_frames)
+    dropped, _ = _events(draws, noise.dropout_rate, noise.dropout_frames)
     seen = ~dropped & (jnp.mean(outside < 0.5, axis=-1) >= noise.min_in_frame)
     blank = seen[..., None, None]
     return dict(
@@ -128,47 +126,47 @@ def detect(
     )
 
 
-def _picture_error(dice, points, hidden, outside, severity, noise):
-    """Displacement of each landmark in metres (B, T, 33, 3), and how far its visibility logit falls (B, T, 33)."""
+def _picture_error(draws, points, occluded, outside, severity, noise):
+    """The landmarks' errors in metres (B, T, 33, 3) and the fall of their visibility logits (B, T, 33)."""
     step = jnp.diff(points, axis=1, prepend=points[:, :1])
     speed = jnp.minimum(30.0 * jnp.linalg.norm(step, axis=-1), 6.0)
-    gain = 1 + noise.speed_gain * speed + noise.occlusion_gain * hidden + noise.truncation_gain * outside
+    gain = 1 + noise.speed_gain * speed + noise.occlusion_gain * occluded + noise.truncation_gain * outside
 
-    outlier, _ = _events(dice, noise.outlier_rate, (1, 2))
+    outlier, _ = _events(draws, noise.outlier_rate, (1, 2))
     outlier = outlier[..., None, None]
-    error = noise.slow * dice.wander(17, 3)[:, :, _PART]
-    error = error + (noise.fast + noise.outlier_offset * outlier) * dice.jitter(33, 3)
+    error = noise.slow * draws.drift(17, 3)[:, :, _PART]
+    error = error + (noise.fast + noise.outlier_offset * outlier) * draws.jitter(33, 3)
     error = error * _SHARE[:, None] * gain[..., None]
-    error = error + noise.outlier_offset * outlier * dice.jitter(1, 3)
-    hips = noise.hip_bias * dice.clip(1, 1, 3) + noise.hip_drift * dice.wander(1, 3)
+    error = error + noise.outlier_offset * outlier * draws.jitter(1, 3)
+    hips = noise.hip_bias * draws.clip(1, 1, 3) + noise.hip_drift * draws.drift(1, 3)
     error = error + hips * _HIPS[:, None]
 
-    lost, since = _events(dice, noise.lost_rate, noise.lost_frames)
-    limb = _hold(_choice(dice.chance(), 4), since)
-    offset = _hold(noise.lost_offset * dice.jitter(3), since)
+    lost, since = _events(draws, noise.lost_rate, noise.lost_frames)
+    limb = _hold(_choice(draws.chance(), 4), since)
+    offset = _hold(noise.lost_offset * draws.jitter(3), since)
     reach = jnp.asarray(_LIMB_REACH)[limb] * _soften(lost)[..., None]
     error = error + reach[..., None] * offset[..., None, :]
     return severity * error, noise.lost_fall * reach + noise.outlier_fall * outlier[..., 0]
 
 
-def _world_landmarks(dice, points, error, severity, noise):
+def _world_landmarks(draws, points, error, severity, noise):
     """The detector's 3D landmarks about the mid-hip, (B, T, 33, 3)."""
     body = points - _middle(points)
-    # A crop shows the body as if the camera looked straight at it.
+    # The detector sees a crop and does not know where in the frame it is.
     body = jnp.einsum("btij,btkj->btki", _crop_rotation(_middle(points)[:, :, 0], noise.crop_view), body)
     bones = jnp.einsum("lk,btkc->btlc", _TO_BONES, body)
     length = jnp.linalg.norm(bones, axis=-1, keepdims=True)
 
-    stretch = dice.clip(1, 33, 1)
+    stretch = draws.clip(1, 33, 1)
     stretch = (stretch + stretch[:, :, BLAZEPOSE_MIRROR]) / math.sqrt(2)
     bones = bones * jnp.exp(noise.bone_length * severity * stretch)
-    slope = _between(noise.depth_slope, dice.clip_chance(1, 1))
-    depth = slope * (1 + noise.limb_depth * severity[..., 0] * dice.wander(6)[:, :, _LIMB])
+    slope = _between(noise.depth_slope, draws.clip_chance(1, 1))
+    depth = slope * (1 + noise.limb_depth * severity[..., 0] * draws.drift(6)[:, :, _LIMB])
     bones = bones * jnp.stack([jnp.ones_like(depth), jnp.ones_like(depth), depth], axis=-1)
-    turn = noise.bone_direction * dice.wander(17, 3)[:, :, _PART]
+    turn = noise.bone_direction * draws.drift(17, 3)[:, :, _PART]
     bones = bones + severity * length * turn * jnp.array([0.7, 0.7, 1.4])
 
-    lean = noise.tilt * dice.clip(1, 2, 2) + noise.tilt_drift * dice.wander(2, 2)
+    lean = noise.tilt * draws.clip(1, 2, 2) + noise.tilt_drift * draws.drift(2, 2)
     lean = jnp.deg2rad(severity * lean * jnp.array([[1.0], [0.5]]))
     lean = jnp.stack([lean[..., 0], jnp.zeros_like(lean[..., 0]), lean[..., 1]], axis=-1)
     trunk, legs = jnp.moveaxis(axis_angle_to_matrix(lean), 2, 0)
@@ -176,7 +174,7 @@ def _world_landmarks(dice, points, error, severity, noise):
     lower = jnp.einsum("btij,btkj->btki", legs, bones[:, :, 23:])
     body = jnp.einsum("kl,btlc->btkc", _FROM_BONES, jnp.concatenate([upper, lower], axis=2))
 
-    body = body + error + noise.jitter_3d * severity * dice.jitter(33, 3)
+    body = body + error + noise.jitter_3d * severity * draws.jitter(33, 3)
     body = body - _middle(body)
     size = jnp.mean(length[..., 0] @ _SIZE, axis=1)
     scale = (AVERAGE_SIZE / jnp.maximum(size, 0.1)) ** noise.average_size
@@ -184,9 +182,9 @@ def _world_landmarks(dice, points, error, severity, noise):
 
 
 def _occlusion(points):
-    """How much of each landmark other parts of the body hide, (B, T, 33) in 0..1.
+    """How much each landmark is occluded by the body, (B, T, 33) in 0..1.
 
-    The trunk, the head and the thighs are balls; a landmark well behind one, within its outline, is hidden.
+    Balls stand for the trunk, the head and the thighs. A landmark behind a ball and within its outline is occluded.
     """
     balls = jnp.einsum("sk,btkc->btsc", _BALLS, points)
     apart = points[:, :, :, None] - balls[:, :, None]
@@ -197,53 +195,54 @@ def _occlusion(points):
 
 
 def _outside(pixels, size):
-    """How far each landmark lies outside the frame, (B, T, 33): 0 inside, 1 from a tenth of the frame on."""
+    """How far each landmark is outside the frame, (B, T, 33): 0 inside, 1 from a tenth of the frame's side on."""
     limit = size[..., ::-1]
     beyond = jnp.maximum(-pixels, pixels - limit) / (0.1 * jnp.min(limit, axis=-1, keepdims=True))
     return jnp.clip(jnp.max(beyond, axis=-1), 0.0, 1.0)
 
 
-def _swaps(dice, noise):
-    """Which landmarks carry their partner's place, (B, T, 33) bool."""
-    active, since = _events(dice, noise.swap_rate, noise.swap_frames)
-    kind = _hold(_choice(dice.chance(), 3), since)
+def _swaps(draws, noise):
+    """Which landmarks a left-right swap affects, (B, T, 33) bool."""
+    active, since = _events(draws, noise.swap_rate, noise.swap_frames)
+    kind = _hold(_choice(draws.chance(), 3), since)
     return active[..., None] & jnp.asarray(SWAP_GROUPS)[kind]
 
 
-def _events(dice, rate, frames):
-    """Events that start at random frames and last a random number of them.
+def _events(draws, rate, frames):
+    """Random events. `frames`: bounds of their length.
 
     Returns:
-      active (B, T) bool, and the frame in which the latest one started (B, T) int32: the index for `_hold`.
+      active (B, T) bool, and the first frame of the latest event (B, T) int32, the index for `_hold`.
     """
-    starts, length = dice.chance() < rate, frames[0] + _choice(dice.chance(), frames[1] - frames[0] + 1)
+    starts, length = draws.chance() < rate, frames[0] + _choice(draws.chance(), frames[1] - frames[0] + 1)
     frame = jnp.arange(starts.shape[1])
     end = jax.lax.cummax(jnp.where(starts, frame + length, 0), axis=1)
     return frame < end, jax.lax.cummax(jnp.where(starts, frame, 0), axis=1)
 
 
 def _hold(values, since):
-    """Keeps what was drawn for the event's first frame: (B, T, ...), (B, T) -> (B, T, ...)."""
+    """The values of each event's first frame: values (B, T, ...), since (B, T) -> (B, T, ...)."""
     return jnp.take_along_axis(values, since.reshape(*since.shape, *[1] * (values.ndim - 2)), axis=1)
 
 
 def _soften(active):
-    """(B, T) bool -> (B, T) in 0..1 with ramps of two frames on both sides."""
+    """(B, T) bool -> (B, T) in 0..1, with ramps of two frames on both sides."""
     padded = jnp.pad(active.astype(jnp.float32), ((0, 0), (2, 2)), mode="edge")
     return sum(padded[:, i : i + active.shape[1]] for i in range(5)) / 5
 
 
-class _Dice:
-    """All random numbers of a batch of clips, drawn in few calls (each costs seconds to compile) and dealt out.
+class _Draws:
+    """All random numbers of a batch of clips, drawn in five calls, because each call takes seconds to compile.
 
-    Every method takes a shape and returns fresh numbers of shape (B, T, *shape); those named clip, (B, *shape).
+    Every attribute is a function that takes a shape and returns new numbers: (B, T, *shape), or (B, *shape) from those
+    named clip.
     """
 
     def __init__(self, key, clips, frames, timescale):
         keys = jax.random.split(key, 5)
         white = jax.random.normal(keys[0], (frames, clips, 132))
-        # Slow and smooth, stationary, unit variance.
-        self.wander = _dealer(jnp.einsum("ts,sbk->btk", _smooth_mixing(frames, timescale), white))
+        # Smooth in time, stationary, unit variance.
+        self.drift = _dealer(jnp.einsum("ts,sbk->btk", _smooth_mixing(frames, timescale), white))
         self.jitter = _dealer(jax.random.normal(keys[1], (clips, frames, 204)))  # white, unit variance
         self.chance = _dealer(jax.random.uniform(keys[2], (clips, frames, 10)))  # uniform in 0..1
         self.clip = _dealer(jax.random.normal(keys[3], (clips, 40)))
@@ -281,7 +280,7 @@ def _choice(chance, count):
 
 
 def _crop_rotation(middle, share):
-    """Turns the ray to `middle` (B, T, 3) by `share` of the way into the optical axis, (B, T, 3, 3)."""
+    """Rotations (B, T, 3, 3) of the ray to `middle` (B, T, 3) towards the optical axis, by `share` of the angle."""
     x, y, z = middle[..., 0], middle[..., 1], middle[..., 2]
     aside = jnp.sqrt(x * x + y * y + 1e-12)
     angle = share * jnp.arctan2(aside, z) / aside
@@ -293,13 +292,13 @@ def _middle(points):
 
 
 def _rows(table: dict[str, float], default: float = 0.0) -> np.ndarray:
-    """(33,) float32: the number of the first key that the landmark's name contains."""
+    """(33,) float32: for each landmark the value of the first key that its name contains."""
     values = [next((v for k, v in table.items() if k in name), default) for name in BLAZEPOSE_LANDMARKS]
     return np.array(values, np.float32)
 
 
 _HIPS = _rows({"hip": 1.0})
-# The noise of a landmark over that of an elbow or a knee.
+# Noise of a landmark, relative to that of an elbow or a knee.
 _SHARE = _rows(
     {
         "shoulder": 0.9,
@@ -315,7 +314,6 @@ _SHARE = _rows(
     },
     default=1.4,
 )
-_HANDS = ("wrist", "pinky", "index", "thumb")
 
 
 def _side(name: str) -> int:
@@ -323,7 +321,7 @@ def _side(name: str) -> int:
 
 
 def _part_of(name: str) -> int:
-    """The body part, 0 the head, then pairs: shoulder, hip, elbow, wrist, hand, knee, ankle, foot."""
+    """The body part: 0 the head, then (left, right) pairs: shoulder, hip, elbow, wrist, hand, knee, ankle, foot."""
     if "foot" in name or "heel" in name:
         return 15 + _side(name)
     for index, part in enumerate(("shoulder", "hip", "elbow", "wrist", "", "knee", "ankle")):
@@ -343,12 +341,13 @@ _LIMB = np.array([_limb_of(name) for name in BLAZEPOSE_LANDMARKS])
 _DISTAL = np.where(np.isin(_PART, (5, 6, 11, 12)), 0.5, 1.0)
 _LIMB_REACH = np.stack([np.where(limb == _LIMB, _DISTAL, 0.0) for limb in (2, 3, 4, 5)]).astype(np.float32)
 _INDEX = np.arange(33)
-# Which landmarks a swap of left and right takes: the whole body's, the legs', the arms'.
+# Landmarks of a left-right swap: those of the whole body, of the legs, of the arms.
 SWAP_GROUPS = np.stack([_INDEX >= 11, _INDEX >= 23, (_INDEX >= 11) & (_INDEX < 23)])
 
 
 def _bone_matrices() -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks about the mid-hip -> bones from the landmark nearer to the trunk, (33, 33), and the way back."""
+    """Matrices (33, 33) from landmarks about the mid-hip to bones, which start at the landmark nearer to the trunk,
+    and back."""
     at = BLAZEPOSE_LANDMARKS.index
     nearer = {
         "elbow": "shoulder",
@@ -372,7 +371,7 @@ def _bone_matrices() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _balls() -> tuple[np.ndarray, np.ndarray]:
-    """Balls that hide what is behind them: weights over the landmarks (7, 33) and radii (7,) in metres."""
+    """The balls of `_occlusion`: centres as weights over the landmarks (6, 33), radii (6,) in metres."""
     at = BLAZEPOSE_LANDMARKS.index
     shoulders, hips = [at("left_shoulder"), at("right_shoulder")], [at("left_hip"), at("right_hip")]
     rows, radii = [], []

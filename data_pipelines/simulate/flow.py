@@ -1,4 +1,4 @@
-"""Optical flow and masks of clips whose motion is known: what the losses on outline and motion are trained with."""
+"""Optical flow and masks of clips with ground truth, for the losses on silhouettes and flow."""
 
 import cv2
 import jax
@@ -15,26 +15,31 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 SIDE = 64  # pixels of a box
 KINDS = ("none", "exact", "noisy")
 FLOW_KEYS = ("flow_first", "flow_box", "flow", "flow_valid", "masks", "has_flow", "has_mask")
-# Like DIS on rendered people: 0.07 px off in the middle, smoothly, more at motion boundaries, where it often knows it.
-BLUR, NOISE, PATCH, DOUBT = 1.0, 0.07, 8, 0.7  # pixels
+# DIS on rendered people: a smooth error of 0.07 px inside the body, more at motion boundaries, where the consistency
+# check finds most of it. Pixels.
+BLUR, NOISE, PATCH, THRESHOLD = 1.0, 0.07, 8, 0.7
 
 
-class TrueFlow:
-    """Adds to a batch of the stream what `training.terms.loss_terms` names, for K consecutive frames of each clip.
+class SimulatedFlow:
+    """Adds optical flow and masks of K consecutive frames of each clip to a batch of the stream.
 
     The mesh is coarse (500 vertices), the background stands still in the picture, and the boxes are those of the
-    landmarks. "noisy": as DIS would find it. Flow is float16, masks are uint8, 255 on the person.
+    landmarks.
     """
 
     def __init__(self, kind: str, frames: int):
+        """kind: "exact", or "noisy" for errors like those of DIS. frames: K."""
         self._kind, self._frames = kind, frames
         with jax.default_device(cpu()):
             body = decimate(load_body())
             self._faces = np.asarray(body.faces)
-            self._pose = jax.jit(lambda *truth: _vertices(body, *truth))
+            self._pose = jax.jit(lambda *arrays: _vertices(body, *arrays))
 
     def __call__(self, rng: np.random.Generator, batch: Batch) -> Batch:
-        """The batch, longer by `flow_first`, `flow_box`, `flow`, `flow_valid`, `masks`, `has_flow` and `has_mask`."""
+        """The batch with `FLOW_KEYS` as `training.terms.loss_terms` documents them.
+
+        Flow is float16; masks are uint8, 255 on the person.
+        """
         count, length = batch["mask"].shape
         frames = min(self._frames, length)
         first = rng.integers(length - frames + 1, size=count)
@@ -42,11 +47,8 @@ class TrueFlow:
         keys = "pose", "transl", "landmarks_2d"
         pose, transl, landmarks = (batch[key][window] for key in keys)
         with jax.default_device(cpu()):
-            points, depth, box, still = jax.device_get(
-                self._pose(
-                    pose, transl, landmarks, *(batch[k] for k in ("betas", "true_focal_length", "image_size"))
-                )
-            )
+            clip = (batch[key] for key in ("betas", "true_focal_length", "image_size"))
+            points, depth, box, still = jax.device_get(self._pose(pose, transl, landmarks, *clip))
         seen = batch["seen"][window] & batch["mask"][window]
         drawn = [
             flow.rendered_flow(p, d, self._faces, (SIDE, SIDE), b) for p, d, b in zip(points, depth, still)
@@ -54,7 +56,7 @@ class TrueFlow:
         moves, valid, masks = (np.stack(arrays) for arrays in zip(*drawn))
         if self._kind == "noisy":
             moves, valid = like_dis(rng, moves, valid)
-        valid &= np.isfinite(moves[..., 0] + moves[..., 1])  # not where a vertex is behind the camera
+        valid &= np.isfinite(moves[..., 0] + moves[..., 1])  # NaN where a vertex is behind the camera
         valid &= (seen[:, 1:] & seen[:, :-1])[:, :, None, None, None]
         return batch | {
             "flow_first": first.astype(np.int32),
@@ -68,19 +70,24 @@ class TrueFlow:
 
 
 def like_dis(rng: np.random.Generator, moves: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exact flow (..., R, R, 2) and its validity (..., R, R), as DIS and its consistency check would give them."""
+    """Gives exact flow (..., R, R, 2) the errors of DIS, and validity (..., R, R) those of its consistency check."""
     found = np.empty_like(moves)
     side = moves.shape[-2]
     coarse = rng.normal(size=(*moves.shape[:-3], side // PATCH + 1, side // PATCH + 1, 2)).astype(np.float32)
     for index in np.ndindex(moves.shape[:-3]):
-        # Upsampling a noise that is rough halves it.
+        # Twice, because linear upsampling halves the noise.
         noise = 2 * NOISE * cv2.resize(coarse[index], (side, side), interpolation=cv2.INTER_LINEAR)
         found[index] = cv2.GaussianBlur(moves[index], (0, 0), BLUR) + noise
-    return found, valid & (np.hypot(*np.moveaxis(found - moves, -1, 0)) < DOUBT)
+    return found, valid & (np.hypot(*np.moveaxis(found - moves, -1, 0)) < THRESHOLD)
 
 
 def _vertices(body, pose, transl, landmarks, betas, focal_length, image_size):
-    """In pixels of the landmarks' boxes (B, K, V, 2), their depth (B, K, V), the boxes, and what stands still in them."""
+    """The mesh in the landmarks' boxes.
+
+    Returns:
+      vertices in pixels of the boxes (B, K, V, 2), their depth (B, K, V), the boxes (B, K, 3), and the flow of a still
+      background between consecutive boxes (B, K - 1, 2, SIDE, SIDE, 2).
+    """
     vertices, _ = skin(body, betas[:, None], axis_angle_to_matrix(pose), transl)
     pixels = camera.project(vertices, focal_length[:, None, None], image_size[:, None, None])
     pixels = jax.numpy.where(vertices[..., 2:] > camera.MIN_DEPTH, pixels, jax.numpy.nan)

@@ -1,7 +1,6 @@
-"""From a motion in the world to a training example: a simulated camera films it, a simulated detector observes it.
+"""From world motion to a training example: ground truth of a simulated camera, observations of a simulated detector.
 
-Pure functions of a PRNG key. The keys of the result are those of real observations and of ground truth, so that
-rendered clips, which the real detector has observed, can take its place.
+A pure function of a PRNG key. A rendered clip, on which the real detector was run, has the same keys.
 """
 
 import jax
@@ -20,26 +19,27 @@ def simulate(
     noise: DetectorNoise = DetectorNoise(),  # noqa: B008 (frozen)
     camera: CameraRange = CameraRange(),  # noqa: B008
 ) -> dict[str, jax.Array]:
-    """Films clips and watches them with the simulated detector.
+    """Films clips with random cameras and runs the simulated detector on them.
 
     Args:
       key: JAX random key.
       body: the body that moves.
-      pose: (B, T, 24, 3) axis-angle, world with y up. transl: (B, T, 3) place of the pelvis in the world, metres.
+      pose: (B, T, 24, 3) axis-angle, world with y up. transl: (B, T, 3) the pelvis in the world, metres.
       betas: (B, 10).
-      noise: the detector's errors. camera: where the cameras stand.
+      noise: the detector's errors. camera: the distribution of the cameras.
 
     Returns:
-      landmarks_2d (B, T, 33, 3), landmarks_3d (B, T, 33, 3), seen (B, T) bool, image_size (B, 2), focal_length (B,)
-      assumed, true_focal_length (B,), betas (B, 10), pose (B, T, 24, 3) and transl (B, T, 3) in the camera frame
-      with SMPL's meaning of transl (the pelvis ends at its rest place plus transl).
+      observations: landmarks_2d (B, T, 33, 3) = [x px, y px, visibility], landmarks_3d (B, T, 33, 3) metres about
+      the mid-hip, seen (B, T) bool, image_size (B, 2) = [height, width], focal_length (B,) px, which is the default
+      one or, for a share of the clips, the true one;
+      ground truth in the camera frame: true_focal_length (B,) px, betas (B, 10), pose (B, T, 24, 3) axis-angle, and
+      transl (B, T, 3) metres with SMPL's meaning: the pelvis is at its rest position plus transl.
     """
     return _simulate(key, body, pose, transl, betas, noise, camera)
 
 
 @jax.jit
 def _simulate(key, body, pose, transl, betas, noise, camera):
-    where, how = jax.random.split(key)
-    truth, points = film(where, body, pose, transl, betas, camera)
-    observations = detect(how, points, truth["true_focal_length"], truth["image_size"], noise)
-    return truth | observations
+    camera_key, detector_key = jax.random.split(key)
+    clip, points = film(camera_key, body, pose, transl, betas, camera)
+    return clip | detect(detector_key, points, clip["true_focal_length"], clip["image_size"], noise)

@@ -35,7 +35,7 @@ def perfect(body):
     return simulate(jax.random.key(0), body, *motion(), DetectorNoise.none())
 
 
-def test_without_noise_the_observations_are_the_projected_truth(body, perfect):
+def test_without_noise_the_observations_are_the_projected_ground_truth(body, perfect):
     points = true_landmarks(body, perfect)
     pixels = project(
         points, perfect["true_focal_length"][:, None, None], perfect["image_size"][:, None, None]
@@ -47,7 +47,7 @@ def test_without_noise_the_observations_are_the_projected_truth(body, perfect):
     assert perfect["seen"].all()
 
 
-def test_the_same_key_gives_the_same_and_another_key_another_view(body):
+def test_the_result_depends_on_the_key(body):
     args = (body, *motion())
     first, again, other = (simulate(jax.random.key(k), *args) for k in (1, 1, 2))
     for name in first:
@@ -57,7 +57,7 @@ def test_the_same_key_gives_the_same_and_another_key_another_view(body):
     np.testing.assert_array_equal(first["pose"][:, :, 1:], args[1][:, :, 1:])
 
 
-def test_the_mirrored_motion_is_seen_mirrored(body, perfect):
+def test_mirrored_landmarks_give_mirrored_observations(body, perfect):
     points = true_landmarks(body, perfect)
     flipped = points[:, :, BLAZEPOSE_MIRROR] * jnp.array([-1.0, 1.0, 1.0])
     seen = jax.jit(detect)(
