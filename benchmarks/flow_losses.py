@@ -40,9 +40,11 @@ from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.geometry import camera, flow, zbuffer
 from hpof_jax.geometry.rasterizer import soft_silhouette
 from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from hpof_jax.observe.clip import mask_in_square
-from hpof_jax.observe.optical_flow import SIDE, FlowTracker
+from hpof_jax.observe.blazepose import LANDMARK_SIDE as MASK_SIDE
+from hpof_jax.observe.crops import mask_in_square
+from hpof_jax.observe.optical_flow import SIDE
 from hpof_jax.observe.person import PersonTracker
+from hpof_jax.observe.track import track
 from hpof_jax.training import losses, metrics
 
 FPS = 30.0
@@ -96,22 +98,24 @@ def make_clips(
 
 
 def _watch(body, film, every):
-    shot, tracker, dis = film.shot, PersonTracker("full", fps=FPS / every), FlowTracker()
+    shot, tracker = film.shot, PersonTracker("full", fps=FPS / every)
     shot = dataclasses.replace(shot, to_camera=shot.to_camera[::every], ground_truth=dict(shot.ground_truth))
     for key in ("pose", "transl"):
         shot.ground_truth[key] = shot.ground_truth[key][::every]
-    boxes, landmarks, masks, inside = [], [], [], []
-    for picture, _ in itertools.islice(film.pictures, 0, None, every):
-        pose = tracker(picture)
-        if pose is None:
-            return None
-        landmarks.append(pose.landmarks_2d)
-        boxes.append(np.asarray(camera.box_from_keypoints(pose.landmarks_2d)))
-        dis(picture, boxes[-1])
-        masks.append(mask_in_square(pose.mask, pose.to_frame, boxes[-1], SIDE))
-        place = _pixels(boxes[-1])
-        inside.append(np.all((place > 0) & (place < picture.shape[1::-1]), axis=-1))
-    seen, boxes = dis.arrays(), np.stack(boxes)
+    pictures = (picture for picture, _ in itertools.islice(film.pictures, 0, None, every))
+    seen = track(
+        pictures,
+        tracker,
+        mask_side=MASK_SIDE,
+        keep_flow=True,
+        find_cuts=False,
+        stop=lambda seen: not seen[-1],
+    )
+    if not seen["seen"].all():
+        return None
+    boxes, size = seen["flow_box"], np.array(shot.window.size)
+    squares = zip(seen["masks"], seen["mask_to_frame"], boxes)
+    places = np.stack([_pixels(box) for box in boxes])
     truth, window = shot.ground_truth, shot.window
     exact, exact_valid = _exact_flow(body, shot, boxes)
     return Clips(
@@ -119,9 +123,9 @@ def _watch(body, film, every):
         focal_length=np.float32(window.focal_length),
         middle=np.float32(window.centre),
         box=boxes,
-        landmarks=np.stack(landmarks),
-        masks=np.stack(masks),
-        inside=np.stack(inside),
+        landmarks=seen["landmarks_2d"],
+        masks=np.stack([mask_in_square(*square, SIDE) for square in squares]),
+        inside=np.all((places > 0) & (places < size[::-1]), axis=-1),
         flow={"exact": exact, "DIS": np.float32(seen["flow"])},
         valid={"exact": exact_valid, "DIS": seen["flow_valid"]},
     )

@@ -1,6 +1,6 @@
 """Does the recovered body move as the picture does? The warped silhouettes of a real video's two people.
 
-    python -m benchmarks.flow_on_video [--video FILE] [--people 0 1] [--picture FILE] [--json FILE]
+    python -m benchmarks.flow_on_video [--video FILE] [--people 1 2] [--picture FILE] [--json FILE]
 
 Each person is recovered without optical flow, and the body's silhouette of one frame, warped by DIS's flow, is laid over that of the
 neighbouring frame: intersection over union of the pixels above one half, where the flow is valid, beside that of the silhouette left where it was; over all
@@ -97,7 +97,7 @@ def _crop(frame, box):
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=pathlib.Path, help="the sample")
-    parser.add_argument("--people", type=int, nargs="+", default=[0, 1], help="counted from the left")
+    parser.add_argument("--people", type=int, nargs="+", default=[1, 2], help="counted from the left, from 1")
     parser.add_argument("--picture", type=pathlib.Path, help="write the comparison there")
 
 

@@ -18,7 +18,8 @@ from data_pipelines.motion.clip import FPS
 from data_pipelines.observed.augment import MIRRORED, fail, mirrored, mirrored_flow, only_seen
 from hpof_jax.downloads import cache_dir
 from hpof_jax.errors import UserError
-from hpof_jax.observe.clip import Observations, mask_in_square, observe
+from hpof_jax.observe.clip import Observations, observe
+from hpof_jax.observe.crops import mask_in_square
 from hpof_jax.observe.optical_flow import SIDE
 
 SUFFIXES = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"))

@@ -288,7 +288,7 @@ def _play(rng, video, size, count):
     start = rng.integers(max((info.frame_count or 1) - count * step, 0) + 1)
     part, light, offset = _part(rng, info.image_size, size), rng.uniform(0.6, 1.15), rng.uniform(-15, 25)
     try:
-        frames, _ = thin(*read_video(video, count * step, start=int(start)), FPS)
+        frames, _ = thin(*read_video(video, count * step, start=start / info.fps), FPS)
     except UserError:  # the video is shorter than its header says
         frames, _ = thin(*read_video(video, count * step), FPS)
     shown = [cv2.resize(frame[part], size.tolist(), interpolation=cv2.INTER_AREA) for frame in frames]

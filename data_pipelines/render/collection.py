@@ -17,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import cv2
-import jax
 import numpy as np
 import tqdm
 
@@ -25,19 +24,18 @@ from data_pipelines.motion.clip import FPS
 from data_pipelines.observed.rendered import clip_path, write_clip
 from data_pipelines.render.backdrop import list_pictures
 from data_pipelines.render.film import FRAMES, VERSION, Film, make_film, motion_files
+from data_pipelines.render.scene import Window
 from hpof_jax import visualize
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
-from hpof_jax.geometry.camera import box_from_keypoints
-from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose, Pose
-from hpof_jax.observe.optical_flow import FlowTracker
+from hpof_jax.observe.blazepose import BlazePose, Pose
+from hpof_jax.observe.crops import crop
 from hpof_jax.observe.person import PersonTracker
+from hpof_jax.observe.track import track
 
 MASK_SIDE = 64
 FLOW_STEPS = 16  # in a pixel; what is finer is noise and would not be compressed
 PATIENCE = 30  # frames after which a clip is given up in which nobody has been found
-
-_box = jax.jit(box_from_keypoints)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,39 +117,38 @@ def watch(
 ) -> dict[str, np.ndarray]:
     """What the tracker sees in a film, in pixels of the full frame, as `observe.clip.Observations` has it, and the true
     masks on the same squares. `keep_flow`: optical flow, too, if anybody is seen."""
-    window, frames = film.shot.window, len(film.shot.bones)
-    seen = {
-        "landmarks_2d": np.zeros((frames, NUM_LANDMARKS, 3), np.float32),
-        "landmarks_3d": np.zeros((frames, NUM_LANDMARKS, 3), np.float32),
-        "seen": np.zeros(frames, bool),
-        "masks": np.zeros((frames, MASK_SIDE, MASK_SIDE), np.uint8),
-        "true_masks": np.zeros((frames, MASK_SIDE, MASK_SIDE), np.uint8),
-        "mask_to_frame": np.zeros((frames, 2, 3), np.float32),
-    }
-    flow = FlowTracker()
-    for number, (image, true_mask) in enumerate(film.pictures):
-        pose = tracker(image)
-        if keep_flow:
-            flow(image, np.asarray(_box(pose.landmarks_2d)) if pose else None)
-        if pose is None:
-            if number >= PATIENCE and not seen["seen"].any():
-                break
-            continue
-        points = window.to_frame(pose.landmarks_2d[:, :2])
-        seen["landmarks_2d"][number] = np.column_stack([points, pose.landmarks_2d[:, 2]])
-        seen["landmarks_3d"][number] = pose.landmarks_3d
-        seen["seen"][number] = True
-        seen["masks"][number] = cv2.resize(pose.mask, (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
-        seen["true_masks"][number] = _on_square(true_mask, pose.to_frame)
-        axes, corner = pose.to_frame[:, :2] / window.scale, window.to_frame(pose.to_frame[:, 2])
-        seen["mask_to_frame"][number] = np.column_stack([axes, corner])
-    if keep_flow and seen["seen"].any():
-        seen |= flow.arrays()
-        seen["flow"] = np.round(FLOW_STEPS * seen["flow"]) / np.float16(FLOW_STEPS)
-        box = seen["flow_box"]
-        box[:, :2] = np.where(box[:, 2:] > 0, window.to_frame(box[:, :2]), 0)
+    true_masks: list[np.ndarray] = []
+    found = track(
+        _keeping_masks(film.pictures, true_masks),
+        tracker,
+        mask_side=MASK_SIDE,
+        keep_flow=keep_flow,
+        find_cuts=False,
+        stop=lambda seen: len(seen) > PATIENCE and not any(seen),
+    )
+    frames = len(film.shot.bones)
+    del found["shots"]
+    if not found["seen"].any():
+        found = {key: _padded(rows, frames) for key, rows in found.items() if "flow" not in key}
+    found["true_masks"] = np.zeros_like(found["masks"])
+    for number in np.flatnonzero(found["seen"]):
+        found["true_masks"][number] = _on_square(true_masks[number], found["mask_to_frame"][number])
+    return _in_full_frame(found, film.shot.window) | {"fps": np.float32(FPS)}
+
+
+def _in_full_frame(found: dict[str, np.ndarray], window: Window) -> dict[str, np.ndarray]:
+    """What was found in the window, in pixels of the full frame."""
+    points, to_frame, seen = found["landmarks_2d"], found["mask_to_frame"], found["seen"][:, None]
+    points[..., :2] = np.where(seen[..., None], window.to_frame(points[..., :2]), 0)
+    to_frame[..., :2] /= window.scale
+    to_frame[..., 2] = np.where(seen, window.to_frame(to_frame[..., 2]), 0)
+    found["mask_to_frame"] = to_frame.astype(np.float32)
+    if "flow" in found:
+        found["flow"] = np.round(FLOW_STEPS * found["flow"]) / np.float16(FLOW_STEPS)
+        box = found["flow_box"]
+        box[:, :2] = np.where(seen, window.to_frame(box[:, :2]), 0)
         box[:, 2] /= window.scale
-    return seen | {"fps": np.float32(FPS)}
+    return found
 
 
 def _truth(film: Film) -> dict[str, np.ndarray]:
@@ -168,17 +165,19 @@ def _truth(film: Film) -> dict[str, np.ndarray]:
 
 def _on_square(mask: np.ndarray, to_frame: np.ndarray) -> np.ndarray:
     """A mask of the picture on the square that `to_frame` (2, 3) maps from the unit square."""
-    fine = 4 * MASK_SIDE
-    axes = to_frame[:, :2] / fine
-    index_map = np.column_stack(
-        [axes, to_frame[:, 2] + axes @ (0.5, 0.5) - 0.5]
-    )  # OpenCV counts from pixel centres
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.resize(
-        cv2.warpAffine(mask, index_map, (fine, fine), flags=flags),
-        (MASK_SIDE, MASK_SIDE),
-        interpolation=cv2.INTER_AREA,
-    )
+    fine = crop(mask, to_frame, (4 * MASK_SIDE, 4 * MASK_SIDE))
+    return cv2.resize(fine, (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
+
+
+def _keeping_masks(pictures: Iterator, masks: list[np.ndarray]) -> Iterator[np.ndarray]:
+    for image, mask in pictures:
+        masks.append(mask)
+        yield image
+
+
+def _padded(rows: np.ndarray, count: int) -> np.ndarray:
+    """Zeros for the frames that were not looked at."""
+    return np.concatenate([rows, np.zeros((count - len(rows), *rows.shape[1:]), rows.dtype)])
 
 
 @functools.cache

@@ -10,11 +10,11 @@ import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from hpof_jax import downloads
+from hpof_jax.observe.crops import crop
 
 NUM_LANDMARKS = 33
 DETECTOR_SIDE, LANDMARK_SIDE, HEATMAP_SIDE = 224, 256, 64
@@ -83,8 +83,8 @@ class BlazePose:
         height, width = image.shape[:2]
         x, y, side = square if square is not None else (width / 2, height / 2, max(height, width))
         to_frame = Region(x, y, side, 0.0).to_frame()
-        crop = _warp_square(image, to_frame, DETECTOR_SIDE)
-        raw, logits = self._detector(crop / np.float32(127.5) - 1)
+        pixels = crop(image, to_frame, (DETECTOR_SIDE, DETECTOR_SIDE))
+        raw, logits = self._detector(pixels / np.float32(127.5) - 1)
         scores = _sigmoid(logits[:, 0])
         order = np.argsort(-scores)[: np.count_nonzero(scores >= MIN_DETECTION_SCORE)]
         # Values 4 to 7 are the mid-hip and a point on the circle around the whole body, from the anchor's centre.
@@ -100,8 +100,8 @@ class BlazePose:
     def landmarks(self, image: np.ndarray, region: Region) -> Pose:
         """The pose of the person in `region` of `image` (H, W, 3) RGB; see its `score` before believing it."""
         to_frame = region.to_frame()
-        crop = _warp_square(image, to_frame, LANDMARK_SIDE)
-        outputs = self._landmarks(crop / np.float32(255))
+        pixels = crop(image, to_frame, (LANDMARK_SIDE, LANDMARK_SIDE))
+        outputs = self._landmarks(pixels / np.float32(255))
         values, presence, mask_logits, heatmaps, world = outputs
         values, world = values.reshape(39, 5), world.reshape(39, 3)[:NUM_LANDMARKS]
         points = _refine(values[:, :2] / LANDMARK_SIDE, heatmaps) @ to_frame[:, :2].T + to_frame[:, 2]
@@ -112,7 +112,7 @@ class BlazePose:
             landmarks_3d=(world - world[list(HIPS)].mean(0)).astype(np.float32),
             score=float(presence.item()),
             region=_body_region(points[33], points[34]),
-            crop=crop,
+            crop=pixels,
             to_frame=to_frame,
             mask_logits=mask_logits[..., 0],
         )
@@ -175,14 +175,6 @@ def _refine(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     sure = (weight.max((1, 2)) >= 0.5) & np.all((cells >= 0) & (cells < HEATMAP_SIDE), axis=1)
     mass = np.column_stack([(weight.sum(1) * columns).sum(1), (weight.sum(2) * rows).sum(1)])
     return np.where(sure[:, None], mass / np.maximum(total, 1e-9)[:, None] / HEATMAP_SIDE, points)
-
-
-def _warp_square(image: np.ndarray, to_frame: np.ndarray, side: int) -> np.ndarray:
-    """(side, side, 3) pixels of the unit square that `to_frame` maps into `image`; black outside the image."""
-    # OpenCV counts from the centre of the first pixel, this package from its corner.
-    index_map = np.column_stack([to_frame[:, :2] / side, to_frame[:, 2]])
-    index_map[:, 2] += index_map[:, :2] @ (0.5, 0.5) - 0.5
-    return cv2.warpAffine(image, index_map, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
 def _rotation(angle: float) -> np.ndarray:

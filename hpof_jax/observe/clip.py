@@ -4,8 +4,8 @@ import dataclasses
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Iterator
 
-import cv2
 import jax
 import numpy as np
 from absl import logging
@@ -16,27 +16,36 @@ from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera, temporal
 from hpof_jax.observe import optical_flow
 from hpof_jax.observe.blazepose import NUM_LANDMARKS
+from hpof_jax.observe.capture import TOLERANCE
 from hpof_jax.observe.person import PersonTracker
-from hpof_jax.observe.video import read_video, thin
+from hpof_jax.observe.track import track
+from hpof_jax.observe.video import Frames, frame_times, read_video, thin
 
 MASK_SIDE = 128
+FINEST = 8  # times the wanted rate: frames of a variable rate are not told apart more finely
 
 _boxes = jax.jit(camera.box_from_keypoints)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Observations:
-    """What was seen of one person in a clip of T frames; rows of frames where they were not seen are 0.
+    """What was seen of one person in a clip of T frames. Rows of frames in which they were not seen are 0.
 
-    landmarks_2d: (T, 33, 3) [x px, y px, visibility 0..1]; landmarks_3d: (T, 33, 3) metres about the mid-hip,
-    camera axes (x right, y down, z forward); seen: (T,) bool; image_size: (2,) [H, W]; focal_length: ()
-    assumed, px; fps: () frames/s; masks: (T, 128, 128) uint8 person masks, 255 = person, on squares of the
-    image that mask_to_frame (T, 2, 3) maps from the unit square to pixels, or both None.
-
-    flow: (T - 1, 2, 64, 64, 2) float16 optical flow from frame t to t + 1 and from t + 1 to t; it leads from the pixels
-    of the one frame's box, 64 x 64, to those of the other's. flow_valid: (T - 1, 2, 64, 64) bool where to believe it;
-    elsewhere it is 0. flow_box: (T, 3) [centre x, centre y, size] px of the boxes, 0 where the person was not seen.
-    Or all three None.
+    landmarks_2d: (T, 33, 3) [x px, y px, visibility 0..1].
+    landmarks_3d: (T, 33, 3) metres about the mid-hip, camera axes (x right, y down, z forward).
+    seen: (T,) bool.
+    image_size: (2,) [H, W] px.
+    focal_length: () px.
+    fps: () frames/s, the mean where the rate varies.
+    times: (T,) float64 seconds of the video, increasing; i / fps if left out.
+    shots: (S,) first frame of each shot, which begins with 0; one shot if left out.
+    focal_length_source: "given" by the user, from the file's "metadata", or "assumed".
+    masks: (T, side, side) uint8 person masks, 255 = person, or None. They lie on squares of the frames.
+    mask_to_frame: (T, 2, 3) affine maps from the masks' unit square to pixels of the frame, or None.
+    flow: (T - 1, 2, 64, 64, 2) float16 optical flow from frame t to t + 1 and from t + 1 to t, or None. It leads from the
+      pixels of the one frame's box, 64 x 64, to those of the other's.
+    flow_valid: (T - 1, 2, 64, 64) bool, where the flow is known; elsewhere it is 0. Or None.
+    flow_box: (T, 3) [centre x, centre y, size] px, the boxes, or None.
     """
 
     landmarks_2d: np.ndarray
@@ -45,11 +54,20 @@ class Observations:
     image_size: np.ndarray
     focal_length: np.ndarray
     fps: np.ndarray
+    times: np.ndarray | None = None
+    shots: np.ndarray | None = None
+    focal_length_source: str = "assumed"
     masks: np.ndarray | None = None
     mask_to_frame: np.ndarray | None = None
     flow: np.ndarray | None = None
     flow_valid: np.ndarray | None = None
     flow_box: np.ndarray | None = None
+
+    def __post_init__(self):
+        times = np.arange(len(self.seen)) / float(self.fps) if self.times is None else self.times
+        object.__setattr__(self, "times", np.asarray(times, np.float64))
+        object.__setattr__(self, "shots", np.zeros(1, int) if self.shots is None else np.asarray(self.shots))
+        object.__setattr__(self, "focal_length_source", str(self.focal_length_source))
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -62,7 +80,7 @@ class Observations:
 
     def save(self, path: str | pathlib.Path) -> None:
         """Writes all of it to `path`, an .npz file; on any failure what was there stays."""
-        arrays = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        arrays = {name: value for name, value in vars(self).items() if value is not None}
         with replacing(path, "The observations") as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
@@ -85,6 +103,8 @@ class Observations:
             "seen": (frames,),
             "landmarks_2d": (frames, NUM_LANDMARKS, 3),
             "landmarks_3d": (frames, NUM_LANDMARKS, 3),
+            "times": (frames,),
+            "shots": (loaded.shots.size,),
             "flow": (frames - 1, 2, side, side, 2),
             "flow_valid": (frames - 1, 2, side, side),
             "flow_box": (frames, 3),
@@ -106,49 +126,52 @@ def observe(
     fps: float | None = None,
     keep_flow: bool = False,
     thin_to: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
 ) -> Observations:
     """Observations of one person in `video`, at its own frame rate.
 
-    video, max_frames, fps: see `hpof_jax.observe.video.read_video`. person, landmark_model: see
-    `hpof_jax.observe.person.PersonTracker`. focal_length: px; None: the image's diagonal, as CLIFF takes it
-    (Li et al., ECCV 2022). progress: a bar, on a terminal only. keep_masks: the person's masks, too. keep_flow: optical
-    flow, too; `add_flow` takes better one than is found here. thin_to: frames a second; look at every n-th frame alone,
-    with the n that comes near it.
+    Args:
+      video, max_frames, fps, start, end: see `hpof_jax.observe.video.read_video`.
+      person, landmark_model: see `hpof_jax.observe.person.PersonTracker`. The person is chosen anew in each shot.
+      focal_length: px. None: from the file's metadata, else `hpof_jax.geometry.camera.default_focal_length`.
+      progress: a bar, on a terminal only.
+      keep_masks: also the person's masks.
+      keep_flow: also optical flow; `add_flow` takes better one than is found here.
+      thin_to: frames/s; look at every n-th frame alone, with the n that comes near it.
 
-    Raises `UserError` if the video cannot be read or the person is seen in no frame.
+    Raises:
+      UserError: the video cannot be read, or the person is seen in no frame.
     """
     if focal_length is not None and not (np.isfinite(focal_length) and focal_length > 0):
         raise UserError(f"the focal length {focal_length} makes no sense: give it in pixels, or leave it out")
-    frames, info = read_video(video, max_frames, fps)
+    frames, info = read_video(video, max_frames, fps, start, end)
     if thin_to:
         frames, info = thin(frames, info, thin_to)
-    tracker = PersonTracker(landmark_model, person, info.fps)
-    landmarks_2d, landmarks_3d, masks, mask_to_frame = [], [], [], []
-    nothing = np.zeros((NUM_LANDMARKS, 3), np.float32)
-    seen, flow = [], optical_flow.FlowTracker()
-    for frame in tqdm(frames, "watching", info.frame_count, unit="frame", disable=None if progress else True):
-        pose = tracker(frame)
-        seen.append(pose is not None)
-        landmarks_2d.append(pose.landmarks_2d if pose else nothing)
-        landmarks_3d.append(pose.landmarks_3d if pose else nothing)
-        if keep_masks:
-            mask = pose.mask if pose else np.zeros((MASK_SIDE, MASK_SIDE), np.uint8)
-            masks.append(cv2.resize(mask, (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA))
-            mask_to_frame.append(pose.to_frame if pose else np.zeros((2, 3)))
-        if keep_flow:
-            flow(frame, np.asarray(_boxes(pose.landmarks_2d)) if pose else None)
-    if not any(seen):
-        raise UserError(_nobody(info.name, len(seen), person, tracker.most_people))
+    tracker, times = PersonTracker(landmark_model, person, info.fps), []
+    bar = tqdm(
+        _note_times(frames, times),
+        "observing",
+        info.frame_count,
+        unit="frame",
+        disable=None if progress else True,
+    )
+    found = track(bar, tracker, mask_side=MASK_SIDE if keep_masks else None, keep_flow=keep_flow)
+    if not found["seen"].any():
+        raise UserError(_nobody(info.name, len(times), person, tracker.most_people))
+    if keep_masks:
+        found["mask_to_frame"] = found["mask_to_frame"].astype(np.float32)
+    times = frame_times(times, info.fps)
+    source = "given" if focal_length else "metadata" if info.focal_length else "assumed"
     observations = Observations(
-        landmarks_2d=np.stack(landmarks_2d),
-        landmarks_3d=np.stack(landmarks_3d),
-        seen=np.array(seen),
+        **found,
         image_size=np.array(info.image_size, np.float32),
-        focal_length=np.float32(focal_length or np.hypot(*info.image_size)),
+        focal_length=np.float32(
+            focal_length or info.focal_length or camera.default_focal_length(np.array(info.image_size))
+        ),
+        focal_length_source=source,
         fps=np.float32(info.fps),
-        masks=np.stack(masks) if keep_masks else None,
-        mask_to_frame=np.stack(mask_to_frame).astype(np.float32) if keep_masks else None,
-        **(flow.arrays() if keep_flow else {}),
+        times=times,
     )
     for start, stop in observations.gaps:
         logging.info("%s: the person is not seen in frames %d to %d", info.name, start, stop - 1)
@@ -168,25 +191,46 @@ def add_flow(
         optical_flow.read_flow(path, len(observations) - 1, (height, width)) for path in (forward, backward)
     )
     boxes = np.where(observations.seen[:, None], _boxes(observations.landmarks_2d), 0)
-    return dataclasses.replace(observations, **optical_flow.flow_in_boxes(*fields, boxes, (height, width)))
+    found = optical_flow.flow_in_boxes(*fields, boxes, (height, width))
+    across = observations.shots[1:] - 1  # there is no motion across a cut
+    found["flow"][across], found["flow_valid"][across] = 0, False
+    return dataclasses.replace(observations, **found)
 
 
 def resample(observations: Observations, fps: float) -> Observations:
-    """The same clip at another frame rate, linear in time between frames that both saw the person.
+    """The same clip at a constant frame rate, linear in time between frames that both show the person.
 
-    To a lower rate, the frames around a moment are averaged (weights fall linearly, over one new frame to each side):
-    taking every other frame would keep all of the detector's jitter. Within 1 % of the present rate the clip is
-    returned as it is. Masks are the nearest frame's. Optical flow is dropped: between two moments that were not filmed
-    there is none to be had.
+    To a lower rate, the frames around a moment are averaged, with weights that fall linearly over one new frame to each
+    side: every other frame alone would keep all of the detector's jitter. Nothing is mixed across a cut. A clip whose rate
+    is constant and within 1 % of `fps` is returned as it is. Masks are the nearest frame's. Optical flow is dropped: there
+    is none between moments that were not filmed.
     """
-    rate = float(observations.fps)
+    times, rate = observations.times, float(observations.fps)
+    if np.any(np.abs(times - np.linspace(times[0], times[-1], len(times))) > TOLERANCE):
+        rate = fps * np.clip(np.ceil(1 / (fps * np.diff(times).min()) - 0.01), 1, FINEST)
+        count = int(np.ceil((times[-1] - times[0]) * rate - 1e-6)) + 1
+        position = np.interp(times[0] + np.arange(count) / rate, times, np.arange(len(times)))
+        observations = _sample(observations, rate, position, 1.0)
     if abs(fps / rate - 1) <= 0.01:
         return observations
     position = temporal.positions(len(observations), rate, fps)
+    return _sample(observations, fps, position, max(rate / fps, 1.0))
+
+
+def _sample(observations: Observations, fps: float, position: np.ndarray, reach: float) -> Observations:
+    """Means over `reach` frames around each position, (N,) in frames, which are 1 / fps apart; within a shot each."""
+    first, stop = observations.shots, np.append(observations.shots[1:], len(observations))
+    shot = np.searchsorted(first, position, side="right") - 1
+    position = np.minimum(position, stop[shot] - 1)  # the last frame before a cut holds until the cut
     lower, upper, weight = temporal.neighbours(position)
     seen = observations.seen[lower] & observations.seen[upper]
     nearest = np.where(weight > 0.5, upper, lower)
-    frames, share = temporal.local_means(position, max(rate / fps, 1.0), observations.seen)
+    means = []
+    for number in np.unique(shot):
+        start, valid = first[number], observations.seen[first[number] : stop[number]]
+        around, shares = temporal.local_means(position[shot == number] - start, reach, valid)
+        means.append((start + around, shares))
+    frames, share = (np.concatenate(parts) for parts in zip(*means))
 
     def between(values: np.ndarray) -> np.ndarray:
         mean = np.einsum("nk,nk...->n...", share.astype(values.dtype), values[frames])
@@ -203,6 +247,8 @@ def resample(observations: Observations, fps: float) -> Observations:
         landmarks_3d=between(observations.landmarks_3d),
         seen=seen,
         fps=np.float32(fps),
+        times=observations.times[0] + np.arange(len(position)) / fps,
+        shots=np.flatnonzero(np.diff(shot, prepend=-1)),
         masks=closest(observations.masks),
         mask_to_frame=closest(observations.mask_to_frame),
         flow=None,
@@ -211,49 +257,19 @@ def resample(observations: Observations, fps: float) -> Observations:
     )
 
 
-def mask_in_square(mask: np.ndarray, mask_to_frame: np.ndarray, square: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) float32 mask in 0..1 of a square [centre x, centre y, size] px of the image, such as a
-    person's box.
-
-    mask, mask_to_frame: one frame's from `Observations`. Outside the mask's own square it is 0.
-    """
-    x, y, size = (float(value) for value in square)
-    return _warp_mask(mask, mask_to_frame, size / side, (x - size / 2, y - size / 2), (side, side))
-
-
-def mask_in_frame(mask: np.ndarray, mask_to_frame: np.ndarray, image_size: np.ndarray) -> np.ndarray:
-    """(H, W) float32 mask in 0..1 of the whole image; see `mask_in_square`."""
-    return _warp_mask(mask, mask_to_frame, 1.0, (0.0, 0.0), (int(image_size[0]), int(image_size[1])))
-
-
-def _warp_mask(
-    mask: np.ndarray,
-    mask_to_frame: np.ndarray,
-    step: float,
-    corner: tuple[float, float],
-    size: tuple[int, int],
-) -> np.ndarray:
-    """The mask on a grid of `size` (rows, columns) pixels, `step` px of the image each, from `corner` [x, y]
-    px on.
-    """
-    if not np.any(mask_to_frame):  # nobody was seen
-        return np.zeros(size, np.float32)
-    to_mask = np.linalg.inv(np.asarray(mask_to_frame, np.float64)[:, :2]) * len(mask)
-    offset = (
-        to_mask @ (np.add(corner, 0.5 * step) - mask_to_frame[:, 2]) - 0.5
-    )  # OpenCV counts from pixel centres
-    index_map = np.column_stack([to_mask * step, offset])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(mask, index_map, size[::-1], flags=flags).astype(np.float32) / 255
-
-
 def _nobody(name: str, frames: int, person: str | int, most_people: int) -> str:
     if most_people:
         return (
             f"person {person} was not found in {name} ({frames} frames): at most {most_people} were seen at once, "
-            "and they are counted from the left, from 0"
+            "and they are counted from the left, from 1"
         )
     return (
         f"no person was found in {name} ({frames} frames): "
         "one whole person should be in sight, at least a sixth of the picture high"
     )
+
+
+def _note_times(frames: Frames, times: list[float]) -> Iterator[np.ndarray]:
+    for frame in frames:
+        times.append(frames.time)
+        yield frame

@@ -16,6 +16,7 @@ import numpy as np
 
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import flow
+from hpof_jax.observe.crops import crop, square_to_frame
 
 SIDE = 64  # pixels of a box, which the losses look at
 FINE_SIDE = 256  # pixels of the square in which it is found: on only 64, DIS would miss half of the motion
@@ -35,12 +36,18 @@ class FlowTracker:
         self._boxes: list[np.ndarray] = []
         self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def __call__(self, image: np.ndarray, box: np.ndarray | None) -> None:
-        """`image` (H, W, 3) uint8 RGB is the next frame, `box` (3,) [centre x, centre y, size] px; None: not seen."""
+    def __call__(self, image: np.ndarray, box: np.ndarray | None, cut: bool = False) -> None:
+        """Takes the next frame.
+
+        Args:
+          image: (H, W, 3) uint8 RGB.
+          box: (3,) [centre x, centre y, size] px; None: the person is not seen.
+          cut: a new shot begins with this frame: there is no flow from the last one.
+        """
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         self._boxes.append(np.zeros(3, np.float32) if box is None else np.asarray(box, np.float32))
         if self._last is not None:
-            self._pairs.append(self._between(self._last, grey, *self._boxes[-2:]))
+            self._pairs.append(_nothing() if cut else self._between(self._last, grey, *self._boxes[-2:]))
         self._last = grey
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -164,12 +171,9 @@ def _cut(grey: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
 def _cut_field(field: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
     """The square of a flow field at, and in, FINE_SIDE pixels."""
     left, top, side = square
-    pixel = side / FINE_SIDE
-    index_map = np.array([[pixel, 0, left + pixel / 2 - 0.5], [0, pixel, top + pixel / 2 - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = (FINE_SIDE, FINE_SIDE)
-    cut = cv2.warpAffine(field, index_map, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return cut / np.float32(pixel)
+    to_frame = square_to_frame((left + side / 2, top + side / 2, side))
+    cut = crop(field, to_frame, (FINE_SIDE, FINE_SIDE), cv2.BORDER_REPLICATE)
+    return cut / np.float32(side / FINE_SIDE)
 
 
 def _to_boxes(forward, backward, square, box, next_box, image_size):

@@ -55,9 +55,15 @@ class _Rival:
 class PersonTracker:
     """Calls on consecutive frames return the followed person's `Pose`, or None where they are not seen.
 
-    `person`: "largest", "leftmost", or the number of the person counted from the left, from 0, in the first
-    frame that shows so many. `landmark_model`: "full" or "heavy". `fps`: frame rate of the frames to come.
-    `net`: networks that another tracker, of an earlier video, is done with.
+    Args:
+      person: "largest", "leftmost", or the number of the person counted from the left, from 1, in the first frame of a
+        shot that shows so many.
+      landmark_model: "full" or "heavy".
+      fps: frame rate of the frames to come.
+      net: networks that another tracker, of an earlier video, is done with.
+
+    Raises:
+      UserError: another `person` or `landmark_model`.
     """
 
     def __init__(
@@ -93,6 +99,10 @@ class PersonTracker:
         self._track = _Track(pose, self._learn(pose))
         return pose
 
+    def restart(self) -> None:
+        """Forgets the person: the next frame is of another shot, in which the person is chosen anew."""
+        self._track, self._rivals, self._count = None, [], 0
+
     def _learn(self, pose: Pose) -> np.ndarray:
         """The person's colours after another look: a running mean."""
         seen, before = torso_colours(pose), self._track.colours
@@ -114,8 +124,8 @@ class PersonTracker:
         if self._person == "largest":
             return max(people, key=lambda pose: pose.region.size)
         people.sort(key=lambda pose: pose.region.x)
-        number = 0 if self._person == "leftmost" else self._person
-        return people[number] if number < len(people) else None
+        number = 1 if self._person == "leftmost" else self._person
+        return people[number - 1] if number <= len(people) else None
 
     def _follow(self, image: np.ndarray) -> Pose | None:
         track, last = self._track, self._track.pose.region
@@ -280,8 +290,8 @@ def _parse_person(person: str | int) -> str | int:
     if person in ("largest", "leftmost"):
         return person
     text = str(person)
-    if isinstance(person, bool) or not (text.isascii() and text.isdigit()):
+    if isinstance(person, bool) or not (text.isascii() and text.isdigit() and int(text) > 0):
         raise UserError(
-            f"person {person!r} is not understood: give 'largest', 'leftmost' or a number from the left, 0 first"
+            f"person {person!r} is not understood: give 'largest', 'leftmost' or a number from the left, 1 or more"
         )
     return int(text)

@@ -29,7 +29,7 @@ _STATES = np.array([[False, False], [True, False], [False, True], [True, True]])
 
 
 def undo_swaps(
-    landmarks_2d: np.ndarray, landmarks_3d: np.ndarray, seen: np.ndarray
+    landmarks_2d: np.ndarray, landmarks_3d: np.ndarray, seen: np.ndarray, shots: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The landmarks of one person in one clip with the detector's swaps of left and right undone.
 
@@ -37,14 +37,17 @@ def undo_swaps(
       landmarks_2d: (T, 33, 3) [x px, y px, visibility].
       landmarks_3d: (T, 33, 3) metres about the mid-hip, camera axes (x right, y down, z forward).
       seen: (T,) bool; the other frames stay as they are.
+      shots: (S,) first frame of each shot; None: one shot. Nothing is compared across a cut.
 
     Returns:
       landmarks_2d and landmarks_3d, as new arrays, and what has been exchanged, (T, 2) bool: the legs; the arms and face.
     """
     swapped = np.zeros((len(seen), len(EXCHANGED)), bool)
-    frames = np.flatnonzero(seen)
-    if len(frames):
-        stay = SWAPPED_COST * _STATES.sum(axis=1) + ALONE_COST * (_STATES[:, 0] != _STATES[:, 1])
+    stay = SWAPPED_COST * _STATES.sum(axis=1) + ALONE_COST * (_STATES[:, 0] != _STATES[:, 1])
+    everywhere = np.flatnonzero(seen)
+    for frames in np.split(everywhere, np.searchsorted(everywhere, [] if shots is None else shots[1:])):
+        if not len(frames):
+            continue
         change = _costs_of_change(landmarks_2d[frames, :, :2], landmarks_3d[frames], np.diff(frames))
         swapped[frames] = _STATES[_cheapest_path(stay, change)]
     exchange = np.zeros((len(seen), len(BLAZEPOSE_LANDMARKS), 1), bool)

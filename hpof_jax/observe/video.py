@@ -9,47 +9,73 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from absl import logging
 
 from hpof_jax.errors import UserError
+from hpof_jax.observe.capture import DEFAULT_FPS, TOLERANCE, Capture
+from hpof_jax.observe.metadata import photo_metadata, video_metadata
 
-DEFAULT_FPS = 30.0
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """fps: frames/s; image_size: (H, W) px, upright; frame_count: as announced, None if unknown; name: for
-    messages.
+    """What is known of a video before its frames are read.
+
+    fps: frames/s, the mean where the rate varies; image_size: (H, W) px, upright; frame_count: frames to come, nearly,
+    None if unknown; name: for messages; focal_length: px, from the file's metadata, None if unknown.
     """
 
     fps: float
     image_size: tuple[int, int]
     frame_count: int | None
     name: str
+    focal_length: float | None = None
+
+
+class Frames(Iterator[np.ndarray]):
+    """Yields frames (H, W, 3) uint8 RGB; `time` is the last one's, in seconds of the video, as the file has it."""
+
+    def __init__(self, timed: Iterator[tuple[np.ndarray, float]]):
+        self.timed, self.time = timed, 0.0
+
+    def __next__(self) -> np.ndarray:
+        frame, self.time = next(self.timed)
+        return frame
 
 
 def read_video(
-    source: str | pathlib.Path | int, max_frames: int | None = None, fps: float | None = None, start: int = 0
-) -> tuple[Iterator[np.ndarray], VideoInfo]:
-    """An iterator over the frames, (H, W, 3) uint8 RGB each, and what is known of them beforehand.
+    source: str | pathlib.Path | int,
+    max_frames: int | None = None,
+    fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+) -> tuple[Frames, VideoInfo]:
+    """An iterator over the frames, one in memory at a time, and what is known of them beforehand.
 
-    `source` is a file that OpenCV reads (turned upright as its metadata says), a folder of images (in the
-    natural order of their names) or one image, or the number of a webcam. At most `max_frames` are read.
-    `fps` overrides the frame rate; it is 30 where the source has none. `start`: the first frame's number, in a file that
-    can be searched. One frame is in memory at a time.
+    Args:
+      source: a file that OpenCV reads, turned upright as its metadata says; a folder of images, in the natural order of
+        their names; one image; or the number of a webcam.
+      max_frames: read at most so many.
+      fps: frames/s in place of the source's own rate and times. None: the source's; 30 where it has none, as of images.
+      start, end: seconds; read the frames whose time t has start <= t < end. None: from the first, to the last.
 
-    Raises `UserError` if there is nothing to read; a file that breaks off later gives the frames it has, and
-    a warning.
+    Raises:
+      UserError: there is nothing to read, or an argument makes no sense. A file that breaks off later gives the frames
+        it has, and a warning.
     """
     if max_frames is not None and max_frames < 1:
         raise UserError(f"max_frames is {max_frames}: give at least 1, or leave it out to read every frame")
     if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise UserError(f"the frame rate {fps} of {source} makes no sense: give frames a second, such as 30")
+        raise UserError(f"the frame rate {fps} of {source} makes no sense: give frames/s, such as 30")
+    for name, value in (("start", start), ("end", end)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise UserError(f"the {name} {value} of {source} makes no sense: give seconds, 0 or more")
+    start, end = start or 0.0, math.inf if end is None else end
+    if end <= start:
+        raise UserError(_empty(source, start, end))
     if is_webcam(source):
-        return _read_capture(
-            cv2.VideoCapture(int(source)), f"webcam {int(source)}", max_frames, fps, live=True
-        )
+        capture = Capture(int(source), f"webcam {int(source)}", fps)
+        return _read_capture(capture, max_frames, start, end)
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
         images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=_natural_key)
@@ -57,7 +83,7 @@ def read_video(
             raise UserError(
                 f"the folder {path} holds no images: give a folder of .png or .jpg frames, or a video file"
             )
-        return _read_images(images[start:][:max_frames], str(path), fps)
+        return _read_images(images, str(path), max_frames, fps or DEFAULT_FPS, start, end)
     if not path.is_file():
         raise UserError(
             f"there is no video {path}: give a video file, a folder of images, or a webcam's number"
@@ -65,118 +91,128 @@ def read_video(
     if path.stat().st_size == 0:
         raise UserError(f"the video {path} is an empty file: copy or record it again")
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return _read_images([path], str(path), fps)
-    capture = _open_file(path)
-    if start:
-        capture.set(cv2.CAP_PROP_POS_FRAMES, start)
-    return _read_capture(capture, str(path), max_frames, fps, start)
+        return _read_images([path], str(path), max_frames, fps or DEFAULT_FPS, start, end)
+    metadata = video_metadata(path)
+    if metadata.duration is not None and start > metadata.duration + 1:
+        raise UserError(_beyond(str(path), start, metadata.duration))
+    capture = Capture(str(path.resolve()), str(path), fps, metadata)
+    frames, info = _read_capture(capture, max_frames, start, end)
+    return frames, dataclasses.replace(info, focal_length=metadata.focal_length(info.image_size))
 
 
-def thin(frames: Iterator[np.ndarray], info: VideoInfo, fps: float) -> tuple[Iterator[np.ndarray], VideoInfo]:
-    """Every n-th of the frames alone, n such that about `fps` of them are left a second, and what is then known."""
+def thin(frames: Frames, info: VideoInfo, fps: float) -> tuple[Frames, VideoInfo]:
+    """Every n-th frame alone, with the n that comes nearest to `fps` frames/s, and what is known of these."""
     step = max(1, round(info.fps / fps))
     count = None if info.frame_count is None else -(-info.frame_count // step)
     thinned = dataclasses.replace(info, fps=info.fps / step, frame_count=count)
-    return itertools.islice(frames, 0, None, step), thinned
+    return Frames(itertools.islice(frames.timed, 0, None, step)), thinned
+
+
+def frame_times(times: np.ndarray, fps: float) -> np.ndarray:
+    """The times (T,) of a clip's frames in seconds, from those that its file has and its frame rate.
+
+    They are evenly spaced, by 1 / fps, where the file's times agree with that to a millisecond, and where the file's
+    times are broken: they do not increase everywhere.
+    """
+    times = np.asarray(times, np.float64)
+    even = times[:1] + np.arange(len(times)) / fps
+    uneven = np.any(np.abs(times - even) > TOLERANCE) and np.all(np.diff(times) > 0)
+    return times if uneven else even
 
 
 def is_webcam(source: str | pathlib.Path | int) -> bool:
-    """Whether `source` is a webcam's number, whose frames come only once; a file of that name goes before."""
+    """Whether `source` is a webcam's number, whose frames come only once. A file of that name has priority."""
     text = str(source)
     return isinstance(source, int) or (text.isascii() and text.isdigit() and not pathlib.Path(text).exists())
 
 
-def _open_file(path: pathlib.Path) -> cv2.VideoCapture:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(
-        cv2.utils.logging.LOG_LEVEL_SILENT
-    )  # OpenCV's own complaint about a broken file is several lines of its source code
-    try:
-        return cv2.VideoCapture(str(path.resolve()))
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-
-
 def _read_capture(
-    capture: cv2.VideoCapture,
-    name: str,
-    max_frames: int | None,
-    fps: float | None,
-    start: int = 0,
-    live: bool = False,
-) -> tuple[Iterator[np.ndarray], VideoInfo]:
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-    ok, first = capture.read()
-    if not ok:
-        capture.release()
-        if live:
+    capture: Capture, max_frames: int | None, start: float, end: float
+) -> tuple[Frames, VideoInfo]:
+    name = capture.name
+    found = capture.grab_at(start)
+    first = capture.frame() if found else None
+    if first is None:
+        capture.close()
+        if capture.live:
             raise UserError(
                 f"{name} cannot be opened: is it plugged in, allowed, and not in use by another program?"
             )
+        if start and capture.time is not None:
+            raise UserError(_beyond(name, start, capture.time + 1 / capture.fps))
         raise UserError(
             f"{name} is not a video that can be read: it is damaged, cut off, or of an unknown format"
         )
-    announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    count = max(int(announced) - start, 1) if not live and 0 < announced < 1e9 else None
-    if count is not None and max_frames is not None:
-        count = min(count, max_frames)
-    info = VideoInfo(fps or _checked_fps(capture.get(cv2.CAP_PROP_FPS), name), first.shape[:2], count, name)
+    if capture.time >= end - TOLERANCE:
+        capture.close()
+        raise UserError(_empty(name, start, end))
+    count = capture.frame_count
+    if count is not None:
+        count = min(count, math.ceil(min(end, 1e9) * capture.fps - 0.01)) - round(capture.time * capture.fps)
+        count = min(max(count, 1), max_frames or count)
 
-    def frames() -> Iterator[np.ndarray]:
+    def frames() -> Iterator[tuple[np.ndarray, float]]:
         frame, number = first, 0
         try:
-            while True:
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            while frame is not None:
+                yield frame, capture.file_time
                 number += 1
                 if number == max_frames:
                     return
-                ok, frame = capture.read()
-                if not ok:
+                if not capture.grab():
                     break
+                if capture.time >= end - TOLERANCE:
+                    return
+                frame = capture.frame()
+            capture.warn_if_cut_off()
         finally:
-            capture.release()
-        # Containers announce a frame or two that is not there; much more means that the file was cut off.
-        if count is not None and number < 0.98 * count - 2:
-            logging.warning(
-                "%s breaks off after %d of its %d frames: going on with those", name, number, count
-            )
+            capture.close()
 
-    return frames(), info
+    return Frames(frames()), VideoInfo(capture.fps, first.shape[:2], count, name)
 
 
 def _read_images(
-    images: list[pathlib.Path], name: str, fps: float | None
-) -> tuple[Iterator[np.ndarray], VideoInfo]:
-    def read(path: pathlib.Path) -> np.ndarray:
-        # Not cv2.imread, which cannot open every file name on every system.
-        data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if image is None:
-            raise UserError(
-                f"the image {path} cannot be read: it is damaged or not an image; replace or remove it"
-            )
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    images: list[pathlib.Path], name: str, max_frames: int | None, fps: float, start: float, end: float
+) -> tuple[Frames, VideoInfo]:
+    numbers = [
+        number for number in range(len(images)) if start - TOLERANCE <= number / fps < end - TOLERANCE
+    ][:max_frames]
+    if not numbers:
+        length = len(images) / fps
+        raise UserError(_empty(name, start, end) if start < length else _beyond(name, start, length))
+    size = _read_image(images[numbers[0]]).shape[:2]
 
-    size = read(images[0]).shape[:2]
-
-    def frames() -> Iterator[np.ndarray]:
-        for path in images:
-            image = read(path)
+    def frames() -> Iterator[tuple[np.ndarray, float]]:
+        for number in numbers:
+            image = _read_image(images[number])
             if image.shape[:2] != size:
                 raise UserError(
-                    f"the image {path} has {image.shape[1]} x {image.shape[0]} pixels and the first of {name} "
+                    f"the image {images[number]} has {image.shape[1]} x {image.shape[0]} pixels and the first of {name} "
                     f"{size[1]} x {size[0]}: the frames of one video must be of one size"
                 )
-            yield image
+            yield image, number / fps
 
-    return frames(), VideoInfo(fps or DEFAULT_FPS, size, len(images), name)
+    focal_length = photo_metadata(images[numbers[0]]).focal_length(size)
+    return Frames(frames()), VideoInfo(fps, size, len(numbers), name, focal_length)
 
 
-def _checked_fps(fps: float, name: str) -> float:
-    if math.isfinite(fps) and 1 <= fps <= 1000:
-        return float(fps)
-    logging.warning("%s gives no usable frame rate (%s): taking %g frames/s", name, fps, DEFAULT_FPS)
-    return DEFAULT_FPS
+def _read_image(path: pathlib.Path) -> np.ndarray:
+    # Not cv2.imread, which cannot open every file name on every system.
+    data = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise UserError(
+            f"the image {path} cannot be read: it is damaged or not an image; replace or remove it"
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _empty(name: object, start: float, end: float) -> str:
+    return f"{name} has no frames from {start:g} to {end:g} seconds: give a later end"
+
+
+def _beyond(name: str, start: float, length: float) -> str:
+    return f"the start, {start:g} seconds, lies beyond the end of {name}: give one under {length:.2f}"
 
 
 def _natural_key(path: pathlib.Path) -> list[tuple[int, str]]:

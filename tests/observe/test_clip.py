@@ -9,12 +9,11 @@ from hpof_jax.observe.blazepose import Pose, Region
 from hpof_jax.observe.clip import (
     Observations,
     add_flow,
-    mask_in_frame,
-    mask_in_square,
     observe,
     resample,
 )
-from hpof_jax.observe.video import VideoInfo
+from hpof_jax.observe.crops import mask_in_frame, mask_in_square
+from hpof_jax.observe.video import Frames, VideoInfo
 
 HEIGHT, WIDTH = 60, 80
 REGION = Region(40, 30, 40, 0.0)
@@ -38,9 +37,11 @@ def pose_of(number):
 
 @pytest.fixture
 def film(monkeypatch):
-    """Lets `observe` watch a film in which the person is seen in the frames where `seen` is true."""
+    """Lets `observe` read a video in which the person is seen in the frames where `seen` is true."""
 
-    def film(seen, fps=30.0, most_people=1):
+    def film(seen, fps=30.0, most_people=1, times=None, **info):
+        times = np.arange(len(seen)) / fps if times is None else times
+
         class Tracker:
             def __init__(self, landmark_model, person, fps):
                 self.count, self.most_people = -1, most_people
@@ -49,9 +50,9 @@ def film(monkeypatch):
                 self.count += 1
                 return pose_of(self.count + 1) if seen[self.count] else None
 
-        def read(video, max_frames, fps_override):
-            frames = [np.zeros((HEIGHT, WIDTH, 3), np.uint8) for _ in seen]
-            return iter(frames), VideoInfo(fps, (HEIGHT, WIDTH), len(seen), str(video))
+        def read(video, max_frames, fps_override, start, end):
+            timed = ((np.zeros((HEIGHT, WIDTH, 3), np.uint8), time) for time in times)
+            return Frames(timed), VideoInfo(fps, (HEIGHT, WIDTH), len(seen), str(video), **info)
 
         monkeypatch.setattr(clip, "PersonTracker", Tracker)
         monkeypatch.setattr(clip, "read_video", read)
@@ -67,7 +68,7 @@ def test_a_film_becomes_observations(film, caplog):
     assert seen.seen.dtype == bool and seen.landmarks_2d.dtype == seen.landmarks_3d.dtype == np.float32
     np.testing.assert_array_equal(seen.landmarks_2d[:, 0, 0], [0, 2, 3, 0, 0, 6])
     np.testing.assert_array_equal(seen.landmarks_3d[:, 0, 0], [0, -2, -3, 0, 0, -6])
-    assert seen.focal_length == pytest.approx(100) and seen.fps == 30
+    assert seen.focal_length == pytest.approx(75) and seen.fps == 30
     np.testing.assert_array_equal(seen.image_size, (HEIGHT, WIDTH))
     assert seen.gaps == [(0, 1), (3, 5)]
     assert [record.getMessage().split(": ")[1] for record in caplog.records] == [

@@ -69,7 +69,7 @@ def standing(x, frames=20):
     return [x] * frames
 
 
-@pytest.mark.parametrize("choice, x", [("leftmost", 150), (0, 150), ("1", 450), (2, 750), (3, None)])
+@pytest.mark.parametrize("choice, x", [("leftmost", 150), (1, 150), ("2", 450), (3, 750), (4, None)])
 def test_choice_counts_from_the_left(watch, choice, x):
     play = {"b": (RED, standing(450)), "a": (GREEN, standing(150)), "c": (RED, standing(750))}
     assert watch(play, 20, person=choice) == [x] * 20
@@ -90,13 +90,13 @@ def test_largest(watch, monkeypatch):
 
 def test_choice_waits_for_somebody_to_come(watch):
     play = {"a": (RED, standing(150)), "b": (GREEN, [None] * 7 + standing(700, 13))}
-    assert watch(play, 20, person=1) == [None] * 7 + [700] * 13
+    assert watch(play, 20, person=2) == [None] * 7 + [700] * 13
 
 
 def test_track_follows_a_walk_past_somebody_else(watch):
     walk = list(range(150, 750, 10))
     play = {"walker": (RED, walk), "other": (GREEN, standing(453, 60))}
-    assert watch(play, 60, person=0) == walk
+    assert watch(play, 60, person=1) == walk
 
 
 def test_who_is_covered_by_somebody_else_is_a_gap(watch, monkeypatch):
@@ -108,27 +108,27 @@ def test_who_is_covered_by_somebody_else_is_a_gap(watch, monkeypatch):
     monkeypatch.setattr(FakeBlazePose, "_people", lambda self, image: visible(list(real(self, image))))
     walk = list(range(150, 750, 10))
     play = {"other": (GREEN, standing(455, 60)), "walker": (RED, walk)}
-    assert watch(play, 60, person=0) == [None if abs(x - 455) <= 70 else x for x in walk]
+    assert watch(play, 60, person=1) == [None if abs(x - 455) <= 70 else x for x in walk]
     front = {"walker": (RED, walk), "other": (GREEN, standing(455, 60))}
-    assert watch(front, 60, person=0) == walk
-    followed = watch(front, 60, person=1)
+    assert watch(front, 60, person=1) == walk
+    followed = watch(front, 60, person=2)
     assert set(followed) == {455, None} and followed[0] == followed[-1] == 455
 
 
 def test_who_leaves_is_a_gap_and_nobody_else(watch):
     play = {"a": (RED, standing(150, 10)), "b": (GREEN, standing(300, 90))}
-    assert watch(play, 90, person=0) == [150] * 10 + [None] * 80
+    assert watch(play, 90, person=1) == [150] * 10 + [None] * 80
 
 
 def test_who_comes_back_is_found_again(watch):
     places = standing(150, 10) + [None] * 15 + standing(230, 10)
     play = {"a": (RED, places), "b": (GREEN, standing(420, 35))}
-    assert watch(play, 35, person=0) == places
+    assert watch(play, 35, person=1) == places
 
 
 def test_somebody_alike_but_far_is_refused(watch):
     play = {"a": (RED, standing(150, 10)), "double": (RED, [None] * 10 + standing(700, 10))}
-    assert watch(play, 20, person=0) == [150] * 10 + [None] * 10
+    assert watch(play, 20, person=1) == [150] * 10 + [None] * 10
 
 
 def test_scenery_that_the_detector_does_not_confirm_is_nobody(watch, monkeypatch):
@@ -143,7 +143,7 @@ def test_scenery_that_the_detector_does_not_confirm_is_nobody(watch, monkeypatch
 
 def test_wrong_choices(monkeypatch):
     monkeypatch.setattr(person, "BlazePose", lambda model, threads: None)
-    for choice in ("tallest", "-1", -1, 1.5, True, "²"):
+    for choice in ("tallest", "-1", -1, 0, "0", 1.5, True, "²"):
         with pytest.raises(UserError, match="is not understood"):
             PersonTracker(person=choice)
     with pytest.raises(UserError, match="'full' or 'heavy'"):
@@ -176,7 +176,7 @@ def sample_frames():
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("choice, left, right", [(0, 400, 850), (1, 1200, 1550)])
+@pytest.mark.parametrize("choice, left, right", [(1, 400, 850), (2, 1200, 1550)])
 def test_real_people_are_told_apart(sample_frames, choice, left, right):
     tracker = PersonTracker(person=choice)
     for frame in sample_frames:
@@ -192,7 +192,7 @@ def test_real_people_are_told_apart(sample_frames, choice, left, right):
 @pytest.mark.network
 def test_real_landmarks_turn_with_the_image(sample_frames):
     frame = sample_frames[0]
-    upright = PersonTracker(person=0)(frame)
+    upright = PersonTracker(person=1)(frame)
     lying = PersonTracker(person="largest")
     turned = cv2.rotate(frame[:, :1000], cv2.ROTATE_90_CLOCKWISE)
     net = lying._net

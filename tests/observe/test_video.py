@@ -1,4 +1,3 @@
-import logging
 import subprocess
 
 import cv2
@@ -57,12 +56,48 @@ def test_frames_are_rgb_and_in_order(tmp_path, fourcc, suffix):
 
 @pytest.mark.parametrize("fourcc, suffix", [("MJPG", ".avi"), ("mp4v", ".mp4")])
 def test_a_part_of_a_file(tmp_path, fourcc, suffix):
-    frames, info = read_video(write_clip(tmp_path / f"clip{suffix}", fourcc), max_frames=3, start=5)
-    red = [int(frame[:, 2 * WIDTH // 3 :, 0].mean()) for frame in frames]
-    np.testing.assert_allclose(red, [100, 120, 140], atol=8)
+    path = write_clip(tmp_path / f"clip{suffix}", fourcc)
+    frames, info = read_video(path, start=0.2, end=0.32)  # at 25 frames/s
+    frames = [(int(frame[:, 2 * WIDTH // 3 :, 0].mean()), frames.time) for frame in frames]
+    np.testing.assert_allclose(frames, [(100, 0.2), (120, 0.24), (140, 0.28)], atol=8)
+    np.testing.assert_allclose([time for _, time in frames], [0.2, 0.24, 0.28], atol=1e-6)
     assert info.frame_count == 3
-    frames, info = read_video(write_folder(tmp_path / "frames"), start=10)
-    assert [int(frame[..., 0].mean()) for frame in frames] == [200, 220] and info.frame_count == 2
+    frames, info = read_video(path, max_frames=2, start=0.25)  # between two frames
+    assert [round(frames.time, 6) for _ in frames] == [0.28, 0.32] and info.frame_count == 2
+
+
+def test_a_part_of_a_folder(tmp_path):
+    folder = write_folder(tmp_path / "frames")
+    frames, info = read_video(folder, fps=10, start=1.0)
+    assert [(int(frame[0, 0, 0]), frames.time) for frame in frames] == [(200, 1.0), (220, 1.1)]
+    assert info.frame_count == 2
+    frames, _ = read_video(folder, start=0.1, end=0.2)  # at 30 frames/s
+    assert [int(frame[0, 0, 0]) for frame in frames] == [60, 80, 100]
+
+
+@pytest.mark.parametrize("start", [0.7, 1.5, 3.0, 3.9])
+def test_the_start_is_found_at_a_varying_rate(films, start):
+    every = [frames.time for frames in [read_video(films / "uneven.mp4")[0]] for _ in frames]
+    frames, _ = read_video(films / "uneven.mp4", start=start)
+    assert [frames.time for _ in frames] == [time for time in every if time >= start]
+
+
+def test_the_start_is_found_behind_an_edit_list(films):
+    whole = list(read_video(films / "whole.mp4")[0])
+    frames, _ = read_video(films / "edited.mp4", start=2.0)
+    np.testing.assert_array_equal(next(frames), whole[75 + 60])
+    assert frames.time == pytest.approx(2.0)
+
+
+def test_parts_that_are_not_there(tmp_path):
+    video, folder = write_clip(tmp_path / "clip.mp4", "mp4v"), write_folder(tmp_path / "frames")
+    for source in (video, folder):
+        assert "the start -1 of" in fails(source, start=-1)
+        assert "the end nan of" in fails(source, end=float("nan"))
+        assert "has no frames from 0.2 to 0.2 seconds" in fails(source, start=0.2, end=0.2)
+        assert "has no frames from 0.05 to 0.06 seconds" in fails(source, start=0.05, end=0.06)
+        assert "lies beyond the end" in fails(source, start=0.5)
+        assert "lies beyond the end" in fails(source, start=50.0, end=60.0)
 
 
 def test_max_frames_and_fps(tmp_path):
@@ -99,26 +134,28 @@ def test_phone_video_is_turned_upright(tmp_path, degrees):
     assert (bottom > top + 100) if degrees == 90 else (top > bottom + 100)
 
 
-def test_broken_off_video_gives_what_it_has(tmp_path):
-    path = write_clip(tmp_path / "clip.avi", frames=40)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    assert 5 < len(list(read_video(path)[0])) < 35
+@pytest.mark.parametrize("name, frames", [("cut.mp4", 77), ("cut.avi", 100), ("damaged.mp4", 50)])
+def test_a_video_that_breaks_off_gives_what_it_has_and_one_warning(films, caplog, name, frames):
+    path = films / name
+    for options in ({}, {}, {"start": 0.5}, {"fps": 60}):  # as for the overlay, another time
+        number = len(list(read_video(path, **options)[0]))
+        assert abs(number - frames) < 25
+    warnings = [message for message in caplog.messages if str(path) in message]
+    assert len(warnings) == 1 and "breaks off after" in warnings[0]
 
 
-def test_broken_off_video_is_announced(caplog):
-    with caplog.at_level(logging.WARNING, logger="absl"):
-        frames, _ = video._read_capture(FakeCapture(frames=5, announced=40), "clip", None, None)
-        assert len(list(frames)) == 5
-    assert "clip breaks off after 5 of its 40 frames" in caplog.text
+@pytest.mark.parametrize("name, frames", [("whole.mp4", 180), ("edited.mp4", 105), ("uneven.mp4", 105)])
+def test_a_whole_video_gives_no_warning(films, caplog, name, frames):
+    for options in ({}, {"start": 0.5}, {"end": 1.0}, {"fps": 60}, {"max_frames": 3}):
+        list(read_video(films / name, **options)[0])
+    found, info = read_video(films / name)
+    assert len(list(found)) == frames and abs(info.frame_count - frames) <= 5
+    assert not caplog.messages
 
 
-@pytest.mark.parametrize("fps", [0.0, float("nan"), float("inf"), -5.0, 90000.0])
-def test_unusable_frame_rate_becomes_30(fps, caplog):
-    with caplog.at_level(logging.WARNING, logger="absl"):
-        _, info = video._read_capture(FakeCapture(fps=fps), "clip", None, None)
-    assert info.fps == 30.0
-    assert "frame rate" in caplog.text
+def test_an_edit_list_that_is_cut_off_is_told(films, caplog):
+    list(read_video(films / "cut_edited.mp4")[0])
+    assert len(caplog.messages) == 1
 
 
 def test_wrong_sources_end_in_one_sentence(tmp_path, capfd):
@@ -139,7 +176,13 @@ def test_wrong_sources_end_in_one_sentence(tmp_path, capfd):
 
 
 def test_webcam_that_is_not_there(monkeypatch):
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: FakeCapture(frames=0))
+    class NoCamera:
+        set = get = grab = lambda *arguments: 0
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: NoCamera())
     assert "webcam 7 cannot be opened" in fails("7")
     assert "webcam 7 cannot be opened" in fails(7)
 
@@ -150,24 +193,6 @@ def test_images_must_be_images_of_one_size(tmp_path):
     assert "frame5.png cannot be read" in fails(folder)
     cv2.imwrite(str(folder / "frame5.png"), np.zeros((HEIGHT, HEIGHT, 3), np.uint8))
     assert "must be of one size" in fails(folder)
-
-
-class FakeCapture:
-    def __init__(self, frames=3, fps=30.0, announced=None):
-        self._left, self._fps, self._announced = frames, fps, frames if announced is None else announced
-
-    def set(self, key, value):
-        return True
-
-    def get(self, key):
-        return {cv2.CAP_PROP_FPS: self._fps, cv2.CAP_PROP_FRAME_COUNT: float(self._announced)}[key]
-
-    def read(self):
-        self._left -= 1
-        return (True, np.zeros((HEIGHT, WIDTH, 3), np.uint8)) if self._left >= 0 else (False, None)
-
-    def release(self):
-        pass
 
 
 @pytest.mark.parametrize(

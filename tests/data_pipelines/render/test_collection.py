@@ -8,6 +8,7 @@ from data_pipelines.observed.rendered import RenderedClips, clip_path
 from data_pipelines.render import collection
 from data_pipelines.render.collection import Options, make_clips
 from hpof_jax.errors import UserError
+from hpof_jax.geometry.camera import box_from_keypoints
 from hpof_jax.observe.blazepose import Pose, Region
 from hpof_jax.observe.clip import Observations
 
@@ -79,7 +80,7 @@ def test_a_clip_is_observations_and_truth(fake, tmp_path):
     clip, seen = load(tmp_path, 0), Observations.load(clip_path(tmp_path, 0))
     assert len(seen) == FRAMES and seen.gaps == [(0, 1)] and seen.fps == 30
     height, width = clip["image_size"]
-    assert seen.focal_length == pytest.approx(np.hypot(height, width), rel=1e-6)
+    assert seen.focal_length == pytest.approx(0.75 * np.hypot(height, width), rel=1e-6)
     # The tracker looks at a window; what it sees is kept in pixels of the full frame.
     scale, corner = clip["window"][0], clip["window"][1:]
     x, y, size = seen.mask_to_frame[1, 0, 2], seen.mask_to_frame[1, 1, 2], seen.mask_to_frame[1, 0, 0]
@@ -130,7 +131,7 @@ def test_optical_flow_is_kept_if_asked(fake, tmp_path):
     make_clips(tmp_path, FRAMES, options, progress=False)
     seen = Observations.load(clip_path(tmp_path, 0))
     assert seen.flow.shape == (FRAMES - 1, 2, 64, 64, 2) and seen.flow.dtype == np.float16
-    boxes = np.asarray(collection._box(seen.landmarks_2d))
+    boxes = np.asarray(box_from_keypoints(seen.landmarks_2d))
     np.testing.assert_allclose(seen.flow_box[1:], boxes[1:], rtol=1e-4)
     assert not seen.flow_box[0].any() and not seen.flow_valid[0].any()
     np.testing.assert_array_equal(seen.flow * 16, np.round(seen.flow * 16))
