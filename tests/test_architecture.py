@@ -1,6 +1,7 @@
-"""Who may import whom: one direction, read from the sources, and from what really gets loaded."""
+"""Who may import whom: one direction, through other modules too; no circles; and what an import really loads."""
 
 import ast
+import functools
 import pathlib
 import subprocess
 import sys
@@ -8,10 +9,9 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-
-# What a room may import of this repository, besides itself and the foundations, which everybody may.
-FOUNDATIONS = {"errors", "interrupt", "atomic", "downloads"}
-ROOMS = {
+FOUNDATIONS = {"errors", "interrupt", "atomic", "downloads"}  # every room may import these
+# A room is a package or module. For each: all rooms that it may reach, through other modules too.
+LIBRARY = {
     "errors": set(),
     "interrupt": set(),
     "atomic": set(),
@@ -20,154 +20,166 @@ ROOMS = {
     "body": {"geometry"},
     "motion": {"body", "geometry"},
     "models": {"body", "geometry"},
-    "observe": {"models", "body", "geometry"},
-    "lifting": {"observe", "motion", "models", "body", "geometry"},
-    "export": {"motion", "models", "body", "geometry"},
-    "training": {"models", "body", "geometry"},
-    "refine": {"motion", "models", "body", "geometry"},
+    "observe": {"body", "geometry"},
     "visualize": {"motion", "body", "geometry"},
+    "lifting": {"motion", "observe", "models", "body", "geometry"},
+    "training": {"models", "body", "geometry"},
     "ablation_report": set(),
-    "data_pipelines": {"observe", "body", "geometry", "visualize"},
 }
-LIBRARY = {*ROOMS} - {"data_pipelines"}
-# Programs stand on top: they may import every room, and no room imports them.
-PROGRAMS = {"__main__", "cli", "doctor", "reconstruct", "evaluate", "train", "data", "ablate"}
-FEED_ON_DATA = {"evaluate", "train", "data", "ablate"}
+DATA = {
+    "data_pipelines.device": set(),
+    "data_pipelines.feed": set(),
+    "data_pipelines.motion": {"body", "geometry"},
+    "data_pipelines.simulate": {"data_pipelines.device", "data_pipelines.feed", "body", "geometry"},
+}
+DATA["data_pipelines.observed"] = {*DATA, "observe", "body", "geometry"}
+DATA["data_pipelines.sources"] = {*DATA, "observe", "body", "geometry"}
+DATA["data_pipelines.stream"] = {*DATA, "observe", "body", "geometry"}
+DATA["data_pipelines.render"] = {*DATA, "observe", "visualize", "motion", "body", "geometry"}
+ROOMS = LIBRARY | DATA
+# Entry points may import every room, and no room imports them. These ones need training data.
+USE_DATA = {"evaluate", "train", "data", "ablate"}
+ENTRY_POINTS = {"__main__", "cli", "doctor", "reconstruct"} | USE_DATA
 
 
-def imports(path: pathlib.Path) -> set[str]:
-    """The dotted names that a source file imports, wherever in the file; relative ones made absolute."""
-    package = path.relative_to(ROOT).parent.parts
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@functools.cache
+def modules() -> dict[str, pathlib.Path]:
+    """Dotted name -> file, of the package, the data and the configs; a package's own file has the package's name."""
+    files = [
+        path for folder in ("hpof_jax", "data_pipelines", "configs") for path in (ROOT / folder).rglob("*.py")
+    ]
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in files
+    }
+
+
+@functools.cache
+def imports(name: str) -> frozenset[str]:
+    """The modules of this repository that one imports, wherever in the file, but for type checking alone."""
+    found, tree = set(), ast.parse(modules()[name].read_text(encoding="utf-8"))
+    unchecked = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    ]
+    ignored = {id(inner) for node in unchecked for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in ignored:
+            continue
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = [*package[: len(package) - node.level + 1]] if node.level else []
-            base += node.module.split(".") if node.module else []
-            names.update(".".join([*base, alias.name]) for alias in node.names)
-    return names
+            assert not node.level, f"{name} has a relative import: write the whole name"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in modules() else node.module)
+    return frozenset(other for other in found if other in modules() and other != name)
+
+
+@functools.cache
+def reached(name: str) -> frozenset[str]:
+    """All modules that importing one may load: what it imports, what that imports, and the packages above each."""
+    seen, waiting = set(), [name]
+    while waiting:
+        for other in imports(waiting.pop()):
+            parents = other.split(".")
+            above = {".".join(parents[:end]) for end in range(1, len(parents))} - {
+                "hpof_jax"
+            }  # which loads nothing
+            for new in ({other} | above) - seen:
+                seen.add(new)
+                waiting.append(new)
+    return frozenset(seen)
 
 
 def room(name: str) -> str | None:
-    """The room of a dotted name: 'hpof_jax.body.files' -> 'body'; None for other people's modules."""
+    """The room of a module: hpof_jax.body.files -> body; None for a package that only holds rooms."""
     first, *rest = name.split(".")
     if first == "hpof_jax":
-        return rest[0] if rest else "hpof_jax"
-    return first if first in ("data_pipelines", "configs", "benchmarks", "launch", "tests") else None
+        return rest[0] if rest else None
+    return ".".join([first, *rest[:1]]) if rest else None
 
 
-def sources(folder: str) -> list[pathlib.Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
+def test_every_room_is_there_and_named():
+    found = {room(name) for name in modules() if not name.startswith("configs")} - {None}
+    assert found == ROOMS.keys() | ENTRY_POINTS
 
 
-def room_of_file(path: pathlib.Path) -> str:
-    return room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+@pytest.mark.parametrize("name", [name for name in modules() if room(name) in ROOMS])
+def test_a_module_reaches_only_the_rooms_below_it(name):
+    here = room(name)
+    found = {other for other in map(room, reached(name)) if other not in (None, here)}
+    wrong = found - ROOMS[here] - FOUNDATIONS
+    assert not wrong, (
+        f"{name} reaches {wrong} through {[m for m in imports(name) if wrong & {*map(room, reached(m) | {m})}]}"
+    )
 
 
-LIBRARY_FILES = [path for path in sources("hpof_jax") if room_of_file(path) not in {*PROGRAMS, "__init__"}]
-FILES = LIBRARY_FILES + sources("data_pipelines")
+def test_no_module_imports_itself_through_others():
+    for name in modules():
+        circle = [other for other in imports(name) if name in _through_imports(other)]
+        assert not circle, f"{name} imports {circle}, which import it"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_room_imports_only_the_rooms_below_it(path):
-    here = room_of_file(path)
-    assert here in ROOMS, f"{here} is a new room: say in ROOMS what it may import"
-    found = {other for other in map(room, imports(path)) if other not in (None, here)}
-    assert found <= ROOMS[here] | FOUNDATIONS, f"{here} may not import {found - ROOMS[here] - FOUNDATIONS}"
+def _through_imports(name: str) -> set[str]:
+    """Like `reached`, without the packages above: a package's own file may import from its modules."""
+    seen, waiting = set(), [name]
+    while waiting:
+        new = imports(waiting.pop()) - seen
+        seen |= new
+        waiting += new
+    return seen
 
 
-def test_only_what_trains_or_measures_imports_the_data():
-    users = {
-        room_of_file(path) for path in sources("hpof_jax") if "data_pipelines" in map(room, imports(path))
-    }
-    assert users <= FEED_ON_DATA
-
-
-def test_in_the_data_only_real_videos_are_observed():
-    def observes(path):
-        return any(
-            room(name) == "observe" and not name.startswith("hpof_jax.observe.video")  # which only reads
-            for name in imports(path)
-        )
-
-    assert {path.name for path in sources("data_pipelines") if observes(path)} == {
-        "videos.py",
-        "collection.py",
-    }
+def test_only_what_trains_or_measures_uses_the_data():
+    users = {room(name) for name in modules() if any(m.startswith("data_pipelines") for m in imports(name))}
+    assert users - DATA.keys() <= USE_DATA
 
 
 def test_configs_import_nothing_of_ours():
-    for path in sources("configs"):
-        assert {room(name) for name in imports(path)} <= {None, "configs"}, path
+    for name in modules():
+        if name.startswith("configs"):
+            assert all(other.startswith("configs") for other in imports(name)), name
 
 
-def test_only_the_data_imports_tensorflow():
-    for path in sources("hpof_jax"):
-        if room_of_file(path) not in FEED_ON_DATA:
-            found = {name.split(".")[0] for name in imports(path)} & {"tensorflow", "tensorflow_datasets"}
-            assert not found, f"{path} imports {found}"
-
-
-def test_the_rooms_and_the_top_level_are_there():
+def test_the_top_level_is_there():
     top = {"hpof_jax", "configs", "data_pipelines", "tests", "launch", "requirements.txt", "README.md"}
     assert top <= {path.name for path in ROOT.iterdir()}
-    modules = {room_of_file(path) for path in sources("hpof_jax")}
-    assert modules >= LIBRARY - {"export", "refine"} | {"reconstruct", "evaluate", "train", "doctor"}
 
 
-@pytest.mark.parametrize(
-    ("statement", "absent"),
-    [
-        ("import hpof_jax", ["jax", "numpy", "cv2", "flax", "tensorflow"]),
-        ("import hpof_jax.body", ["cv2", "flax", "mediapy", "tensorflow"]),
-        (
-            """
-import hpof_jax
-import numpy as np
-from hpof_jax.visualize import render_mesh
-body = hpof_jax.load_body()
-vertices, joints = hpof_jax.body.forward(body, np.zeros(10), np.zeros(3), np.zeros((23, 3)), np.array([0, 0, 3]))
-assert render_mesh(np.zeros((64, 64, 3), np.uint8), vertices, body.faces, 60.0).any()""",
-            ["cv2", "flax", "mediapy", "tensorflow"],
-        ),
-        ("import hpof_jax.reconstruct", ["tensorflow", "tensorflow_datasets", "data_pipelines"]),
-        ("import hpof_jax; hpof_jax.Motion", ["jax", "tensorflow"]),
-    ],
-)
-def test_what_an_import_does_not_load(statement, absent):
-    run(f"import sys; {statement}\nfound = sys.modules.keys() & {set(absent)}; assert not found, found")
-
-
-@pytest.mark.parametrize(
-    "first",
-    [
-        "",
-        "import hpof_jax.reconstruct",
-        "from hpof_jax import reconstruct",
-        "import hpof_jax; hpof_jax.reconstruct",
-    ],
-)
-def test_reconstruct_is_a_module_and_a_function_whatever_is_imported_first(first):
-    run(
-        f"""
-{first}
-import hpof_jax, importlib, inspect
-module = importlib.import_module("hpof_jax.reconstruct")
-assert hpof_jax.reconstruct is module and callable(hpof_jax.reconstruct) and inspect.isfunction(module.main)
-module.reconstruct = lambda *args, **kwargs: (args, kwargs)
-assert hpof_jax.reconstruct("clip.mp4", person=1) == (("clip.mp4",), {{"person": 1}})
+# Each line imports more than the one before it; what is named after it must not have been loaded until then.
+IMPORTS = """
+import hpof_jax | jax numpy cv2 flax tensorflow
+hpof_jax.Motion | jax cv2 flax tensorflow
+import hpof_jax.body | cv2 flax mediapy tensorflow
+import hpof_jax.visualize | cv2 flax mediapy tensorflow
+import hpof_jax.reconstruct | tensorflow tensorflow_datasets data_pipelines hpof_jax.training orbax mediapy matplotlib
 """
-    )
 
 
-def test_the_public_names():
-    run(
-        "import hpof_jax; missing = [n for n in hpof_jax.__all__ if not hasattr(hpof_jax, n)]; assert not missing"
-    )
+def test_what_an_import_does_not_load():
+    checks = ["import sys"]
+    for line in IMPORTS.strip().splitlines():
+        statement, absent = line.split(" | ")
+        checks += [statement, f"found = sys.modules.keys() & {{*{absent.split()}}}"]
+        checks += [f"assert not found, ({statement!r}, found)"]
+    run("\n".join(checks))
+
+
+def test_the_public_names_whatever_is_imported_first():
     run(
         """
-import hpof_jax
+import sys, importlib, inspect
+firsts = ["", "import hpof_jax.reconstruct", "from hpof_jax import reconstruct", "import hpof_jax; hpof_jax.reconstruct"]
+for first in firsts:
+    for name in [name for name in sys.modules if name.split(".")[0] == "hpof_jax"]:
+        del sys.modules[name]
+    exec(first)
+    import hpof_jax
+    module = importlib.import_module("hpof_jax.reconstruct")
+    assert hpof_jax.reconstruct is module and callable(hpof_jax.reconstruct) and inspect.isfunction(module.main), first
+    module.reconstruct = lambda *args, **kwargs: (args, kwargs)
+    assert hpof_jax.reconstruct("clip.mp4", person=1) == (("clip.mp4",), {"person": 1}), first
+    assert not [name for name in hpof_jax.__all__ if not hasattr(hpof_jax, name)], first
 try:
     hpof_jax.no_such_name
 except AttributeError as error:
@@ -179,6 +191,6 @@ else:
 
 
 def run(code: str) -> None:
-    """Runs `code` in a fresh interpreter, which is the only place where nothing has been imported yet."""
+    """Runs code in a new interpreter, in which nothing has been imported yet."""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

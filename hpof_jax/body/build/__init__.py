@@ -1,0 +1,1 @@
+"""The offline build of the free body from the MakeHuman data; nothing else imports it."""
