@@ -1,9 +1,41 @@
-"""The default training: synthetic motion and a simulated detector, no data set on disk.
+"""HPOF: the default training, and the trainings that were measured, as variants `configs/hpof.py:VARIANT`.
+
+The default needs no data on disk: procedural motion, seen by a simulated camera and a simulated detector.
 
     python -m hpof_jax.train --config configs/hpof.py
-    python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP   # adds your own motion capture
+    python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP  # and your motion capture
 
-Variants come after a colon, `configs/hpof.py:mlp`: the same training with one part changed or, as `:flow`, added.
+`:shipped` and `:shipped_finish` are the training of the weights in `hpof_jax/assets/hpof.npz`, from scratch, in two
+runs. The second one starts from the first one's weights with a new learning rate schedule:
+
+    python -m hpof_jax.train --config configs/hpof.py:shipped --workdir runs/shipped
+    python -m hpof_jax.train --config configs/hpof.py:shipped_finish --workdir runs/shipped_finish
+
+The result is `runs/shipped_finish/weights.npz`. Hardware: two shared CPU cores. Time: about 100 and 25 minutes.
+
+| mm | rendered, full | rendered, heavy | simulated | real, full | real, heavy |
+|---|---|---|---|---|---|
+| after `:shipped` | 91.6 | 84.2 | 53.3 | 73.1 | 70.5 |
+| after `:shipped_finish` | 90.4 | 82.6 | 51.9 | 72.2 | 70.6 |
+
+PA-MPJPE: of the limbs on rendered validation clips (`hpof_jax.evaluate --data rendered:rendered/full,...`), of 24
+joints on simulated ones, of the limbs on four real cameras (`benchmarks.real_views`). One seed was trained.
+
+The data, in the folder where the commands are run. Motion capture as BVH files in `recordings/`: `bandai` (Bandai
+Namco Research Motiondataset 1 and 2), `cmu` (42 clips of the CMU database, and 6 for validation), `cmu_expmap` (31 + 1
+clips of it, converted from exponential maps), `deepmimic` and `deepmimic_sie` (DeepMimic's own clips, and those of
+Sony Interactive Entertainment). Rendered clips in `rendered/`, about an hour of work for two cores:
+
+    MOTION="--motion synthetic --motion bvh:recordings/bandai --motion bvh:recordings/cmu
+            --motion bvh:recordings/cmu_expmap --motion bvh:recordings/deepmimic --motion bvh:recordings/deepmimic_sie"
+    RENDER="python -m hpof_jax.data render --processes 2 $MOTION"
+    $RENDER --out rendered/full --frames 56040                                           # 467 clips
+    $RENDER --out rendered/heavy --frames 29280 --landmark-model heavy                   # 244 clips
+    $RENDER --out rendered/full60 --frames 20820 --clip-frames 60                        # 347 clips
+    $RENDER --out rendered/heavy60 --frames 9540 --clip-frames 60 --landmark-model heavy # 159 clips
+
+The clips themselves cannot be made again to the bit: those of 120 frames are of the first version of the looks, those
+of 60 frames of the third.
 """
 
 from ml_collections import ConfigDict
@@ -11,12 +43,35 @@ from ml_collections import ConfigDict
 FLOW_LOSSES = {"flow_silhouette": 1.0, "silhouette": 0.3, "vertex_flow": 0.03}
 FULL = {"data": {"flow": "noisy"}, "losses": {**FLOW_LOSSES, "adversarial": 0.02}}
 ABLATION_STEPS = 1_000
+SHIPPED = {
+    "batch_size": 32,
+    "num_steps": 7_000,
+    "data": {
+        "synthetic": 0.5,
+        "bvh": ",".join(
+            f"recordings/{name}" for name in ("bandai", "cmu", "cmu_expmap", "deepmimic", "deepmimic_sie")
+        ),
+        "mocap_share": 2.0,
+        # The long clips are named twice, for two parts of `rendered_share` each.
+        "rendered": ",".join(
+            f"rendered/{name}" for name in ("full", "heavy", "full", "heavy", "full60", "heavy60")
+        ),
+        "rendered_share": 4.0,
+    },
+}
 VARIANTS = {
     "": {},
     "flow": {"data": {"flow": "noisy"}, "losses": FLOW_LOSSES},
     "adversarial": {"losses": {"adversarial": 0.02}},
     "full": FULL,  # every part of the method
-    # The whole method at a budget that two CPU cores manage, with labels on a part of the data: see hpof_jax.ablate.
+    "shipped": SHIPPED,
+    "shipped_finish": SHIPPED
+    | {
+        "initial_weights": "runs/shipped",
+        "num_steps": 3_000,
+        "optimizer": {"learning_rate": 6e-4, "warmup_steps": 100},
+    },
+    # For hpof_jax.ablate: the whole method at a budget for two CPU cores, with labels on a part of the data.
     "ablation": FULL
     | {
         "batch_size": 8,
@@ -26,25 +81,29 @@ VARIANTS = {
         "optimizer": {"warmup_steps": ABLATION_STEPS // 10},
         "adversary": {"ramp": (ABLATION_STEPS // 10, ABLATION_STEPS // 4)},
         "checkpoint_every": 100,
-        "eval_every": 0,  # the ablation measures for itself
+        "eval_every": 0,  # the ablation evaluates each run at its end
     },
-    # The batch of VIBE's training, and an encoder of as many parameters as its GRU of 2048: to compare speeds.
+    # For comparisons of speed: VIBE's batch, and an encoder of as many parameters as its GRU of 2048 units.
     "vibe_size": FULL | {"batch_size": 32, "clip_length": 16, "model": {"channels": 1280}},
-    "mlp": {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},  # per frame: no context but the shape's
-    "mean_pose": {
+    "mlp": {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},  # per frame, but for the clip's shape
+    "mean_pose": {  # one pose for all frames, placed by an MLP
         "model": ConfigDict({"name": "mean_pose", "channels": 256})
-    },  # one pose for all, placed by an MLP
+    },
 }
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The config; every key can be set on the command line as `--config.KEY=VALUE`."""
+    """The config of a variant; `--config.KEY=VALUE` on the command line sets any key.
+
+    Raises:
+      ValueError: no such variant.
+    """
     config = ConfigDict()
     config.seed = 0
     config.batch_size = 64  # clips, over all devices
-    config.clip_length = 81  # frames at 30 fps
+    config.clip_length = 81  # frames at 30 frames/s
     config.num_steps = 20_000
-    config.initial_weights = ""  # weights to go on from: a .npz, another run's folder, or "shipped"
+    config.initial_weights = ""  # a weights .npz, a training run's folder, or "shipped"; empty: random
 
     config.model = ConfigDict(
         {
@@ -52,33 +111,34 @@ def get_config(variant: str = "") -> ConfigDict:
             "channels": 256,
             "kernel_size": 3,
             "dilations": (1, 3, 9, 27),
-            "dropout": 0.0,  # it makes features tremble, which `smoothness` then answers by heeding them less
+            "dropout": 0.0,  # its noise makes the smoothness loss suppress the input
             "hidden": 64,
-            "encoder_type": "dilated",  # or "gru", of about as many parameters, without kernel and dilations
+            "encoder_type": "dilated",  # or "gru", with about as many parameters
             "head_type": "tree",  # or "flat": all joints at once
             "shape_per": "clip",  # or "frame": no shape before the pose
         }
     )
-    # Motion: the weight of each source in the mixture. An empty path leaves a source out.
+    # Data sources and their shares of a batch; shares are relative. An empty path leaves a source out; a path that is
+    # named twice counts twice.
     config.data = ConfigDict(
         {
-            "synthetic": 1.0,  # weight of procedural motion
+            "synthetic": 1.0,  # share of procedural motion
             "bvh": "",  # comma-separated folders or zips of BVH files
             "amass": "",  # comma-separated folders of AMASS .npz files
             "tfds": "",  # comma-separated folders written by hpof_jax.data records
-            "mocap_share": 3.0,  # weight of all of these together
-            "rendered": "",  # comma-separated folders made by hpof_jax.data render
-            "rendered_share": 4.0,  # weight of all of these together
-            "unlabelled": "",  # comma-separated sources whose truth is hidden: "bvh:FOLDER", "rendered:FOLDER", "synthetic"
-            "unlabelled_share": 1.0,  # weight of all of these together
-            "videos": "",  # comma-separated folders of real videos, or single ones
-            "videos_share": 1.0,  # weight of all of these together
-            "hide_3d": 0.3,  # share of the clips whose detector gives no 3D landmarks
-            "flow": "none",  # "exact" or "noisy" (like DIS) optical flow and masks, for the losses on outline and motion
-            "flow_frames": 8,  # of each clip, which these losses look at
+            "mocap_share": 3.0,  # of bvh, amass and tfds together
+            "rendered": "",  # comma-separated folders written by hpof_jax.data render
+            "rendered_share": 4.0,
+            "unlabelled": "",  # comma-separated sources without labels: "bvh:PATH", "rendered:PATH", "synthetic"
+            "unlabelled_share": 1.0,
+            "videos": "",  # comma-separated videos, or folders of them
+            "videos_share": 1.0,
+            "hide_3d": 0.3,  # share of clips whose 3D landmarks are hidden from the model
+            "flow": "none",  # optical flow and masks: "exact", or "noisy" with errors like DIS flow's
+            "flow_frames": 8,  # how many frames of each clip have them
         }
     )
-    # A loss that is not named is not computed.
+    # Loss name -> loss weight. A loss that is not named is not computed.
     config.losses = ConfigDict(
         {"keypoints_2d": 1.0, "keypoints_3d": 10.0, "body_pose": 0.5, "betas": 0.2, "smoothness": 10.0}
     )
@@ -91,11 +151,11 @@ def get_config(variant: str = "") -> ConfigDict:
             "ema_decay": 0.999,
         }
     )
-    # The discriminator, where losses.adversarial is named.
+    # The discriminator, if losses.adversarial is named.
     config.adversary = ConfigDict(
         {
             "channels": 128,
-            "ramp": (1_000, 3_000),  # steps between which the weight of the loss rises from 0 to its own
+            "ramp": (1_000, 3_000),  # steps between which the loss weight rises linearly from 0
             "optimizer": {
                 "learning_rate": 1e-4,
                 "warmup_steps": 500,

@@ -1,4 +1,4 @@
-"""A minute of training on any machine: what the tests train.
+"""A training of a minute on any machine. The tests train it too.
 
 python -m hpof_jax.train --config configs/tiny.py
 """
