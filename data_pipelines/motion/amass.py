@@ -1,6 +1,6 @@
-"""AMASS files (Mahmood et al., ICCV 2019; SMPL-H, SMPL-X and plain SMPL `.npz`) -> motion.
+"""AMASS files (Mahmood et al., ICCV 2019) of SMPL, SMPL-H and SMPL-X -> clips of SMPL motion.
 
-AMASS asks for a registration and is not part of this package: a user brings the folder.
+AMASS needs a registration, so it is not downloaded: the user gives the folder.
 """
 
 import pathlib
@@ -13,19 +13,21 @@ from data_pipelines.motion.clip import MotionClip, motion_class, resample
 from data_pipelines.motion.skeleton import on_floor
 from hpof_jax.errors import UserError
 
-# AMASS has z up; ours is y up: (x, y, z) -> (x, z, -y).
+# From z up (AMASS) to y up: (x, y, z) -> (x, z, -y).
 _WORLD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
-# `trans` moves a body whose origin is not its pelvis: the rest pelvis of SMPL's mean body, metres.
+# The pelvis of SMPL's mean body at rest, metres. `trans` moves the body's origin, which is not the pelvis.
 _PELVIS = np.array([-0.0018, -0.2233, 0.0282])
-_BODY_JOINTS = 22  # what the three models share; SMPL's own two hand joints follow, or fingers and a face
+_BODY_JOINTS = (
+    22  # the joints of all three models; SMPL's two hand joints, or fingers and a face, come after them
+)
 _FEWEST_JOINTS = 24
 
 
 def read_amass(path: str | pathlib.Path) -> MotionClip:
-    """Reads one `.npz`: `poses` (T, >= 72) axis-angle, `trans` (T, 3), `betas`, `mocap_framerate`.
+    """Reads one `.npz` with `poses` (T, >= 72) axis-angle, `trans` (T, 3), `betas` and `mocap_framerate`.
 
-    The hands' joints keep SMPL's where the file is SMPL (72 numbers) and are zero otherwise. `betas` are those of the
-    file's own body model.
+    The hand joints come from SMPL files, whose poses have 72 numbers, and are zero for other models. `betas` are those
+    of the file's own body model.
 
     Raises:
       UserError: no such file, not an `.npz`, or not a motion.
@@ -50,7 +52,8 @@ def read_amass(path: str | pathlib.Path) -> MotionClip:
     frames = len(poses) if poses.ndim else 0
     if poses.ndim != 2 or poses.shape[1] < 3 * _FEWEST_JOINTS or trans.shape != (frames, 3) or frames == 0:
         raise UserError(
-            f"{path} has poses {poses.shape} and trans {trans.shape} instead of (T, 72 or more) and (T, 3): leave it out."
+            f"{path} has poses {poses.shape} and trans {trans.shape} instead of (T, 72 or more) and (T, 3): "
+            "leave it out."
         )
     if not (np.isfinite(poses).all() and np.isfinite(trans).all() and 1 <= fps <= 1000):
         raise UserError(
@@ -73,7 +76,7 @@ def read_amass(path: str | pathlib.Path) -> MotionClip:
 
 
 def read_all(folder: pathlib.Path, files: list[str]) -> tuple[list[MotionClip], list[str]]:
-    """Reads files of a folder; returns the clips and one sentence for each file that was left out."""
+    """Reads files of a folder: the clips, and one sentence for each file that was left out."""
     clips, failures = [], []
     for file in files:
         try:

@@ -1,7 +1,7 @@
-"""Motion augmentation on batches of windows, (B, T, 24, 3) axis-angle with y up and (B, T, 3) pelvis places.
+"""Augmentation of motion, in batches of windows: pose (B, T, 24, 3) axis-angle and pelvis (B, T, 3), world, y up.
 
-NumPy, all randomness from one `numpy.random.Generator`. What widens a narrow motion collection most is moderate
-smooth perturbation of the joints and leaning; mirroring and speed are free.
+NumPy; all random numbers come from one generator. Smooth perturbation of the joints and leaning add most to a small
+motion collection.
 """
 
 import dataclasses
@@ -15,17 +15,22 @@ from hpof_jax.geometry.numpy_rotations import multiply, to_axis_angle, to_quater
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How often and how far. Angles in degrees."""
+    """Shares of the clips and sizes. Angles in degrees."""
 
-    mirror: float = 0.5  # share of clips
-    speed: tuple[float, float] = (0.6, 1.7)  # log-uniform
-    arms_from_another: float = 0.2
-    upper_body_from_another: float = 0.1
-    lean: float = 0.45
+    mirror: float = 0.5  # share
+    speed: tuple[float, float] = (0.6, 1.7)  # bounds of a log-uniform factor
+    arms_from_another: float = 0.2  # share
+    upper_body_from_another: float = 0.1  # share
+    lean: float = 0.45  # share
     lean_sigma: float = 16.0
     lean_limit: float = 30.0
-    perturbation: tuple[float, ...] = (0.0, 0.6, 1.0, 1.5)  # one factor a clip on PERTURBATION_SIGMAS
-    perturbation_odds: tuple[float, ...] = (0.15, 0.3, 0.35, 0.2)
+    perturbation: tuple[float, ...] = (
+        0.0,
+        0.6,
+        1.0,
+        1.5,
+    )  # factors on PERTURBATION_SIGMAS, one for each clip
+    perturbation_odds: tuple[float, ...] = (0.15, 0.3, 0.35, 0.2)  # their probabilities
 
 
 def augment(
@@ -34,13 +39,13 @@ def augment(
     transl: np.ndarray,
     options: Augmentation = Augmentation(),  # noqa: B008
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All of it but speed, which belongs to reading the window (`draw_positions`).
+    """Applies all augmentations but speed, which `draw_positions` applies.
 
     Args:
       pose: (B, T, 24, 3) axis-angle. transl: (B, T, 3) metres.
 
     Returns:
-      new pose and transl, float32; the arguments stay as they are.
+      new pose and transl, float32. The arguments are not changed.
     """
     clips = len(pose)
     pose = recombine(rng, pose, options.arms_from_another, ARMS)
@@ -57,12 +62,12 @@ def augment(
 
 
 def mirror(pose: np.ndarray, transl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The motion in a mirror on the plane x = 0: left and right change places. Any leading axes."""
+    """Mirrors motion at the plane x = 0: pose (..., 24, 3) and transl (..., 3)."""
     return pose[..., SMPL_MIRROR, :] * _FLIP_ROTATION, transl * _FLIP_PLACE
 
 
 def recombine(rng: np.random.Generator, pose: np.ndarray, share: float, joints: np.ndarray) -> np.ndarray:
-    """Gives a share of the clips these joints of another clip of the batch."""
+    """Replaces the rotations of these joints by those of another clip of the batch, in a share of the clips."""
     other = pose[rng.permutation(len(pose))]
     chosen = rng.random(len(pose)) < share
     pose = pose.copy()
@@ -71,10 +76,11 @@ def recombine(rng: np.random.Generator, pose: np.ndarray, share: float, joints: 
 
 
 def perturb(rng: np.random.Generator, pose: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Turns each joint but the root by a constant and a slow oscillation, then brings it within anatomical limits.
+    """Rotates each joint but the root by a constant and a slow oscillation, and clips it to the joint limits.
 
     Args:
-      factor: (B,) on the sigmas of `PERTURBATION_SIGMAS`.
+      pose: (B, T, 24, 3) axis-angle.
+      factor: (B,) on `PERTURBATION_SIGMAS`.
     """
     clips, frames, joints = pose.shape[:3]
     sigma = np.deg2rad(PERTURBATION_SIGMAS)[:, None] * factor[:, None, None, None]
@@ -88,10 +94,11 @@ def perturb(rng: np.random.Generator, pose: np.ndarray, factor: np.ndarray) -> n
 
 
 def lean(rng: np.random.Generator, pose: np.ndarray, sigma: np.ndarray, limit: float = 30.0) -> np.ndarray:
-    """Leans the whole body about the pelvis, forward and sideways, by a slowly oscillating angle.
+    """Leans the body about its pelvis, forward and sideways, by a slowly oscillating angle.
 
     Args:
-      sigma: (B,) degrees; zero leaves a clip as it is. limit: degrees.
+      pose: (B, T, 24, 3) axis-angle.
+      sigma: (B,) degrees; zero leaves a clip unchanged. limit: degrees.
     """
     clips, frames = pose.shape[:2]
     angle = np.clip(rng.normal(size=(clips, 1, 2)) * sigma[:, None, None], -limit, limit)
@@ -108,9 +115,9 @@ def lean(rng: np.random.Generator, pose: np.ndarray, sigma: np.ndarray, limit: f
 def draw_positions(
     rng: np.random.Generator, lengths: np.ndarray, frames: int, speed: tuple[float, float] = (1.0, 1.0)
 ) -> np.ndarray:
-    """Where to read windows from clips, (B, frames) fractional frame numbers in [0, length - 1].
+    """Positions of random windows in clips, (B, frames): fractional frame numbers in [0, length - 1].
 
-    A window that leaves the clip turns round at its end (and plays backwards), so that any clip fills any window.
+    At an end of its clip a window continues in reverse, so that a clip of any length fills a window.
 
     Args:
       lengths: (B,) frames in each clip. speed: bounds of the log-uniform factor.

@@ -1,43 +1,25 @@
-"""BVH recordings of any skeleton -> motion of the SMPL skeleton.
-
-This file reads; `retarget.py` maps. The `pybvh` package refuses recordings whose inner joints
-carry position channels (whole public data sets do), so reading is done here.
-"""
+"""BVH recordings of any skeleton -> clips of SMPL motion."""
 
 import collections
-import dataclasses
-import math
 import pathlib
 import zipfile
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from data_pipelines.motion import retarget
+from data_pipelines.motion.bvh_format import Bvh, parse_bvh
 from data_pipelines.motion.clip import MotionClip, motion_class
 from data_pipelines.motion.joint_names import find_slots
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
 
 
-@dataclasses.dataclass(frozen=True)
-class Bvh:
-    """One file. J nodes, parents before children; end sites are nodes with an empty name and no channels."""
-
-    names: tuple[str, ...]
-    parents: tuple[int, ...]
-    offsets: np.ndarray  # (J, 3) in the file's unit
-    channels: tuple[tuple[str, ...], ...]  # per node, such as ("Xposition", ..., "Zrotation", ...)
-    motion: np.ndarray  # (T, all channels) degrees and the file's unit
-    fps: float
-
-
 def read_bvh(path: str | pathlib.Path, report: list[str] | None = None) -> MotionClip:
-    """Reads one file; the skeleton is calibrated from its rest pose, else from this file's frames alone.
+    """Reads one file. Its skeleton is calibrated from its rest pose, or else from its own frames.
 
     Args:
       path: the `.bvh` file.
-      report: takes lines about the mapping.
+      report: receives lines about the mapping.
 
     Raises:
       UserError: no such file, not a BVH file, or a skeleton whose limbs cannot be recognised.
@@ -52,7 +34,11 @@ def read_bvh(path: str | pathlib.Path, report: list[str] | None = None) -> Motio
 def read_all(
     source: pathlib.Path, files: list[str], report: list[str] | None = None
 ) -> tuple[list[MotionClip], list[str]]:
-    """Reads files of a folder or zip archive; files of one skeleton kind share one calibration.
+    """Reads files of a folder or zip archive. Files with the same kind of skeleton share one calibration.
+
+    Args:
+      source: the folder or archive. files: paths in it.
+      report: receives lines about the mapping.
 
     Returns:
       the clips, in the order of `files`, and one sentence for each file that was left out.
@@ -69,11 +55,11 @@ def read_all(
     kinds = retarget.group([(bvh, slots) for _, bvh, slots in read])
     clips: dict[int, MotionClip] = {}
     for kind in kinds:
-        calibration = retarget.calibrate([read[index][1:] for index in kind.members], forward)
+        calibration = retarget.calibrate([read[index][1:] for index in kind.members])
         errors = []
         for index in kind.members:
             file, bvh, slots = read[index]
-            pose, transl, error = retarget.convert(bvh, slots, calibration, forward)
+            pose, transl, error = retarget.convert(bvh, slots, calibration)
             clips[index] = MotionClip(
                 pathlib.PurePosixPath(file).name, motion_class(file, source.stem), pose, transl
             )
@@ -83,57 +69,6 @@ def read_all(
     return [clips[index] for index in sorted(clips)], failures
 
 
-def parse_bvh(text: str, where: str = "the BVH text") -> Bvh:
-    """Parses a BVH file's text. Raises UserError, naming `where`, for anything that is not well-formed BVH."""
-    head, mark, tail = text.partition("MOTION")
-    try:
-        if not mark:
-            raise ValueError("it has no MOTION part")
-        names, parents, offsets, channels = _parse_hierarchy(head)
-        frames, fps, values = _parse_motion(tail)
-    except (ValueError, IndexError) as error:
-        raise UserError(f"{where} is not a readable BVH file ({error}): export it again.") from error
-    width = sum(map(len, channels))
-    if values.size < frames * width or frames * width == 0:
-        raise UserError(
-            f"{where} should hold {frames} frames of {width} channels but holds {values.size} numbers: "
-            "export it again."
-        )
-    motion = values[: frames * width].reshape(frames, width)
-    if not np.isfinite(motion).all():
-        raise UserError(f"{where} holds numbers that are not finite: export it again.")
-    return Bvh(tuple(names), tuple(parents), np.array(offsets, np.float64), tuple(channels), motion, fps)
-
-
-def forward(bvh: Bvh, frames: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-    """Forward kinematics: global rotations (T, J, 3, 3) and positions (T, J, 3), in the file's frame and unit.
-
-    Position channels replace the offset, as all players do.
-    """
-    motion = bvh.motion[frames]
-    rotations = np.empty((len(motion), len(bvh.names), 3, 3))
-    positions = np.empty((len(motion), len(bvh.names), 3))
-    column = 0
-    for joint, (parent, names) in enumerate(zip(bvh.parents, bvh.channels)):
-        values = motion[:, column : column + len(names)]
-        column += len(names)
-        offset = np.broadcast_to(bvh.offsets[joint], (len(motion), 3)).copy()
-        turns = [index for index, name in enumerate(names) if name.endswith("rotation")]
-        for index, name in enumerate(names):
-            if name.endswith("position"):
-                offset[:, "XYZ".index(name[0])] = values[:, index]
-        order = "".join(
-            names[index][0] for index in turns
-        )  # upper case: SciPy's intrinsic order, which is BVH's
-        local = Rotation.from_euler(order, values[:, turns], degrees=True).as_matrix() if turns else np.eye(3)
-        if parent < 0:
-            rotations[:, joint], positions[:, joint] = local, offset
-        else:
-            rotations[:, joint] = rotations[:, parent] @ local
-            positions[:, joint] = positions[:, parent] + (rotations[:, parent] @ offset[..., None])[..., 0]
-    return rotations, positions
-
-
 def _text(source: pathlib.Path, file: str) -> str:
     if source.is_dir():
         return (source / file).read_text(encoding="utf-8", errors="replace")
@@ -141,55 +76,8 @@ def _text(source: pathlib.Path, file: str) -> str:
         return archive.read(file).decode("utf-8", "replace")
 
 
-def _parse_hierarchy(text: str):
-    names, parents, offsets, channels, open_nodes = [], [], [], [], []
-    for line in text.replace("{", "\n{\n").replace("}", "\n}\n").splitlines():
-        key, *words = line.split() or [""]
-        key = key.upper()
-        if key in ("ROOT", "JOINT", "END"):
-            if (key == "ROOT") == bool(names) or (names and not open_nodes):
-                raise ValueError(f"'{' '.join(words)}' stands where no {key} may be")
-            parents.append(open_nodes[-1] if open_nodes else -1)
-            names.append("" if key == "END" else " ".join(words))
-            offsets.append([0.0, 0.0, 0.0])
-            channels.append(())
-        elif key == "{":
-            open_nodes.append(len(names) - 1)
-        elif key == "}":
-            open_nodes.pop()
-        elif key == "OFFSET":
-            offsets[open_nodes[-1]] = [float(word) for word in words]
-        elif key == "CHANNELS":
-            listed = tuple(word[:1].upper() + word[1:].lower() for word in words[1:])
-            if len(listed) != int(words[0]) or any(channel not in _CHANNELS for channel in listed):
-                raise ValueError(f"the channels of '{names[-1]}' are not understood")
-            channels[open_nodes[-1]] = listed
-        elif key not in ("", "HIERARCHY"):
-            raise ValueError(f"'{line.strip()[:40]}' is no part of a hierarchy")
-    if not names or open_nodes or any(len(offset) != 3 for offset in offsets):
-        raise ValueError("its hierarchy is not complete")
-    return names, parents, offsets, channels
-
-
-_CHANNELS = frozenset(f"{axis}{what}" for axis in "XYZ" for what in ("position", "rotation"))
-
-
-def _parse_motion(text: str) -> tuple[int, float, np.ndarray]:
-    lines = text.strip().split("\n", 2)
-    if (
-        len(lines) < 3
-        or not lines[0].lower().startswith("frames")
-        or not lines[1].lower().startswith("frame time")
-    ):
-        raise ValueError("its MOTION part has no 'Frames:' and 'Frame Time:' or no frame")
-    frames, seconds = int(lines[0].split(":")[1]), float(lines[1].split(":")[1])
-    if frames < 1 or not 1e-4 < seconds < 10 or not math.isfinite(seconds):
-        raise ValueError(f"{frames} frames of {seconds} s each make no motion")
-    return frames, 1.0 / seconds, np.array(lines[2].split(), np.float64)
-
-
 def describe(source: pathlib.Path, files: list[str]) -> str:
-    """A report on files of a folder or zip archive: joint mapping, limb directions, and rotation angles by joint."""
+    """A report on files of a folder or archive: joint mapping, errors of limb directions, rotation angles by joint."""
     report: list[str] = []
     clips, failures = read_all(source, files, report)
     report += [f"left out: {sentence}" for sentence in failures]

@@ -1,10 +1,7 @@
-"""Motion sources: clips of one person's motion from BVH or AMASS files, split by file, cached after the first reading.
+"""A clip of one person's motion in the world, its split and its motion class.
 
-    clips = load_source("bvh:recordings/", split="train")
-    clips = load_source("amass:AMASS/", split="validation")
-
-World frame of every clip: y up, floor at y = 0, metres, 30 frames a second. A person with the identity as root
-rotation stands upright and faces +z, as the body does at rest.
+World frame of every clip: y up, floor at y = 0, metres. A person whose root rotation is the identity stands upright and
+faces +z, as the body does at rest. The frame rate is 30 frames/s.
 """
 
 import dataclasses
@@ -20,13 +17,17 @@ FPS = 30
 
 @dataclasses.dataclass(frozen=True)
 class MotionClip:
-    """One person's motion, T frames at 30 a second. Raises ValueError for wrong shapes and for NaN."""
+    """One person's motion, T frames at 30 frames/s.
 
-    name: str  # the file's name, with its extension
-    motion_class: str  # "walk", "punch": see `motion_class`
-    pose: np.ndarray  # (T, 24, 3) float32 axis-angle, the root first and in the world frame
+    Raises:
+      ValueError: a wrong shape or dtype, NaN or infinity, or no frame.
+    """
+
+    name: str  # of the file, with its extension
+    motion_class: str  # such as "walk" or "punch": see `motion_class`
+    pose: np.ndarray  # (T, 24, 3) float32 axis-angle; the root comes first and is in the world frame
     transl: np.ndarray  # (T, 3) float32 metres, the pelvis joint in the world frame
-    betas: np.ndarray | None = None  # (10,) float32 where the source knows the body's shape
+    betas: np.ndarray | None = None  # (10,) float32, if the source has the body's shape
 
     def __post_init__(self):
         frames = len(self.pose)
@@ -46,15 +47,15 @@ class MotionClip:
 
 
 def is_validation(name: str) -> bool:
-    """Whether a file belongs to the validation split: CRC-32 of its base name (with extension) is 0 modulo 10."""
+    """Whether a file is in the validation split: the CRC-32 of its base name, with extension, is 0 modulo 10."""
     return zlib.crc32(re.split(r"[/\\]", name)[-1].encode()) % 10 == 0
 
 
 def motion_class(name: str, folder: str = "") -> str:
-    """The kind of motion that a file's name tells: 'dataset-1_walk-left_tired_001.bvh' -> 'walk'.
+    """The motion class in a file's name: 'dataset-1_walk-left_tired_001.bvh' -> 'walk'.
 
-    Numbers, directions, styles, subjects' and data sets' names are dropped; what is left of the words is joined by
-    '_'. A name without words gives `folder`.
+    Numbers, directions, styles, and names of subjects and data sets are dropped. The other words are joined by '_'. A
+    name without such words gives `folder`.
     """
     stem = re.split(r"[/\\]", name)[-1].rsplit(".", 1)[0].lower()
     stem = re.sub(r"^(dataset-\d+|train|test|val|sie)_", "", stem)
@@ -76,13 +77,13 @@ _NOT_A_MOTION = frozenset(
 
 
 def resample(pose: np.ndarray, transl: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
-    """(T, 24, 3) axis-angle and (T, 3) at `fps` -> the same motion at 30 frames a second.
+    """Motion at `fps` -> the same motion at 30 frames/s: pose (T, 24, 3) axis-angle and transl (T, 3).
 
-    A multiple of 30 keeps every n-th frame as it is; other rates are interpolated (slerp, and linearly).
+    A multiple of 30 keeps every n-th frame. Other rates are interpolated: slerp for rotations, linear for `transl`.
     """
     stride = round(fps / FPS)
     if stride >= 1 and abs(fps / FPS - stride) < 0.02 * stride:
         return pose[::stride], transl[::stride]
     position = temporal.positions(len(pose), fps, FPS)
-    position = position[: int((len(pose) - 1) / fps * FPS + 1e-6) + 1]  # without a last step that is shorter
+    position = position[: int((len(pose) - 1) / fps * FPS + 1e-6) + 1]  # drops a shorter last step
     return temporal.slerp(pose, position), temporal.linear(transl, position)

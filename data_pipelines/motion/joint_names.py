@@ -1,14 +1,14 @@
-"""Which joint of a file is which: by the names that editors and data sets use, and by the place in the tree."""
+"""Recognises the joints of a motion file by their names in editors and data sets and by their place in the tree."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 from hpof_jax.errors import UserError
 
-# Slot -> joint of the file. A slot is an SMPL joint's name, or spine/1.., neck/1.. from below upwards.
+# Slot -> joint of the file. A slot is the name of an SMPL joint, or spine/1.., neck/1.. counted upwards.
 Slots = dict[str, int]
 
-BONES = {  # limb's joint -> the joint at the bone's far end
+BONES = {  # joint of a limb -> the joint at the far end of its bone
     f"{side}_{near}": f"{side}_{far}"
     for near, far in (
         ("hip", "knee"),
@@ -19,7 +19,7 @@ BONES = {  # limb's joint -> the joint at the bone's far end
     )
     for side in ("left", "right")
 }
-# What the parts of a limb are called, the surest name first; sides, numbers and prefixes are taken off before.
+# Names of the joints of a limb without sides, numbers and prefixes, the most reliable name first.
 _LIMB_NAMES = {
     "hip": ("upleg", "upperleg", "thigh", "femur", "hip"),
     "knee": ("lowerleg", "lowleg", "shin", "calf", "leg", "tibia", "knee"),
@@ -34,7 +34,15 @@ _REQUIRED = ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
 
 
 def find_slots(names: Sequence[str], parents: Sequence[int], where: str) -> Slots:
-    """Recognises joints by their names and their place in the tree; raises UserError where a limb is missing."""
+    """Recognises the joints of a file.
+
+    Args:
+      names: of the joints; "" for end sites. parents: index of each joint's parent, -1 for the root.
+      where: the file, for the error.
+
+    Raises:
+      UserError: a joint of a limb is not found.
+    """
     words = _words(names)
     slots: Slots = {}
     for side in ("left", "right"):
@@ -76,19 +84,22 @@ def find_slots(names: Sequence[str], parents: Sequence[int], where: str) -> Slot
 
 
 def chain(slots: Iterable[str], name: str) -> list[str]:
-    """The slots spine/1.. or neck/1.., from below."""
+    """The slots spine/1.. or neck/1.., upwards."""
     return sorted(
         (slot for slot in slots if slot.startswith(name + "/")), key=lambda slot: int(slot.split("/")[1])
     )
 
 
 def limb_bones(slots: Iterable[str]) -> list[tuple[str, str]]:
-    """(near, far) of the limbs' bones that are there."""
+    """(near, far) joint of each bone of the limbs whose joints are both in `slots`."""
     return [(near, far) for near, far in BONES.items() if near in slots and far in slots]
 
 
 def _words(names: Sequence[str]) -> list[tuple[str, str]]:
-    """(side, word) of each name: 'mixamorig:LeftUpLeg' -> ('left', 'upleg'), 'CC_Base_L_Thigh' -> ('left', 'thigh')."""
+    """(side, word) of each name.
+
+    'mixamorig:LeftUpLeg' -> ('left', 'upleg'), 'CC_Base_L_Thigh' -> ('left', 'thigh').
+    """
     sides = {"left": "left", "l": "left", "lft": "left", "right": "right", "r": "right", "rgt": "right"}
     split = []
     for name in names:
@@ -122,7 +133,7 @@ def _ancestors(parents: Sequence[int], joint: int) -> list[int]:
 
 
 def _common_ancestor(parents: Sequence[int], a: int, b: int) -> int:
-    """The lowest joint above both that is neither of them."""
+    """The lowest common ancestor that is neither a nor b; a if there is none."""
     line = _ancestors(parents, b)[1:]
     return next((joint for joint in _ancestors(parents, a)[1:] if joint in line), a)
 

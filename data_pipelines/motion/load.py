@@ -1,4 +1,4 @@
-"""Reads the motion files of a folder or an archive, split by file; converted motion is cached.
+"""Reads the motion files of a folder or an archive, split by file, and caches the converted motion.
 
 clips = load_source("bvh:recordings/", split="train")
 clips = load_source("amass:AMASS/", split="validation")
@@ -7,7 +7,6 @@ clips = load_source("amass:AMASS/", split="validation")
 import hashlib
 import pathlib
 import zipfile
-from collections.abc import Callable
 
 import numpy as np
 from absl import logging
@@ -18,7 +17,7 @@ from hpof_jax.atomic import replacing
 from hpof_jax.downloads import cache_dir
 from hpof_jax.errors import UserError
 
-CONVERTER_VERSION = 3  # part of the cache key: raise it whenever a converter gives other numbers
+CONVERTER_VERSION = 3  # part of the cache key: raise it when a converter gives other numbers
 SPLITS = ("train", "validation", "all")
 
 
@@ -27,17 +26,17 @@ def load_source(spec: str, split: str = "all", cache: bool = True) -> list[Motio
 
     Args:
       spec: "bvh:FOLDER", "bvh:ARCHIVE.zip" or "amass:FOLDER".
-      split: "train", "validation" (one file in ten, chosen by its name, see `is_validation`) or "all".
-      cache: keep the converted clips in the user's cache folder; changed files are converted anew.
+      split: "train", "validation" (one file in ten, see `is_validation`) or "all".
+      cache: whether converted clips are kept in the user's cache folder. Changed files are converted again.
 
     Returns:
       clips, ordered by path. Files that cannot be read are left out with a warning.
 
     Raises:
-      UserError: an unknown kind, nothing at the path, no motion file there, or none that can be read.
+      UserError: an unknown kind or split, nothing at the path, no motion file there, or none that can be read.
     """
     if split not in SPLITS:
-        raise UserError(f"'{split}' is no split: choose one of {', '.join(SPLITS)}.")
+        raise UserError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")
     kind, _, path = spec.partition(":")
     if kind not in ("bvh", "amass") or not path:
         raise UserError(f"'{spec}' is no motion source: write bvh:FOLDER, bvh:ARCHIVE.zip or amass:FOLDER.")
@@ -55,7 +54,11 @@ def load_source(spec: str, split: str = "all", cache: bool = True) -> list[Motio
 
 
 def list_files(source: pathlib.Path, suffix: str) -> list[tuple[str, int, float]]:
-    """(path inside the source, size, time of change) of each motion file, sorted by path."""
+    """(path in the source, size, time of change) of each motion file, sorted by path.
+
+    Raises:
+      UserError: no folder or archive at the path, or no motion file in it.
+    """
     if source.is_dir():
         found = (path for path in source.rglob("*") if path.suffix.lower() == suffix and path.is_file())
         files = [
@@ -85,10 +88,8 @@ def _fingerprint(source: pathlib.Path, files: list[tuple[str, int, float]]) -> s
 
 
 def _read_files(kind: str, source: pathlib.Path, files: list[tuple[str, int, float]]) -> list[MotionClip]:
-    # Here, because both import MotionClip from this file.
-
-    read: Callable = bvh.read_all if kind == "bvh" else amass.read_all
-    clips, failures = read(source, [name for name, _, _ in files])
+    reader = bvh if kind == "bvh" else amass
+    clips, failures = reader.read_all(source, [name for name, _, _ in files])
     for sentence in failures:
         logging.warning("Left out: %s", sentence)
     if not clips:

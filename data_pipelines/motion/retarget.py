@@ -1,38 +1,37 @@
-"""From any skeleton's rotations to SMPL's, by one constant rotation per joint.
+"""Motion of any skeleton -> motion of SMPL's skeleton, by one constant rotation per joint.
 
-Every mapped joint of the file has a constant C with  R_smpl(t) = W G(t) C,  where G is its global rotation and W turns
-the file's vertical to +y. C is found from frames in which the body is known to some degree:
+Each mapped joint has a constant C with R_smpl(t) = W G(t) C, where G is the joint's global rotation in the file and W
+takes the file's vertical to +y. C comes from one of these, the first that exists:
 
-- an upright body with straight limbs: the zero pose of the offsets where they form one, else a T-pose that stands
-  before a motion. Torso, head and feet are neutral there; the limbs are swung from SMPL's rest directions.
-- else the motion itself: the lines of hips and shoulders and the spine for the trunk, the floor for the feet; every
-  other joint is neutral on average, about its own bone.
+- the zero pose of the file's offsets, if it is an upright body with straight limbs, or a T-pose as first frame. Trunk,
+  head and feet are neutral there; the limbs are swung from SMPL's rest directions.
+- the motion: hip line, shoulder line and spine give the trunk, the floor gives the feet. Every other joint is neutral
+  on average, about its own bone.
 
-In both, the limbs point exactly where the file's do, and the axes about which elbows and knees are seen to flex settle
-the twist of upper arms and thighs, whatever the axes of the file's joints.
+In both cases the limbs have exactly the directions of the file's limbs. The axes about which elbows and knees flex give
+the twist of upper arms and thighs.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from data_pipelines.motion.bvh_format import Bvh, forward
 from data_pipelines.motion.clip import resample
 from data_pipelines.motion.joint_names import BONES, Slots, chain, limb_bones
 from data_pipelines.motion.skeleton import clamp_to_limits, on_floor, rest_skeleton
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 
-Forward = Callable[..., tuple[np.ndarray, np.ndarray]]  # (file, frames) -> global rotations and positions
-
 _LEG = (("left_hip", "left_knee"), ("left_knee", "left_ankle"))
-_HINGES = {  # limb's joint -> the axis about which the next one flexes, in SMPL's rest pose
+_HINGES = {  # joint -> the axis about which the next joint of the limb flexes, in SMPL's rest pose
     "left_hip": (1.0, 0.0, 0.0),
     "right_hip": (1.0, 0.0, 0.0),
     "left_shoulder": (0.0, -1.0, 0.0),
     "right_shoulder": (0.0, 1.0, 0.0),
 }
-# Ends of the body, where markers are few: what no joint can do there is a fault of the recording.
+# Few markers are on the ends of the limbs, so angles outside the joint limits there are recording errors.
 _ENDS = [
     SMPL_JOINTS.index(f"{side}_{part}") for part in ("ankle", "foot", "wrist") for side in ("left", "right")
 ]
@@ -42,25 +41,25 @@ _CALIBRATION_FRAMES = 6000
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """Files whose mapped joints have the same names and bone directions: they share one calibration."""
+    """Files whose mapped joints have the same names and bone directions. They share one calibration."""
 
     names: dict[str, str]  # slot -> name of the joint
     bones: np.ndarray  # (bones, 3) unit directions in the zero pose
-    members: list[int]
+    members: list[int]  # indices of the files
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What turns the files of one kind into SMPL's motion."""
+    """The constants that map the files of one kind to SMPL."""
 
     constants: dict[str, np.ndarray]  # slot -> C (3, 3)
     world: np.ndarray  # W (3, 3)
-    leg: float  # thigh and shin together, in the file's unit
-    method: str
+    leg: float  # length of thigh and shin together, in the file's unit
+    method: str  # where the constants come from, for the report
 
 
-def group(files: Sequence[tuple]) -> list[Kind]:
-    """Sorts (file, slots) into kinds; a file has `names`, `parents` and `offsets`."""
+def group(files: Sequence[tuple[Bvh, Slots]]) -> list[Kind]:
+    """Sorts files into kinds."""
     kinds: list[Kind] = []
     for index, (bvh, slots) in enumerate(files):
         names = {slot: bvh.names[joint] for slot, joint in slots.items()}
@@ -75,8 +74,8 @@ def group(files: Sequence[tuple]) -> list[Kind]:
     return kinds
 
 
-def calibrate(files: Sequence[tuple], forward: Forward) -> Calibration:
-    """Finds the constants of one kind from all its (file, slots)."""
+def calibrate(files: Sequence[tuple[Bvh, Slots]]) -> Calibration:
+    """Finds the constants of one kind from all its files."""
     share = max(20, _CALIBRATION_FRAMES // len(files))
     picked = []
     for bvh, slots in files:
@@ -93,7 +92,7 @@ def calibrate(files: Sequence[tuple], forward: Forward) -> Calibration:
     if body is not None:
         return Calibration(_constants(*zero, hinges, body), world, leg, "zero pose")
     for bvh, slots in files:
-        if has_calibration_frame(bvh, slots, forward):
+        if has_calibration_frame(bvh, slots):
             first = _take(slots, *forward(bvh, slice(0, 1)))
             return Calibration(
                 _constants(*first, hinges, standing_body(first[1])), world, leg, "T-pose before a motion"
@@ -103,19 +102,20 @@ def calibrate(files: Sequence[tuple], forward: Forward) -> Calibration:
     return Calibration(_constants(turns, places, hinges, None, leg), world, leg, "motion")
 
 
-def convert(bvh, slots: Slots, calibration: Calibration, forward: Forward):
-    """One file's motion on SMPL's skeleton at 30 frames a second, the feet on the floor.
+def convert(bvh: Bvh, slots: Slots, calibration: Calibration):
+    """One file's motion on SMPL's skeleton at 30 frames/s, with the feet on the floor.
 
     Returns:
-      pose (T, 24, 3) and transl (T, 3), float32, world frame; and {bone: (T',) degrees between file and result}.
+      pose (T, 24, 3) axis-angle and transl (T, 3) metres, float32, world frame; and
+      {bone: (T',) degrees between its directions in the file and in the result}.
     """
-    turns, places = _take(slots, *forward(bvh, slice(int(has_calibration_frame(bvh, slots, forward)), None)))
+    turns, places = _take(slots, *forward(bvh, slice(int(has_calibration_frame(bvh, slots)), None)))
     turns = {slot: calibration.world @ turn @ calibration.constants[slot] for slot, turn in turns.items()}
     places = {slot: place @ calibration.world.T for slot, place in places.items()}
     rotations = _all_joints(turns)
     rest = rest_skeleton()
     leg = sum(np.linalg.norm(_rest_bone(near, far)) for near, far in _LEG)
-    # Pelvis joints lie anywhere between hips and waist; the hips are what corresponds.
+    # The pelvis joint lies anywhere between hips and waist, so the hips place the body.
     hips = (places["left_hip"] + places["right_hip"]) / 2 * (leg / calibration.leg)
     pelvis = hips - rotations[:, 0] @ ((rest[1] + rest[2]) / 2 - rest[0])
     errors = {}
@@ -130,8 +130,8 @@ def convert(bvh, slots: Slots, calibration: Calibration, forward: Forward):
     return pose.astype(np.float32), on_floor(pose, pelvis).astype(np.float32), errors
 
 
-def has_calibration_frame(bvh, slots: Slots, forward: Forward) -> bool:
-    """Whether the first frame is a T-pose that is no part of the motion, because the next frame is far from it."""
+def has_calibration_frame(bvh: Bvh, slots: Slots) -> bool:
+    """Whether the first frame is a T-pose that does not belong to the motion: the next frame is far from it."""
     turns, places = _take(slots, *forward(bvh, slice(0, 3)))
     body = standing_body({slot: place[:1] for slot, place in places.items()})
     if body is None or len(places["pelvis"]) < 3:
@@ -144,7 +144,7 @@ def has_calibration_frame(bvh, slots: Slots, forward: Forward) -> bool:
 
 
 def standing_body(places: dict[str, np.ndarray]) -> np.ndarray | None:
-    """The frame (left, up, forward in columns) of an upright body with straight limbs, else None. One frame."""
+    """The axes (left, up, forward in columns) of an upright body with straight limbs in frame 0, else None."""
     at = {slot: place[0] for slot, place in places.items()}
     hips = (at["left_hip"] + at["right_hip"]) / 2
     shoulders = (at["left_shoulder"] + at["right_shoulder"]) / 2
@@ -178,17 +178,17 @@ def standing_body(places: dict[str, np.ndarray]) -> np.ndarray | None:
 
 
 def _constants(turns, places, hinges, body, leg=1.0) -> dict[str, np.ndarray]:
-    """C of every slot, in the order of the tree. `body`: the frame of a neutral body, or None for frames of motion."""
+    """C of every slot, from the root on. `body`: the axes of a neutral body, or None for frames of motion."""
     constants: dict[str, np.ndarray] = {}
     trunk, neck = chain(turns, "spine"), chain(turns, "neck")
     chest = trunk[-1] if trunk else "pelvis"
 
-    def inside(slot, vectors):  # the direction of world vectors (T, 3) in a joint's own frame
+    def inside(slot, vectors):
+        """The median direction of world vectors (T, 3) in the joint's own frame."""
         return _unit(np.median(np.einsum("tij,ti->tj", turns[slot], _unit(vectors)), axis=0))
 
-    def neutral(
-        slot, reference
-    ):  # the mean of G^T R over the frames: where `slot` stands as `reference` does
+    def neutral(slot, reference):
+        """The C with which `slot` has the rotations `reference` on average: the mean of G^T R over the frames."""
         return _nearest_rotation(np.mean(np.swapaxes(turns[slot], -1, -2) @ reference, axis=0))
 
     if body is not None:
@@ -237,7 +237,7 @@ def _constants(turns, places, hinges, body, leg=1.0) -> dict[str, np.ndarray]:
 
 
 def _foot(constant, bone, ours, turn, place, body, leg):
-    """A foot stands flat: only its heading follows the bone. Frames of motion: flat is where the ankle is lowest."""
+    """C of a foot: flat on the floor, with the heading of its bone. In motion it is flat where the ankle is lowest."""
     if body is not None:
         up = constant @ _UP
     else:
@@ -250,10 +250,9 @@ def _foot(constant, bone, ours, turn, place, body, leg):
 
 
 def _hinge(slot: str, turns, places) -> np.ndarray | None:
-    """The axis about which the next joint flexes, in this joint's frame; None where too little is seen of it.
+    """The axis about which the next joint flexes, in this joint's frame; None if it flexes too little.
 
-    The next bone's direction moves on a circle: the axis is normal to the plane through it, whatever the angle at which
-    the bones meet. Its sign is that of a flexion.
+    The next bone's direction moves on a circle. The axis is the normal of its plane, with the sign of a flexion.
     """
     middle, far = BONES[slot], BONES[BONES[slot]]
     near_bone = np.einsum("tij,ti->tj", turns[slot], _unit(places[middle] - places[slot]))
@@ -266,7 +265,10 @@ def _hinge(slot: str, turns, places) -> np.ndarray | None:
 
 
 def _all_joints(turns: dict[str, np.ndarray]) -> np.ndarray:
-    """Global rotations of all 24 joints, (T, 24, 3, 3): chains of any length are spread, missing joints follow."""
+    """Global rotations of all 24 joints, (T, 24, 3, 3).
+
+    Spines and necks of any length are resampled to SMPL's joints. Missing joints have their parent's rotation.
+    """
     rotations = np.empty((len(turns["pelvis"]), 24, 3, 3))
     rotations[:, 0] = turns["pelvis"]
     spread = {}
@@ -282,7 +284,7 @@ def _all_joints(turns: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _along(knots: list[np.ndarray], fraction: float) -> np.ndarray:
-    """The rotation at a fraction of the way along evenly spaced knots."""
+    """The rotation at a fraction of the way along evenly spaced rotations."""
     place = fraction * (len(knots) - 1)
     below = min(int(place + 1e-9), max(len(knots) - 2, 0))
     return _between(knots[below], knots[min(below + 1, len(knots) - 1)], place - below)
@@ -296,7 +298,7 @@ def _between(a: np.ndarray, b: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def _level(places) -> np.ndarray:
-    """W: BVH's vertical is y, unless the bodies plainly stand along z."""
+    """W. The vertical of BVH is y, unless the bodies stand along z."""
     feet = (places["left_ankle"] + places["right_ankle"]) / 2
     mean = np.mean(_unit((places["left_shoulder"] + places["right_shoulder"]) / 2 - feet), axis=0)
     if abs(mean[2]) > 0.7 and abs(mean[1]) < 0.35:
@@ -321,14 +323,14 @@ def _rest_bone(near: str, far: str) -> np.ndarray:
 
 
 def _frame(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The rotation whose first column is x and whose second one is as near to y as can be."""
+    """The rotation whose first column is along x and whose second column is as near to y as possible."""
     x = _unit(x)
     y = _unit(y - x * (x @ y))
     return np.stack([x, y, np.cross(x, y)], axis=-1)
 
 
 def _swing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The least rotation that takes the unit vector a to b."""
+    """The smallest rotation that takes the unit vector a to b."""
     axis, cosine = np.cross(a, b), float(a @ b)
     sine = np.linalg.norm(axis)
     if sine < 1e-9:

@@ -1,6 +1,6 @@
 """The free body's rest skeleton: joint positions, the floor under the feet, and anatomical joint limits.
 
-World frame: y up, metres. NumPy in float64.
+World frame: y up, metres. NumPy.
 """
 
 import functools
@@ -20,7 +20,7 @@ def rest_skeleton() -> np.ndarray:
 
 @functools.cache
 def sole_height() -> float:
-    """The height of the free body's lowest vertex at rest."""
+    """Height of the free body's lowest vertex at rest, metres."""
     return float(np.asarray(load_body().v_template)[:, 1].min())
 
 
@@ -43,21 +43,24 @@ def joint_positions(pose: np.ndarray, transl: np.ndarray) -> np.ndarray:
 
 
 def on_floor(pose: np.ndarray, transl: np.ndarray, percentile: float = 5.0) -> np.ndarray:
-    """Shifts a motion, as a whole, up or down so that its feet stand on y = 0 in its low frames.
+    """Shifts a motion as a whole so that its soles are on the floor, y = 0, in its low frames.
 
     Args:
       pose: (T, 24, 3). transl: (T, 3) the pelvis.
-      percentile: of the frames' lowest soles; a flight is above the floor, a noisy frame may be below it.
+      percentile: of the lowest sole over the frames. Jumps stay above the floor, a few noisy frames may be below.
+
+    Returns:
+      transl (T, 3).
     """
     feet = np.array([7, 8, 10, 11])
     soles = joint_positions(pose, transl)[:, feet, 1] - (rest_skeleton()[feet, 1] - sole_height())
     return transl - np.array([0.0, np.percentile(soles.min(axis=1), percentile), 0.0])
 
 
-# Degrees about the axes of SMPL's rest pose: x (to the left), y (up), z (forward); the right side mirrors the left.
-# Normal ranges of motion of the American Academy of Orthopaedic Surgeons (Joint Motion, 1965; Greene and Heckman,
-# The Clinical Measurement of Joint Motion, 1994), those of trunk and neck shared among SMPL's joints, widened where
-# a rotation vector couples the axes (a bent and twisted elbow) and by SMPL's rest pose (arms out, palms down).
+# Degrees about the axes of SMPL's rest pose: x to the left, y up, z forward. The right side mirrors the left.
+# From the normal ranges of motion of the American Academy of Orthopaedic Surgeons (Joint Motion, 1965; Greene and
+# Heckman, The Clinical Measurement of Joint Motion, 1994). SMPL's joints share the ranges of trunk and neck. Ranges are
+# wider where a rotation vector couples the axes, as at a bent and twisted elbow.
 _LIMITS = {
     "pelvis": ((-180, 180), (-180, 180), (-180, 180)),  # free
     "left_hip": ((-125, 30), (-45, 45), (-30, 50)),  # x: flexion is negative; z: abduction is positive
@@ -87,12 +90,11 @@ def _limit_table() -> np.ndarray:
     return np.radians(table)
 
 
-JOINT_LIMITS = (
-    _limit_table()
-)  # (24, 3, 2) lowest and highest component of each joint's rotation vector, radians
+# (24, 3, 2) lowest and highest value of each component of the joints' axis-angle, radians
+JOINT_LIMITS = _limit_table()
 
 
 def clamp_to_limits(pose: np.ndarray) -> np.ndarray:
-    """(..., 24, 3) axis-angle, each component brought inside `JOINT_LIMITS`; the root stays as it is."""
+    """Axis-angle (..., 24, 3) with each component clipped to `JOINT_LIMITS`; the root is unchanged."""
     limited = np.clip(pose, JOINT_LIMITS[..., 0], JOINT_LIMITS[..., 1])
     return np.concatenate([pose[..., :1, :], limited[..., 1:, :]], axis=-2).astype(pose.dtype)

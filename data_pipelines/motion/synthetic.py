@@ -1,7 +1,7 @@
-"""Motion without a recording: gaits and movements between random poses, inside the limits of human joints.
+"""Procedural motion: gaits and movements between random poses, inside anatomical joint limits.
 
-The default source of training motion: it needs no download. `sample` gives any number of clips from a NumPy generator;
-the same generator state gives the same clips. World frame as in `motion.py`: y up, floor at y = 0, 30 frames a second.
+The default source of training motion, because it needs no download. The state of the NumPy generator determines the
+clips. World frame: y up, floor at y = 0, metres; 30 frames/s.
 """
 
 import numpy as np
@@ -12,39 +12,28 @@ from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.geometry.numpy_rotations import about, compose
 
 
-def sample(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random clips: about two in five walk or run, the others move between poses, some of them down on the floor.
+def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Walks and runs along curved paths.
+
+    Joint angles are periodic functions of the stride's phase, after the curves of Winter (Biomechanics and Motor
+    Control of Human Movement, 2009). Each clip has its own amplitudes.
 
     Returns:
       pose (batch, num_frames, 24, 3) axis-angle, the root first; transl (batch, num_frames, 3), the pelvis; float32.
-    """
-    gaits = rng.binomial(batch, 0.4)
-    parts = [sample_gait(rng, num_frames, gaits), sample_poses(rng, num_frames, batch - gaits)]
-    order = rng.permutation(batch)
-    pose, transl = (np.concatenate(arrays)[order] for arrays in zip(*parts))
-    return pose, transl
-
-
-def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Walks and runs along curved paths; shapes as `sample`.
-
-    Joint angles are periodic bumps and waves of the stride's phase, after the curves of Winter (Biomechanics and Motor
-    Control of Human Movement, 2009); every amplitude is drawn per clip.
     """
 
     def draw(low, high):
         return rng.uniform(low, high, (batch, 1))
 
     time = np.arange(num_frames)[None] / FPS
-    run = np.clip(rng.normal(0.3, 0.35, (batch, 1)), 0.0, 1.0)  # 0 walks, 1 runs
+    run = np.clip(rng.normal(0.3, 0.35, (batch, 1)), 0.0, 1.0)  # 0: a walk, 1: a run
     strides = 0.75 + 0.65 * run + draw(-0.15, 0.2)  # a second
     left = 2 * np.pi * (strides * time + draw(0, 1))
     stretch = np.radians(draw(12, 26) + 14 * run)  # of the hip, to either side
     pose = np.zeros((batch, num_frames, 24, 3))
 
-    def bump(
-        phase, centre, width
-    ):  # one smooth bump a stride, height 1; centre and width as parts of the stride
+    def bump(phase, centre, width):
+        """One smooth bump of height 1 in each stride; centre and width are shares of the stride."""
         return np.exp((np.cos(phase - 2 * np.pi * centre) - 1) / (2 * np.pi * width) ** 2 * 2)
 
     swing, stance, toe_off = (
@@ -66,7 +55,7 @@ def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[
         )
         pose[:, :, joint["ankle"], 0] = toe_off * bump(phase, 0.62, 0.08) - 0.12 * bump(phase, 0.42, 0.14)
         pose[:, :, joint["foot"], 0] = -1.2 * toe_off * bump(phase, 0.55, 0.07)
-        forward = -arms * np.cos(phase + np.pi) + 0.1  # with the other leg; about x, negative is forward
+        forward = -arms * np.cos(phase + np.pi) + 0.1  # in phase with the other leg; negative is forward
         shoulder = SMPL_JOINTS.index(f"{side}_shoulder")
         pose[:, :, shoulder] = compose(about(0, forward), about(2, -sign * hang + 0 * forward))
         pose[:, :, joint["elbow"], 1] = -sign * (elbows - 0.4 * forward)
@@ -86,23 +75,24 @@ def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[
     step = speed * backward / FPS
     path = np.cumsum(np.stack([np.sin(heading) * step, 0 * heading, np.cos(heading) * step], axis=-1), axis=1)
     flipped = backward[:, 0] < 0
-    pose[flipped, :, 1:] = pose[flipped, ::-1, 1:]  # a walk backwards is a walk in reversed time
+    pose[flipped, :, 1:] = pose[flipped, ::-1, 1:]  # walking backwards is walking in reversed time
     flight = 0.06 * run * draw(0, 1) * np.abs(np.sin(left + 0.4)) * (run > 0.5)
     return _stand(clamp_to_limits(pose), path, 0.0, flight)
 
 
 def sample_poses(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Movements from one random pose to the next: standing, squatting, sitting, bending, lunging, kicking, lying, with
-    all kinds of arms; shapes as `sample`."""
+    """Movements from one random pose to the next; shapes as in `sample_gait`.
+
+    Poses are standing, squatting, sitting, bending, lunging, kicking and lying, each with random arms.
+    """
     keys = int(np.ceil(num_frames / FPS / 0.7)) + 2
     lying = rng.random(batch) < 0.15
     poses, tilts = random_poses(rng, batch * keys, np.repeat(lying, keys))
     poses, tilts = poses.reshape(batch, keys, 24, 3), tilts.reshape(batch, keys, 3)
-    # Pauses and quick moves: a clip's own pace, every segment's own length; minimum-jerk between the poses.
+    # Each clip has its own pace, each segment its own duration; minimum-jerk interpolation between the poses.
     lengths = rng.uniform(0.35, 1.6, (batch, keys)) * rng.uniform(0.7, 1.5, (batch, 1))
-    lengths = np.where(
-        lying[:, None], 1.0 + 1.5 * lengths, lengths
-    )  # whole bodies turn more slowly than limbs
+    # A whole body turns more slowly than a limb.
+    lengths = np.where(lying[:, None], 1.0 + 1.5 * lengths, lengths)
     ends = np.cumsum(np.maximum(lengths, 0.25), axis=1)
     time = np.arange(num_frames)[None] / FPS * np.minimum(1.0, ends[:, -2:-1] / (num_frames / FPS + 1e-6))
     at = np.minimum((time[..., None] >= ends[:, None]).sum(axis=-1), keys - 2)
@@ -125,13 +115,14 @@ def sample_poses(rng: np.random.Generator, num_frames: int, batch: int) -> tuple
 
 
 def random_poses(rng: np.random.Generator, count: int, lying: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Single poses.
+    """Random single poses.
 
     Args:
-      lying: (count,) bool, which of them lie or crouch on the floor.
+      lying: (count,) bool, whether a pose lies or crouches on the floor.
 
     Returns:
-      pose (count, 24, 3) axis-angle with a zero root, inside the limits; tilt (count, 3), how the root leans.
+      pose (count, 24, 3) axis-angle with a zero root, inside the joint limits; tilt (count, 3), the rotation of the
+      root, axis-angle.
     """
     pose = np.radians(rng.normal(0, 6, (count, 24, 3)))
     kinds = rng.choice(len(_STANCES), count, p=[stance[0] for stance in _STANCES])
@@ -174,7 +165,8 @@ def random_poses(rng: np.random.Generator, count: int, lying: np.ndarray) -> tup
     return clamp_to_limits(pose), tilt
 
 
-# probability, then degrees: one leg's hip flexion, knee, ankle; the other's; legs apart; trunk forward; root forward
+# Probability, then degrees: hip flexion, knee and ankle of one leg; of the other; legs apart; trunk forward; root
+# forward.
 _STANCES = (
     (0.34, 3, 6, 2, 3, 6, 2, 4, 3, 1),  # standing
     (0.13, 95, 110, -25, 95, 110, -25, 15, 30, 25),  # squatting
@@ -184,10 +176,10 @@ _STANCES = (
     (0.08, 80, 20, 25, -5, 12, 0, 12, 0, -10),  # kicking
     (0.08, 70, 90, 10, 0, 5, 0, 5, 0, 0),  # a knee up
 )
-# probability, then degrees: upper arm up from horizontal, forward, twist; elbow; palm
+# Probability, then degrees: upper arm up from horizontal, forward, twist; elbow; palm.
 _ARMS = (
     (0.40, -72, 5, 0, 20, 0),  # hanging
-    (0.12, -60, 15, 20, 90, 0),  # before the belly
+    (0.12, -60, 15, 20, 90, 0),  # in front of the belly
     (0.12, -15, 70, 0, 35, 0),  # stretched forward
     (0.10, 5, 10, 0, 25, 0),  # out to the side
     (0.10, 65, 10, 0, 25, 0),  # up
@@ -204,7 +196,7 @@ _FLOOR = (
     (75, 0, 0),
 )  # lying, crouching
 
-# How far the body reaches around a joint, metres; feet are measured from the sole instead.
+# Radius of the body around each joint, metres. Feet use the height of the sole instead.
 _RADII = np.full(24, 0.06)
 _RADII[[0, 1, 2]] = 0.1
 _RADII[[3, 6, 9]] = 0.11
@@ -213,13 +205,21 @@ _RADII[[20, 21, 22, 23]] = 0.03
 
 
 def _stand(pose, path, on_feet, flight) -> tuple[np.ndarray, np.ndarray]:
-    """Places bodies on the floor, lowest joint down; `on_feet` (B, 1) 1 keeps the middle of the feet on the path."""
+    """Places bodies on the floor by their lowest joint.
+
+    Args:
+      pose: (B, T, 24, 3). path: (B, T, 3), of which x and z are used. flight: height above the floor, (B, T) or less.
+      on_feet: (B, 1), 1 where the middle of the feet follows the path, 0 where the pelvis does.
+
+    Returns:
+      pose and transl (B, T, 3), float32.
+    """
     # Relative to the pelvis; float32 for speed.
     places = joint_positions(pose.astype(np.float32), np.zeros(3, np.float32))
     radii = _RADII.copy()
     radii[[7, 8, 10, 11]] = rest_skeleton()[[7, 8, 10, 11], 1] - sole_height()
     lowest = (places[..., 1] - radii).min(axis=-1)
-    for _ in range(2):  # a change of the supporting limb is no jolt
+    for _ in range(2):  # smooth, so that a change of the supporting limb is no jump
         padded = np.pad(lowest, ((0, 0), (1, 1)), mode="edge")
         lowest = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
     feet = places[:, :, [7, 8, 10, 11]].mean(axis=2)
@@ -229,7 +229,7 @@ def _stand(pose, path, on_feet, flight) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _wander(rng, num_frames: int, batch: int, size: float, shape: tuple[int, ...] = ()) -> np.ndarray:
-    """Smooth noise of about `size`, (batch, num_frames, *shape): three sines of up to 1 Hz with random phases."""
+    """Smooth noise of about size `size`, (batch, num_frames, *shape): three sines of up to 1 Hz, random phases."""
     time = 2 * np.pi * np.arange(num_frames)[None] / FPS
     total = np.zeros((batch, num_frames, *shape), np.float32)
     ones = (1,) * len(shape)
@@ -237,6 +237,6 @@ def _wander(rng, num_frames: int, batch: int, size: float, shape: tuple[int, ...
         frequency = rng.uniform(0.05, highest, (batch, 1)).astype(np.float32)
         angle = (frequency * time).astype(np.float32).reshape(batch, num_frames, *ones)
         turn = rng.uniform(0, 2 * np.pi, (batch, 1, *shape)).astype(np.float32)
-        # sin(a + b) from four small tables instead of one large call
+        # sin(a + b) from the sines and cosines of a and b, which are much smaller arrays.
         total += np.sin(angle) * np.cos(turn) + np.cos(angle) * np.sin(turn)
     return total * np.float32(size / 1.225)

@@ -1,9 +1,9 @@
-"""Motion as a tfds data set: written once, and opened by tensorflow_datasets alone, without this package.
+"""Motion as a tfds data set, which tensorflow_datasets opens without this package.
 
 python -m hpof_jax.data records --motion bvh:recordings/ --out /data/my_motion
 
-builder = tfds.builder_from_directory("/data/my_motion/1.0.0")      # anywhere, by anyone
-sources = {"tfds:/data/my_motion": 1.0}                             # in our own stream
+builder = tfds.builder_from_directory("/data/my_motion/1.0.0")
+sources = {"tfds:/data/my_motion": 1.0}  # of `stream.make_stream`
 """
 
 import os
@@ -26,25 +26,25 @@ SPLITS = ("train", "validation")
 def write_records(splits: Mapping[str, Iterable[MotionClip]], directory: str | os.PathLike) -> pathlib.Path:
     """Writes clips as a tfds data set named after the folder.
 
-    Each example is one clip: name, motion_class (text), fps, pose (T, 24, 3) float32 axis-angle (world, y up),
-    transl (T, 3) float32 the pelvis in metres, betas (10,) float32 and has_betas (without which betas are zeros).
+    Each example is one clip: name and motion_class (text), fps, pose (T, 24, 3) float32 axis-angle (world, y up),
+    transl (T, 3) float32 the pelvis in metres, betas (10,) float32, and has_betas. Without has_betas, betas are zero.
 
     Args:
-      splits: split -> clips; a split without clips is left out.
-      directory: the data set's folder, which must not exist yet or be empty.
+      splits: split -> clips. A split without clips is left out.
+      directory: the data set's folder. It must be empty or not exist.
 
     Returns:
       the folder for `tfds.builder_from_directory`: `directory`/1.0.0.
 
     Raises:
-      UserError: no clip at all, a name that tfds does not accept, or something in the folder already.
+      UserError: there is no clip, tfds does not accept the folder's name, or the folder is not empty.
     """
     import tensorflow_datasets as tfds
 
     directory = pathlib.Path(directory).expanduser()
     if not re.fullmatch(r"[a-z][a-z0-9_]*", directory.name):
         raise UserError(
-            f"'{directory.name}' cannot name a data set: use lower-case letters, digits and _ in the folder's name."
+            f"'{directory.name}' cannot name a data set: use lower-case letters, digits and _ in the name of the folder."
         )
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UserError(f"{directory} exists already: give a new folder for the data set.")
@@ -53,12 +53,12 @@ def write_records(splits: Mapping[str, Iterable[MotionClip]], directory: str | o
     if not splits:
         raise UserError(f"There is no clip to write to {directory}: give a motion source that holds some.")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside the target and moved, so that a stopped run leaves no half data set.
+    # A stopped run leaves no incomplete data set: it is moved to its place when it is whole.
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as partial:
         tfds.dataset_builders.store_as_tfds_dataset(
             name=directory.name,
             version=VERSION,
-            description="Human motion: SMPL pose parameters and pelvis paths at 30 frames a second.",
+            description="Human motion: SMPL pose parameters and pelvis paths at 30 frames/s.",
             features=_features(tfds),
             split_datasets={name: list(_examples(clips)) for name, clips in splits.items()},
             data_dir=partial,
@@ -71,14 +71,14 @@ def write_records(splits: Mapping[str, Iterable[MotionClip]], directory: str | o
 
 
 def read_records(directory: str | os.PathLike, split: str = "all") -> list[MotionClip]:
-    """Reads clips back.
+    """Reads the clips of a data set.
 
     Args:
-      directory: what `write_records` was given (or returned).
+      directory: the folder that was given to `write_records`, or that it returned.
       split: "train", "validation" or "all".
 
     Raises:
-      UserError: no data set of this kind in the folder.
+      UserError: there is no such data set in the folder.
     """
     import tensorflow_datasets as tfds
 
@@ -94,7 +94,7 @@ def read_records(directory: str | os.PathLike, split: str = "all") -> list[Motio
     missing = set(_features(tfds)) - set(builder.info.features or ())
     if missing:
         raise UserError(
-            f"The data set in {directory} has no feature {', '.join(sorted(missing))}: it holds no motion, give another."
+            f"The data set in {directory} has no {', '.join(sorted(missing))}, so it is no motion: give another one."
         )
     wanted = [name for name in builder.info.splits if split in ("all", name)]
     examples = (example for name in wanted for example in tfds.as_numpy(builder.as_dataset(split=name)))
@@ -136,7 +136,7 @@ def _to_clip(example: dict, directory: pathlib.Path) -> MotionClip:
     name = example["name"].decode()
     if example["fps"] != FPS:
         raise UserError(
-            f"{name} in {directory} has {example['fps']} frames a second: write it again at {FPS}."
+            f"{name} in {directory} has {example['fps']} frames/s instead of {FPS}: write the data set again."
         )
     betas = example["betas"] if example["has_betas"] else None
     return MotionClip(name, example["motion_class"].decode(), example["pose"], example["transl"], betas)
