@@ -70,6 +70,7 @@ VARIANTS = {
         "initial_weights": "runs/shipped",
         "num_steps": 3_000,
         "optimizer": {"learning_rate": 6e-4, "warmup_steps": 100},
+        "eval_every": 0,  # without scores, `weights.npz` is of the last step, as shipped
     },
     # For hpof_jax.ablate: the whole method at a budget for two CPU cores, with labels on a part of the data.
     "ablation": FULL

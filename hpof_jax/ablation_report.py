@@ -1,11 +1,14 @@
-"""What several trainings have found, side by side: tables, a plot, and the Markdown file around them.
+"""The report of an ablation: Markdown with tables, and a plot.
 
-`results` is everywhere variant -> one {"domains": {source: metrics as of `evaluate.evaluate`}} for each seed.
+`results`, wherever it is an argument, is variant -> [{"domains": {source: metrics}}], one entry for each
+seed, with the metrics of `evaluate.evaluate`.
 """
 
 import os
 import pathlib
+import shlex
 import statistics
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from hpof_jax.atomic import replacing
@@ -23,6 +26,8 @@ COLUMNS = {  # metric -> its heading and decimals
 }
 PLOTTED = ("pa_mpjpe", "pve", "acceleration_error", "bone_spread")
 
+_WIDTH = 120  # columns
+
 Results = Mapping[str, Sequence[Mapping]]
 
 
@@ -33,19 +38,19 @@ def write(
     sources: Mapping[str, float],
     columns: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Writes the file, and its plot beside it as a PNG; what stands in the file outside the marks is kept.
+    """Writes the file and, beside it, the plot as a PNG. The file's text outside the marks is kept.
 
     Args:
-      sources: those of the training, whose names say whether a domain was learned from with labels.
-      columns: further columns, heading -> variant -> a number.
+      preface: lines above the tables, as from `preface`.
+      sources: the training's sources, which say whether a domain had labels.
+      columns: further columns, heading -> variant -> number.
 
     Raises:
-      UserError: as of `merged`.
+      UserError: as `merged`.
     """
     picture = path.with_suffix(".png")
-    block = "\n".join(
-        [*preface, *tables(results, sources, columns), f"![Mean and standard deviation over the seeds]({picture.name})"]
-    )  # fmt: skip
+    image = f"![Mean and standard deviation over the seeds]({picture.name})"
+    block = "\n".join([*preface, *tables(results, sources, columns), image])
     text = merged(path, block, [*results])
     with replacing(picture, "The plots") as partial:
         plot(results, partial)
@@ -53,15 +58,70 @@ def write(
         partial.write_text(text, encoding="utf-8")
 
 
+def preface(
+    config: Mapping,
+    command: Sequence[str],
+    sources: Sequence[str],
+    seeds: Sequence[int],
+    descriptions: Mapping[str, str],
+    device: str = "",
+) -> list[str]:
+    """The lines above the tables: the command, the protocol and the variants.
+
+    Args:
+      config: of the trainings. sources: their sources. command: its arguments, or none.
+      descriptions: variant -> what it is.
+      device: where the frames/s were measured, if they were.
+    """
+    names = ", ".join(f"`{source}`" for source in sources)
+    over = f"seed {seeds[0]}"
+    if seeds[1:]:
+        over = f"seeds {', '.join(map(str, seeds))}: mean ± standard deviation"
+    protocol = (
+        f"Every row: {config.num_steps:,} training steps of {config.batch_size} clips x {config.clip_length} "
+        f"frames on {names}; {over}. Evaluated on the validation files of each source, at most "
+        f"{config.eval_frames} frames of each file, in windows of {config.clip_length} frames, with the "
+        "weights of the last step, raw predictions (`hpof_jax.evaluate --raw`). Units: mm, mm/frame^2; the "
+        "spreads are standard deviations within a window."
+    )
+    if "synthetic" in sources or "unlabelled:synthetic" in sources:
+        protocol += " Synthetic motion is generated: scores on it are no scores on real motion."
+    lines = ["```", *_command_lines(command), "```", ""] if command else []
+    lines += _wrapped(protocol)
+    if device:
+        rates = (
+            f"Frames/s: the model alone on {config.batch_size} x {config.clip_length} frames, on {device}; "
+            "the median of rounds in which all variants take turns. Variants that differ in training alone "
+            "are one model."
+        )
+        lines += ["", *_wrapped(rates)]
+    return [*lines, "", *(f"- `{variant}`: {text}" for variant, text in descriptions.items())]
+
+
+def _wrapped(text):
+    return textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _command_lines(command):
+    """The command as lines for a shell, broken between its arguments."""
+    lines = [""]
+    for argument in map(shlex.quote, command):
+        if lines[-1] and len(lines[-1]) + len(argument) > _WIDTH - 3:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {argument}" if lines[-1] else argument
+    return lines
+
+
 def tables(
     results: Results, sources: Mapping[str, float], columns: Mapping[str, Mapping[str, float]]
 ) -> Iterator[str]:
-    """The lines of one table a domain."""
+    """The lines of the tables, one table for each domain."""
     for source, first in next(iter(results.values()))[0]["domains"].items():
         ways = [
             way for way, spec in (("with", source), ("without", f"unlabelled:{source}")) if spec in sources
         ]
-        yield f"\n### `{source}`, learned from {' and '.join(ways)} labels\n"
+        yield f"\n### `{source}`, trained on {' and '.join(ways)} labels\n"
         yield f"{first['clips']:.0f} clips, {first['frames']:,.0f} frames.\n"
         yield "| | " + " | ".join([*(head for head, _ in COLUMNS.values()), *columns]) + " |"
         yield "|---" * (len(COLUMNS) + len(columns) + 1) + "|"
@@ -81,8 +141,8 @@ def _cell(values, decimals):
 
 
 def plot(results: Results, path: pathlib.Path) -> None:
-    """A row of plots for each domain: means over the seeds, and standard deviations as bars."""
-    from matplotlib.figure import Figure  # mediapy brings it
+    """Draws a row of plots for each domain: means over the seeds, with standard deviations as bars."""
+    from matplotlib.figure import Figure  # here, because it is slow to import
 
     domains = [*next(iter(results.values()))[0]["domains"]]
     size = 3.2 * len(PLOTTED), len(domains) * (1.2 + 0.3 * len(results))
@@ -97,12 +157,12 @@ def plot(results: Results, path: pathlib.Path) -> None:
             axes.grid(axis="x", alpha=0.3)
         row[0].set_yticks(range(len(results)), results)
         row[0].set_title(source, loc="left")
-    row[0].invert_yaxis()  # of all, which share it
+    row[0].invert_yaxis()  # all plots share this axis
     figure.savefig(path, dpi=120)
 
 
 def merged(path: pathlib.Path, text: str, variants: Sequence[str]) -> str:
-    """What the file becomes: the text between the marks of what is there, or in a new one with room for words.
+    """The file's new content: its own, or that of a new report, with `text` between the marks.
 
     Raises:
       UserError: the file cannot be read or written, or has one mark without the other.
@@ -111,20 +171,20 @@ def merged(path: pathlib.Path, text: str, variants: Sequence[str]) -> str:
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent} to write {path.name} into: make it first.")
     if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
-        raise UserError(f"The report cannot be written to {path}: give another --report.")
+        raise UserError(f"The report cannot be written to {path}: name another --report.")
     if not path.exists():
         places = "\n".join(f"- `{variant}`:" for variant in variants)
         return f"# Ablations\n\n{block}\n\n## What the rows say\n\n{places}\n"
     try:
         there = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}): give another --report.") from error
+        raise UserError(f"{path} cannot be read as text ({error}): name another --report.") from error
     above, begin, rest = there.partition(BEGIN)
     _, end, below = rest.partition(END)
     if begin and end:
         return above + block + below
     if begin or END in there:
         raise UserError(
-            f"One of the two marks of what is written by hpof_jax.ablate is missing in {path}: delete the other."
+            f"{path} has only one of the two marks around the part that hpof_jax.ablate writes: delete it."
         )
     return f"{there.rstrip()}\n\n{block}\n"

@@ -1,12 +1,13 @@
-"""Measures a model on motions filmed by a simulated camera and watched by a simulated detector.
+"""Measures a model on clips of a simulated or a real detector.
 
     python -m hpof_jax.evaluate --weights runs/hpof --data synthetic,bvh:FOLDER [--json FILE]
 
-Protocol: the validation split of each source (files whose name's CRC32 is 0 modulo 10; held-out seeds of the
-synthetic one), every clip whole, in windows of --clip-length frames at 30 a second, one camera and one detector a
-clip. Joints: SMPL's 24, about the pelvis. `limb_*` and `detector_*` compare the model with the detector's own 3D
-landmarks on the 12 limb joints, in the frames where the detector saw the person. As in a reconstruction, the model's
-answer is the mean of those to a window and to its mirror image, smoothed.
+Protocol: the validation split of each source, the files whose name's CRC32 is 0 modulo 10, or other seeds of
+the synthetic source. Clips are evaluated whole, at 30 frames/s, in windows of --clip-length frames. A clip of
+motion has one simulated camera and detector. Joints: SMPL's 24, about the pelvis. `limb_*` and `detector_*`
+are errors of the model and of the detector's own 3D landmarks on the 12 limb joints, in frames in which the
+person is seen. As in a reconstruction there is flip test-time augmentation and smoothing, unless --raw is
+given.
 """
 
 import argparse
@@ -55,23 +56,26 @@ def evaluate(
     raw: bool = False,
     hide_3d: bool = False,
 ) -> dict:
-    """Metrics of a model: {"protocol": ..., "overall": ..., "classes": ..., "sources": ...}; millimetres.
+    """Metrics of a model in millimetres: {"protocol": ..., "overall": ..., "classes": ..., "sources": ...}.
 
     Args:
-      weights: a training run's folder or a weights file; None is the package's own.
-      data: motion sources, see `data_pipelines.stream.make_stream`.
-      clip_length: frames in a window. max_frames: of each clip, all by default.
+      weights: a weights `.npz` or a training run's folder; None: the shipped weights.
+      data: the sources, as `data_pipelines.stream.make_stream` takes them.
+      clip_length: how many frames a window has.
+      split: "validation" or "train".
+      max_frames: how many frames of each clip are used; None: all.
       synthetic_clips: how many clips the synthetic source gives.
-      vertices: also the per-vertex error. raw: the raw prediction, without flip test-time augmentation and smoothing.
+      vertices: also the per-vertex error, which takes most of the time.
+      raw: the raw prediction, without flip test-time augmentation and smoothing.
       hide_3d: whether the detector's 3D landmarks are hidden from the model; many detectors give none.
 
     Raises:
-      UserError: no such checkpoint or data, or weights that are not of the model they name.
+      UserError: no such weights or data, no ground truth in a source, or parameters of another model.
     """
-    from data_pipelines import stream  # TensorFlow is not needed to import this module
+    from data_pipelines import stream  # here, because it imports TensorFlow
 
     if not data:
-        raise UserError("No motion source was named to measure on: give one, such as --data synthetic.")
+        raise UserError("No source is named to evaluate on: give one, such as --data synthetic.")
     params, config = load_weights(weights)
     body = load_body()
     model = make_model(config)
@@ -89,7 +93,7 @@ def evaluate(
     }
     tables = evaluation.evaluate(evaluation.make_totals(model, body, vertices, raw, hide_3d), params, windows)
     if without := [source for source in data if source not in tables["sources"]]:
-        raise UserError(f"There is no truth in {without[0]} to measure against: name another source.")
+        raise UserError(f"There is no ground truth in {without[0]}: evaluate on another source.")
     return {
         "protocol": {
             "joints": "SMPL-24 about the pelvis",
@@ -108,7 +112,7 @@ def evaluate(
 
 
 def format_table(result: dict) -> str:
-    """The result as a table of plain text, a row for each motion class, each source and the whole."""
+    """The result as a plain-text table: a row for each motion class and source, and one overall."""
     sources = result["sources"] if len(result["sources"]) > 1 else {}
     rows = {**result["classes"], **{f"[{name}]": row for name, row in sources.items()}}
     rows["overall"] = result["overall"]

@@ -1,10 +1,9 @@
-"""Trains HPOF.
+"""Trains a model.
 
     python -m hpof_jax.train --config configs/hpof.py [--workdir DIR] [--config.KEY=VALUE ...]
 
-The same command resumes a run that was stopped; SIGTERM and Ctrl-C save before they end it. Order of a start:
-config, devices, model, state (the newest checkpoint if there is one), data at the step to go on from, then step by
-step: train, log, evaluate, save.
+SIGTERM and Ctrl-C save a checkpoint and stop; the same command resumes the run. Order of a start: config,
+devices, model, state (random, `config.initial_weights` or the newest checkpoint), data from its step on.
 """
 
 import json
@@ -38,14 +37,18 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]:
-    """Trains until `config.num_steps` and returns the last evaluation's metrics: none if no source has a truth or
-    `eval_every` is 0.
+    """Trains until `config.num_steps` and returns the metrics of the last evaluation.
+
+    There are none if no source has ground truth or `config.eval_every` is 0.
+
+    Args:
+      workdir: where checkpoints, logs and `weights.npz` are written; a run that is found there is resumed.
 
     Raises:
-      UserError: a config that does not fit the devices, the data or the checkpoint in `workdir`; a loss that is not
-        finite.
+      UserError: a config that does not fit the devices, the data or the checkpoint in `workdir`; a loss that
+        is not finite.
     """
-    from data_pipelines import stream  # TensorFlow takes its time to import; nothing else here needs it
+    from data_pipelines import stream  # here, because it imports TensorFlow
 
     _check(config)
     local_batch = parallel.local_batch_size(config.batch_size)
@@ -56,7 +59,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     adversary = state.make_adversary(config)
     train_state = state.init_state(model, body, optimizer, config.seed, adversary)
     if config.initial_weights:
-        train_state = _with_initial_weights(config.initial_weights, train_state)
+        train_state = _with_weights(config.initial_weights, train_state)
     checkpointer = checkpoint.Checkpointer(workdir, config.keep_checkpoints)
     if checkpointer.latest_step() is not None:
         train_state = checkpointer.restore(train_state)
@@ -120,8 +123,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                 scalars = {f"train/{key}": float(value) for key, value in jax.device_get(logs).items()}
                 if not np.isfinite(scalars["train/total"]):
                     raise UserError(
-                        f"The loss is not finite at step {number}: lower --config.optimizer.learning_rate; "
-                        f"the last checkpoint in {workdir} is from before."
+                        f"The loss is not finite at step {number}: lower --config.optimizer.learning_rate "
+                        f"and start again; the checkpoints in {workdir} are from earlier steps."
                     )
                 now = time.monotonic()
                 rate = (number - counted) * frames / (now - since)
@@ -136,15 +139,15 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                 if log and metrics:
                     log.write(number, {f"validation/{key}": value for key, value in metrics.items()})
                 rounded = {key: round(value, 2) for key, value in metrics.items()}
-                logging.info("step %d: %s", number, rounded or "no source has a truth to measure against")
+                logging.info("step %d: %s", number, rounded or "no source has ground truth")
             stop = notice.received(number) and not last
             if number % config.checkpoint_every == 0 or last or stop:
                 checkpointer.save(train_state, config, measured)
             if stop:
                 bar.close()
-                checkpointer.close()  # when everything is written
+                checkpointer.close()  # returns when everything is written
                 logging.info(
-                    "stopped at step %d, saved in %s: the same command goes on from there", number, workdir
+                    "stopped at step %d, saved in %s: the same command resumes the run", number, workdir
                 )
                 sys.exit(notice.status)
     bar.close()
@@ -153,30 +156,47 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     return metrics
 
 
-def _with_initial_weights(path: str, fresh: state.TrainState) -> state.TrainState:
-    """The fresh state with the parameters of other weights."""
+def data_sources(data: ConfigDict) -> dict[str, float]:
+    """The sources of `config.data` and their shares: {"synthetic": 1.0, "bvh:FOLDER": 3.0}.
+
+    The sources of a group, such as all mocap, divide its share evenly; a source that is named twice counts
+    twice.
+
+    Raises:
+      UserError: the config names no source.
+    """
+    if shares := _shares(data):
+        return shares
+    raise UserError("The config names no motion: set --config.data.synthetic=1 or --config.data.bvh=FOLDER.")
+
+
+def has_labels(data: ConfigDict) -> bool:
+    """Whether `config.data` names a labelled source."""
+    return any(spec.partition(":")[0] not in _WITHOUT_LABELS for spec in _shares(data))
+
+
+_MOCAP, _WITHOUT_LABELS = ("bvh", "amass", "tfds"), ("unlabelled", "videos")
+
+
+def _shares(data):
+    shares = {"synthetic": data.synthetic} if data.synthetic else {}
+    groups = {"mocap": _MOCAP} | {kind: (kind,) for kind in ("rendered", *_WITHOUT_LABELS)}
+    for group, kinds in groups.items():
+        specs = [f"{kind}:{path}" for kind in kinds for path in data[kind].split(",") if path]
+        for spec in specs:
+            shares[spec] = shares.get(spec, 0.0) + data[f"{group}_share"] / len(specs)
+    return shares
+
+
+def _with_weights(path: str, fresh: state.TrainState) -> state.TrainState:
+    """The fresh state with the parameters of a weights file or a training run."""
     params, _ = weights.load_weights(None if path == "shipped" else path)
     weights.check_params(params, fresh.params, path)
     return fresh.replace(params=params, ema=jax.tree.map(np.copy, params))
 
 
-def data_sources(data: ConfigDict) -> dict[str, float]:
-    """The motion sources and their weights that `config.data` names."""
-    sources = {"synthetic": data.synthetic} if data.synthetic else {}
-    mocap = [f"{kind}:{path}" for kind in ("bvh", "amass", "tfds") for path in data[kind].split(",") if path]
-    sources.update({spec: data.mocap_share / len(mocap) for spec in mocap})
-    for kind in ("rendered", "unlabelled", "videos"):
-        specs = [f"{kind}:{path}" for path in data[kind].split(",") if path]
-        sources.update({spec: data[f"{kind}_share"] / len(specs) for spec in specs})
-    if not sources:
-        raise UserError(
-            "The config names no motion: set --config.data.synthetic=1 or --config.data.bvh=FOLDER."
-        )
-    return sources
-
-
 class _Log:
-    """Scalars to TensorBoard's event files and to `metrics.jsonl`, one line an event."""
+    """Writes scalars to TensorBoard's event files and, one line for each call, to `metrics.jsonl`."""
 
     def __init__(self, workdir: str | os.PathLike):
         import tensorflow as tf
@@ -215,22 +235,22 @@ def main() -> None:
 
 
 def read_flags() -> ConfigDict:
-    """The config that the command line names and changes; its other flags are parsed, too.
+    """Parses all flags and returns the config, with the changes of the command line.
 
     Raises:
-      UserError: no config, one that cannot be read, or a flag or a key that does not exist.
+      UserError: no config, one that cannot be read, or a flag or a config key that does not exist.
     """
     try:
         flags.FLAGS(sys.argv)
         config = _CONFIG.value
         if config is not None:
-            _ = config.seed  # a config file that could not be read shows itself at the first look
+            _ = config.seed  # a config file that cannot be read raises at the first access
     except (AttributeError, KeyError) as error:
         raise UserError(
             f"The config has no key {str(error).strip(chr(34))}: the config file lists its keys."
         ) from error
     except (flags.Error, ValueError, TypeError, OSError, SyntaxError) as error:
-        # Between the two there may be a traceback.
+        # Lines between the first and the last are a traceback.
         first, *_, last = [*filter(str.strip, str(error).splitlines())] * 2
         reason = first if first == last else f"{first.strip()} {last.strip()}"
         reason = reason.replace("Configuration is not available because of an earlier failure to load: ", "")

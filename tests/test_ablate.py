@@ -11,8 +11,7 @@ from absl.testing import flagsaver
 
 from configs import hpof, tiny
 from data_pipelines import stream
-from hpof_jax import ablate, train
-from hpof_jax import ablation_report as comparison
+from hpof_jax import ablate, ablation_report, train
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import make_model
@@ -45,7 +44,11 @@ def finished(workdir, variants, seeds, scores, domains=("synthetic",)):
         for seed, score in zip(seeds, scores, strict=True):
             folder = workdir / variant / f"seed_{seed}"
             folder.mkdir(parents=True)
-            table = dict.fromkeys(comparison.COLUMNS, 1.0) | {"pa_mpjpe": score, "clips": 2.0, "frames": 8.0}
+            table = dict.fromkeys(ablation_report.COLUMNS, 1.0) | {
+                "pa_mpjpe": score,
+                "clips": 2.0,
+                "frames": 8.0,
+            }
             (folder / "result.json").write_text(json.dumps({"domains": dict.fromkeys(domains, table)}))
 
 
@@ -119,7 +122,7 @@ def test_a_row_for_each_variant_and_a_plot(ablation):
     assert measured["clips"] == 2 and measured["frames"] == 8
     assert measured["betas_spread"] > 1e-6, "it has a shape in every frame"
     assert int(row["parameters"].replace(",", "")) > 1000 and int(row["frames/s"].replace(",", "")) > 0
-    assert "learned from with and without labels" in ablation.report.read_text(encoding="utf-8")
+    assert "trained on with and without labels" in ablation.report.read_text(encoding="utf-8")
     assert ablation.report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -166,7 +169,7 @@ def test_a_table_for_each_source_with_the_mean_and_the_deviation_over_the_seeds(
         assert tables[domain]["full"]["PA-MPJPE"] == "53.0 ± 3.6"
         assert "frames/s" not in tables[domain]["full"], "one variant has none to be compared with"
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "`bvh:a`, learned from with labels" in report and "`bvh:b`, learned from without labels" in report
+    assert "`bvh:a`, trained on with labels" in report and "`bvh:b`, trained on without labels" in report
 
 
 def test_words_in_the_report_outlive_its_rewriting(tmp_path):
@@ -185,11 +188,11 @@ def test_words_in_the_report_outlive_its_rewriting(tmp_path):
     assert "| 51.0 ± 1.4 |" in second and "| 50.0 |" not in second
     assert write(0, 1) == second
     report.write_text("Another text.\n")
-    assert write(0).startswith("Another text.\n\n<!--") and write(0).count(comparison.BEGIN) == 1
-    report.write_text(f"Half.\n{comparison.BEGIN}\n")
-    with pytest.raises(UserError, match="One of the two marks"):
+    assert write(0).startswith("Another text.\n\n<!--") and write(0).count(ablation_report.BEGIN) == 1
+    report.write_text(f"Half.\n{ablation_report.BEGIN}\n")
+    with pytest.raises(UserError, match="only one of the two marks"):
         write(0)
-    assert report.read_text() == f"Half.\n{comparison.BEGIN}\n"
+    assert report.read_text() == f"Half.\n{ablation_report.BEGIN}\n"
 
 
 def test_what_the_variants_change():
@@ -206,7 +209,7 @@ def test_what_the_variants_change():
     assert changed == others | dict.fromkeys(model_only, {"model"})
     assert set(base.losses) - set(ablate.vary(base, "no_flow").losses) == {*hpof.FLOW_LOSSES}
     base.data.synthetic = 0
-    with pytest.raises(UserError, match="'no_rendered' leaves no labelled motion"):
+    with pytest.raises(UserError, match="'no_rendered' leaves no labelled source"):
         ablate.vary(base, "no_rendered")
     with pytest.raises(UserError, match=r"'no_flow' changes nothing .* configs/hpof\.py:ablation"):
         ablate.vary(hpof.get_config(), "no_flow")

@@ -90,8 +90,8 @@ def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
         (("--data", "bvh:absent"), ["absent"]),
         (("--data", "nonsense"), ["nonsense"]),
         (("--data", ""), ["source"]),
-        (("--data", "videos:absent"), ["no truth in videos:absent"]),
-        (("--data", "synthetic,videos:absent"), ["no truth in videos:absent"]),
+        (("--data", "videos:absent"), ["no ground truth in videos:absent"]),
+        (("--data", "synthetic,videos:absent"), ["no ground truth in videos:absent"]),
     ],
     ids=lambda x: " ".join(x) if isinstance(x, tuple) else "",
 )
