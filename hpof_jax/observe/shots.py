@@ -1,11 +1,82 @@
-"""Scene cuts: where one shot of a video ends and the next begins."""
+"""Scene cuts: where one shot of a video ends and the next begins.
 
-from collections.abc import Iterator
+Within a shot, a frame consists of blocks of the frame before, each moved a little. After a cut it does not. Frames are
+compared as thumbnails of normalised brightness and contrast, so that a change of exposure does not count. A flash does not
+count either: the frames after it are like those before it.
+"""
 
+import collections
+import itertools
+from collections.abc import Iterable, Iterator
+
+import cv2
 import numpy as np
 
+HEIGHT, WIDTH = 18, 32  # of a thumbnail
+REACH = 3  # pixels of the thumbnail that a block may move between two frames: a tenth of the image
+BLOCK = 7  # pixels
+# What the moved blocks leave. Measured: between frames of different scenes at least 0.54, mostly over 0.8; within shots of
+# real and rendered videos at most 0.34.
+MIN_CHANGE = 0.5
+MIN_RATIO = 2.0  # of a cut's change to the mean of the four around it, which a fast pan keeps high
+WINDOW = 3  # frames on each side of a cut, of which no two may be alike
+MIN_CONTRAST = 8  # grey levels; less is taken for noise
+# Colour relative to brightness, which an exposure changes together. At medium brightness 40 levels of Lab's a or b count as
+# much as one standard deviation of brightness.
+COLOUR_WEIGHT, DARK = 5, 70
 
-def mark_cuts(frames: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yields each frame (H, W, 3) uint8 RGB, and whether it is the first of a shot (the video's first frame is not marked)."""
+
+def mark_cuts(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+    """Yields each frame (H, W, 3) uint8 RGB, and whether it is the first one after a cut.
+
+    Three frames more are read than have been yielded.
+    """
+    before: collections.deque[np.ndarray] = collections.deque(maxlen=WINDOW)
+    changes_before: collections.deque[float] = collections.deque(maxlen=2)
+    waiting: collections.deque[tuple[np.ndarray, np.ndarray, float]] = collections.deque()
+
+    def settle() -> tuple[np.ndarray, bool]:
+        frame, thumbnail, change = waiting.popleft()
+        ahead = [(thumbnail, change), *(later[1:] for later in waiting)][:WINDOW]
+        around = [*changes_before, *(change for _, change in ahead[1:])]
+        cut = change > max(MIN_CHANGE, MIN_RATIO * np.mean(around or 0.0))
+        cut = cut and all(
+            _change(old, new) > MIN_CHANGE for old, (new, _) in itertools.product(before, ahead)
+        )
+        before.append(thumbnail)
+        changes_before.append(change)
+        return frame, cut
+
+    last = None
     for frame in frames:
-        yield frame, False
+        thumbnail = _thumbnail(frame)
+        waiting.append((frame, thumbnail, 0.0 if last is None else _change(last, thumbnail)))
+        last = thumbnail
+        if len(waiting) > WINDOW:
+            yield settle()
+    while waiting:
+        yield settle()
+
+
+def _thumbnail(frame: np.ndarray) -> np.ndarray:
+    """(3, HEIGHT, WIDTH) float32: brightness with mean 0 and standard deviation 1, less at low contrast; and colours."""
+    step = max(1, min(frame.shape[0] // (4 * HEIGHT), frame.shape[1] // (4 * WIDTH)))
+    # Every few pixels alone: the mean of all of them would take as long as the comparison.
+    small = cv2.resize(frame[::step, ::step], (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    grey, *colours = np.moveaxis(cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32), -1, 0)
+    colours = [COLOUR_WEIGHT * (colour - 128) / (grey + DARK) for colour in colours]
+    return np.stack([(grey - grey.mean()) / (grey.std() + MIN_CONTRAST), *colours])
+
+
+def _change(old: np.ndarray, new: np.ndarray) -> float:
+    """The mean difference of `new` from blocks of `old` that are moved to where they fit best."""
+    unmoved = float(np.abs(old - new).sum(axis=0).mean())
+    if unmoved < MIN_CHANGE / MIN_RATIO:  # less than this decides nothing
+        return unmoved
+    padded = np.pad(old, ((0, 0), (REACH, REACH), (REACH, REACH)), mode="edge")
+    best = np.full((HEIGHT, WIDTH), np.inf, np.float32)
+    for row, column in itertools.product(range(2 * REACH + 1), repeat=2):
+        moved = padded[:, row : row + HEIGHT, column : column + WIDTH]
+        difference = np.abs(moved - new).sum(axis=0)
+        np.minimum(best, cv2.blur(difference, (BLOCK, BLOCK)), out=best)
+    return float(best.mean())
