@@ -113,7 +113,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--runtime-version", default="v2-alpha-tpuv5-lite", help="image for that type (default: %(default)s)"
     )
     parser.add_argument(
-        "--spot", action="store_true", help="cheaper, and may be taken away: train again to resume"
+        "--spot", action="store_true", help="cheaper, but may be preempted: train again to resume"
     )
     parser.add_argument("--workdir", help="gs://BUCKET/FOLDER, for checkpoints and logs")
     parser.add_argument("--config", default="configs/hpof.py", help="inside the clone (default: %(default)s)")

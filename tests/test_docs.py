@@ -126,6 +126,26 @@ def test_commands_name_programs_options_and_config_keys_that_exist(page):
         assert keys <= known, f"{command}: the config has no {keys - known}"
 
 
+@page
+def test_options_and_variants_that_a_page_names_exist(page):
+    if page.name in WIDE | {"README.md", "troubleshooting.md"}:
+        pytest.skip("not yet rewritten")
+    programs = [
+        *(ROOT / "hpof_jax").glob("*.py"),
+        *(ROOT / "benchmarks").glob("*.py"),
+        ROOT / "launch/tpu_pod.py",
+    ]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in programs]
+    known = {*set().union(*map(options_of, modules))}
+    text = page.read_text(encoding="utf-8")
+    for code in re.findall(r"`(--[^`]+)`", text):
+        option = code.split()[0].partition("=")[0]
+        key = option.removeprefix("--config.")
+        assert option in known or (key != option and key in config_keys("configs/hpof.py")), code
+    for config in re.findall(r"\b(configs/\w+\.py:\w+)", text):
+        assert config_keys(config)
+
+
 def commands(text: str) -> list[str]:
     """What follows `python -m` in a page's code, for modules of this repository. Brackets and comments are cut off."""
     fenced = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

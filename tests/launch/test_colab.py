@@ -14,6 +14,7 @@ def load():
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_it_runs_and_shows_the_overlay(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # this clone, whatever is installed
