@@ -26,8 +26,8 @@ _FEWEST_JOINTS = 24
 def read_amass(path: str | pathlib.Path) -> MotionClip:
     """Reads one `.npz` with `poses` (T, >= 72) axis-angle, `trans` (T, 3), `betas` and `mocap_framerate`.
 
-    The hand joints come from SMPL files, whose poses have 72 numbers, and are zero for other models. `betas` are those
-    of the file's own body model.
+    The hand joints come from SMPL files, whose poses have 72 numbers, and are zero for other models. `betas`
+    are those of the file's own body model.
 
     Raises:
       UserError: no such file, not an `.npz`, or not a motion.

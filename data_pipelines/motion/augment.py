@@ -1,7 +1,7 @@
-"""Augmentation of motion, in batches of windows: pose (B, T, 24, 3) axis-angle and pelvis (B, T, 3), world, y up.
+"""Augmentation of motion, in batches of windows: pose (B, T, 24, 3) axis-angle, pelvis (B, T, 3), y up.
 
-NumPy; all random numbers come from one generator. Smooth perturbation of the joints and leaning add most to a small
-motion collection.
+NumPy; all random numbers come from one generator. Smooth perturbation of the joints and leaning add most to a
+small motion collection.
 """
 
 import dataclasses
@@ -67,7 +67,7 @@ def mirror(pose: np.ndarray, transl: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def recombine(rng: np.random.Generator, pose: np.ndarray, share: float, joints: np.ndarray) -> np.ndarray:
-    """Replaces the rotations of these joints by those of another clip of the batch, in a share of the clips."""
+    """Gives a share of the clips the rotations of these joints of another clip of the batch."""
     other = pose[rng.permutation(len(pose))]
     chosen = rng.random(len(pose)) < share
     pose = pose.copy()

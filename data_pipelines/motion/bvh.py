@@ -77,7 +77,7 @@ def _text(source: pathlib.Path, file: str) -> str:
 
 
 def describe(source: pathlib.Path, files: list[str]) -> str:
-    """A report on files of a folder or archive: joint mapping, errors of limb directions, rotation angles by joint."""
+    """A report on files of a folder or archive: mapping, errors of limb directions, angles of each joint."""
     report: list[str] = []
     clips, failures = read_all(source, files, report)
     report += [f"left out: {sentence}" for sentence in failures]
@@ -98,7 +98,8 @@ def _describe(
     for bone in errors[0]:
         angles = np.concatenate([error[bone] for error in errors])
         lines.append(
-            f"  {bone:15s} direction differs by {angles.mean():5.2f} deg on average, {angles.max():5.2f} at most"
+            f"  {bone:15s} direction differs by {angles.mean():5.2f} deg on average, "
+            f"{angles.max():5.2f} at most"
         )
     return lines
 

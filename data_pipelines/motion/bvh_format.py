@@ -1,6 +1,7 @@
 """The BVH file format: a parser, and forward kinematics of a file's own skeleton.
 
-The `pybvh` package refuses recordings whose inner joints have position channels. Whole public data sets have them.
+The `pybvh` package refuses recordings whose inner joints have position channels. Whole public data sets have
+them.
 """
 
 import dataclasses
@@ -51,7 +52,7 @@ def parse_bvh(text: str, where: str = "the BVH text") -> Bvh:
 
 
 def forward(bvh: Bvh, frames: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-    """Forward kinematics: global rotations (T, J, 3, 3) and positions (T, J, 3), in the file's frame and unit.
+    """Forward kinematics in the file's frame and unit: global rotations (T, J, 3, 3), positions (T, J, 3).
 
     Position channels replace a joint's offset, as in every BVH player.
     """

@@ -1,7 +1,7 @@
 """A clip of one person's motion in the world, its split and its motion class.
 
-World frame of every clip: y up, floor at y = 0, metres. A person whose root rotation is the identity stands upright and
-faces +z, as the body does at rest. The frame rate is 30 frames/s.
+World frame of every clip: y up, floor at y = 0, metres. A person whose root rotation is the identity stands
+upright and faces +z, as the body does at rest. The frame rate is 30 frames/s.
 """
 
 import dataclasses
@@ -47,15 +47,15 @@ class MotionClip:
 
 
 def is_validation(name: str) -> bool:
-    """Whether a file is in the validation split: the CRC-32 of its base name, with extension, is 0 modulo 10."""
+    """Whether a file is in the validation split: the CRC-32 of its base name is 0 modulo 10."""
     return zlib.crc32(re.split(r"[/\\]", name)[-1].encode()) % 10 == 0
 
 
 def motion_class(name: str, folder: str = "") -> str:
     """The motion class in a file's name: 'dataset-1_walk-left_tired_001.bvh' -> 'walk'.
 
-    Numbers, directions, styles, and names of subjects and data sets are dropped. The other words are joined by '_'. A
-    name without such words gives `folder`.
+    Numbers, directions, styles, and names of subjects and data sets are dropped. The other words are joined
+    by '_'. A name without such words gives `folder`.
     """
     stem = re.split(r"[/\\]", name)[-1].rsplit(".", 1)[0].lower()
     stem = re.sub(r"^(dataset-\d+|train|test|val|sie)_", "", stem)
@@ -70,16 +70,17 @@ def motion_class(name: str, folder: str = "") -> str:
 
 _VERBS = {"walking": "walk", "running": "run", "jumping": "jump"}
 _NOT_A_MOTION = frozenset(
-    "forward backward back left right facedown faceup long short stealthy poses stageii active angry childish chimpira "
-    "elderly exhausted feminine giant happy masculine masculinity musical normal not not-confident old proud sad tired "
-    "youthful".split()
+    "forward backward back left right facedown faceup long short stealthy poses stageii active angry "
+    "childish chimpira elderly exhausted feminine giant happy masculine masculinity musical normal not "
+    "not-confident old proud sad tired youthful".split()
 )
 
 
 def resample(pose: np.ndarray, transl: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray]:
     """Motion at `fps` -> the same motion at 30 frames/s: pose (T, 24, 3) axis-angle and transl (T, 3).
 
-    A multiple of 30 keeps every n-th frame. Other rates are interpolated: slerp for rotations, linear for `transl`.
+    A multiple of 30 keeps every n-th frame. Other rates are interpolated: slerp for rotations, linear for
+    `transl`.
     """
     stride = round(fps / FPS)
     if stride >= 1 and abs(fps / FPS - stride) < 0.02 * stride:

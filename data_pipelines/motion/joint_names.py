@@ -1,4 +1,4 @@
-"""Recognises the joints of a motion file by their names in editors and data sets and by their place in the tree."""
+"""Recognises the joints of a motion file by their names and their place in the tree."""
 
 import re
 from collections.abc import Iterable, Sequence

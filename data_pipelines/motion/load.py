@@ -33,7 +33,8 @@ def load_source(spec: str, split: str = "all", cache: bool = True) -> list[Motio
       clips, ordered by path. Files that cannot be read are left out with a warning.
 
     Raises:
-      UserError: an unknown kind or split, nothing at the path, no motion file there, or none that can be read.
+      UserError: an unknown kind or split, nothing at the path, no motion file there, or none that can be
+      read.
     """
     if split not in SPLITS:
         raise UserError(f"There is no split '{split}': choose one of {', '.join(SPLITS)}.")

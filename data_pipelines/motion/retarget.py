@@ -1,15 +1,15 @@
 """Motion of any skeleton -> motion of SMPL's skeleton, by one constant rotation per joint.
 
-Each mapped joint has a constant C with R_smpl(t) = W G(t) C, where G is the joint's global rotation in the file and W
-takes the file's vertical to +y. C comes from one of these, the first that exists:
+Each mapped joint has a constant C with R_smpl(t) = W G(t) C, where G is the joint's global rotation in the
+file and W takes the file's vertical to +y. C comes from one of these, the first that exists:
 
-- the zero pose of the file's offsets, if it is an upright body with straight limbs, or a T-pose as first frame. Trunk,
-  head and feet are neutral there; the limbs are swung from SMPL's rest directions.
-- the motion: hip line, shoulder line and spine give the trunk, the floor gives the feet. Every other joint is neutral
-  on average, about its own bone.
+- the zero pose of the file's offsets, if it is an upright body with straight limbs, or a T-pose as first
+  frame. Trunk, head and feet are neutral there; the limbs are swung from SMPL's rest directions.
+- the motion: hip line, shoulder line and spine give the trunk, the floor gives the feet. Every other joint is
+  neutral on average, about its own bone.
 
-In both cases the limbs have exactly the directions of the file's limbs. The axes about which elbows and knees flex give
-the twist of upper arms and thighs.
+In both cases the limbs have exactly the directions of the file's limbs. The axes about which elbows and knees
+flex give the twist of upper arms and thighs.
 """
 
 import dataclasses
@@ -131,7 +131,7 @@ def convert(bvh: Bvh, slots: Slots, calibration: Calibration):
 
 
 def has_calibration_frame(bvh: Bvh, slots: Slots) -> bool:
-    """Whether the first frame is a T-pose that does not belong to the motion: the next frame is far from it."""
+    """Whether the first frame is a T-pose apart from the motion: the next frame is far from it."""
     turns, places = _take(slots, *forward(bvh, slice(0, 3)))
     body = standing_body({slot: place[:1] for slot, place in places.items()})
     if body is None or len(places["pelvis"]) < 3:
@@ -144,7 +144,7 @@ def has_calibration_frame(bvh: Bvh, slots: Slots) -> bool:
 
 
 def standing_body(places: dict[str, np.ndarray]) -> np.ndarray | None:
-    """The axes (left, up, forward in columns) of an upright body with straight limbs in frame 0, else None."""
+    """The axes [left, up, forward] of an upright body with straight limbs in frame 0, else None."""
     at = {slot: place[0] for slot, place in places.items()}
     hips = (at["left_hip"] + at["right_hip"]) / 2
     shoulders = (at["left_shoulder"] + at["right_shoulder"]) / 2
@@ -188,7 +188,7 @@ def _constants(turns, places, hinges, body, leg=1.0) -> dict[str, np.ndarray]:
         return _unit(np.median(np.einsum("tij,ti->tj", turns[slot], _unit(vectors)), axis=0))
 
     def neutral(slot, reference):
-        """The C with which `slot` has the rotations `reference` on average: the mean of G^T R over the frames."""
+        """The C that gives `slot` the rotations `reference` on average: the mean of G^T R."""
         return _nearest_rotation(np.mean(np.swapaxes(turns[slot], -1, -2) @ reference, axis=0))
 
     if body is not None:
@@ -237,7 +237,7 @@ def _constants(turns, places, hinges, body, leg=1.0) -> dict[str, np.ndarray]:
 
 
 def _foot(constant, bone, ours, turn, place, body, leg):
-    """C of a foot: flat on the floor, with the heading of its bone. In motion it is flat where the ankle is lowest."""
+    """C of a foot with the heading of its bone. It is flat where the ankle is lowest."""
     if body is not None:
         up = constant @ _UP
     else:
@@ -252,7 +252,8 @@ def _foot(constant, bone, ours, turn, place, body, leg):
 def _hinge(slot: str, turns, places) -> np.ndarray | None:
     """The axis about which the next joint flexes, in this joint's frame; None if it flexes too little.
 
-    The next bone's direction moves on a circle. The axis is the normal of its plane, with the sign of a flexion.
+    The next bone's direction moves on a circle. The axis is the normal of its plane, with the sign of a
+    flexion.
     """
     middle, far = BONES[slot], BONES[BONES[slot]]
     near_bone = np.einsum("tij,ti->tj", turns[slot], _unit(places[middle] - places[slot]))
@@ -267,7 +268,8 @@ def _hinge(slot: str, turns, places) -> np.ndarray | None:
 def _all_joints(turns: dict[str, np.ndarray]) -> np.ndarray:
     """Global rotations of all 24 joints, (T, 24, 3, 3).
 
-    Spines and necks of any length are resampled to SMPL's joints. Missing joints have their parent's rotation.
+    Spines and necks of any length are resampled to SMPL's joints. Missing joints have their parent's
+    rotation.
     """
     rotations = np.empty((len(turns["pelvis"]), 24, 3, 3))
     rotations[:, 0] = turns["pelvis"]

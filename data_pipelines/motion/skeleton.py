@@ -47,7 +47,8 @@ def on_floor(pose: np.ndarray, transl: np.ndarray, percentile: float = 5.0) -> n
 
     Args:
       pose: (T, 24, 3). transl: (T, 3) the pelvis.
-      percentile: of the lowest sole over the frames. Jumps stay above the floor, a few noisy frames may be below.
+      percentile: of the lowest sole over the frames. Jumps stay above the floor, a few noisy frames may be
+      below.
 
     Returns:
       transl (T, 3).
@@ -58,9 +59,9 @@ def on_floor(pose: np.ndarray, transl: np.ndarray, percentile: float = 5.0) -> n
 
 
 # Degrees about the axes of SMPL's rest pose: x to the left, y up, z forward. The right side mirrors the left.
-# From the normal ranges of motion of the American Academy of Orthopaedic Surgeons (Joint Motion, 1965; Greene and
-# Heckman, The Clinical Measurement of Joint Motion, 1994). SMPL's joints share the ranges of trunk and neck. Ranges are
-# wider where a rotation vector couples the axes, as at a bent and twisted elbow.
+# From the normal ranges of motion of the American Academy of Orthopaedic Surgeons (Joint Motion, 1965; Greene
+# and Heckman, The Clinical Measurement of Joint Motion, 1994). SMPL's joints share the ranges of trunk and
+# neck. Ranges are wider where a rotation vector couples the axes, as at a bent and twisted elbow.
 _LIMITS = {
     "pelvis": ((-180, 180), (-180, 180), (-180, 180)),  # free
     "left_hip": ((-125, 30), (-45, 45), (-30, 50)),  # x: flexion is negative; z: abduction is positive

@@ -1,7 +1,7 @@
 """Procedural motion: gaits and movements between random poses, inside anatomical joint limits.
 
-The default source of training motion, because it needs no download. The state of the NumPy generator determines the
-clips. World frame: y up, floor at y = 0, metres; 30 frames/s.
+The default source of training motion, because it needs no download. The state of the NumPy generator
+determines the clips. World frame: y up, floor at y = 0, metres; 30 frames/s.
 """
 
 import numpy as np
@@ -15,11 +15,12 @@ from hpof_jax.geometry.numpy_rotations import about, compose
 def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Walks and runs along curved paths.
 
-    Joint angles are periodic functions of the stride's phase, after the curves of Winter (Biomechanics and Motor
-    Control of Human Movement, 2009). Each clip has its own amplitudes.
+    Joint angles are periodic functions of the stride's phase, after the curves of Winter (Biomechanics and
+    Motor Control of Human Movement, 2009). Each clip has its own amplitudes.
 
     Returns:
-      pose (batch, num_frames, 24, 3) axis-angle, the root first; transl (batch, num_frames, 3), the pelvis; float32.
+      pose (batch, num_frames, 24, 3) axis-angle, the root first; transl (batch, num_frames, 3), the pelvis;
+      float32.
     """
 
     def draw(low, high):
@@ -121,8 +122,8 @@ def random_poses(rng: np.random.Generator, count: int, lying: np.ndarray) -> tup
       lying: (count,) bool, whether a pose lies or crouches on the floor.
 
     Returns:
-      pose (count, 24, 3) axis-angle with a zero root, inside the joint limits; tilt (count, 3), the rotation of the
-      root, axis-angle.
+      pose (count, 24, 3) axis-angle with a zero root, inside the joint limits; tilt (count, 3), the rotation
+      of the root, axis-angle.
     """
     pose = np.radians(rng.normal(0, 6, (count, 24, 3)))
     kinds = rng.choice(len(_STANCES), count, p=[stance[0] for stance in _STANCES])
@@ -165,8 +166,7 @@ def random_poses(rng: np.random.Generator, count: int, lying: np.ndarray) -> tup
     return clamp_to_limits(pose), tilt
 
 
-# Probability, then degrees: hip flexion, knee and ankle of one leg; of the other; legs apart; trunk forward; root
-# forward.
+# Probability, then degrees: hip flexion, knee and ankle of either leg; legs apart; trunk and root forward.
 _STANCES = (
     (0.34, 3, 6, 2, 3, 6, 2, 4, 3, 1),  # standing
     (0.13, 95, 110, -25, 95, 110, -25, 15, 30, 25),  # squatting
@@ -208,8 +208,9 @@ def _stand(pose, path, on_feet, flight) -> tuple[np.ndarray, np.ndarray]:
     """Places bodies on the floor by their lowest joint.
 
     Args:
-      pose: (B, T, 24, 3). path: (B, T, 3), of which x and z are used. flight: height above the floor, (B, T) or less.
-      on_feet: (B, 1), 1 where the middle of the feet follows the path, 0 where the pelvis does.
+      pose: (B, T, 24, 3). path: (B, T, 3), of which x and z are used.
+      on_feet: (B, 1), 1 where the middle of the feet follows the path, 0 where the pelvis does; or 0.
+      flight: (B, T) height above the floor.
 
     Returns:
       pose and transl (B, T, 3), float32.
@@ -229,7 +230,7 @@ def _stand(pose, path, on_feet, flight) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _wander(rng, num_frames: int, batch: int, size: float, shape: tuple[int, ...] = ()) -> np.ndarray:
-    """Smooth noise of about size `size`, (batch, num_frames, *shape): three sines of up to 1 Hz, random phases."""
+    """Smooth noise of RMS `size`, (batch, num_frames, *shape): three sines of at most 1 Hz."""
     time = 2 * np.pi * np.arange(num_frames)[None] / FPS
     total = np.zeros((batch, num_frames, *shape), np.float32)
     ones = (1,) * len(shape)

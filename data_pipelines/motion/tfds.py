@@ -26,8 +26,9 @@ SPLITS = ("train", "validation")
 def write_records(splits: Mapping[str, Iterable[MotionClip]], directory: str | os.PathLike) -> pathlib.Path:
     """Writes clips as a tfds data set named after the folder.
 
-    Each example is one clip: name and motion_class (text), fps, pose (T, 24, 3) float32 axis-angle (world, y up),
-    transl (T, 3) float32 the pelvis in metres, betas (10,) float32, and has_betas. Without has_betas, betas are zero.
+    Each example is one clip: name and motion_class (text), fps, pose (T, 24, 3) float32 axis-angle (world, y
+    up), transl (T, 3) float32 the pelvis in metres, betas (10,) float32, and has_betas. Without has_betas,
+    betas are zero.
 
     Args:
       splits: split -> clips. A split without clips is left out.
@@ -44,7 +45,8 @@ def write_records(splits: Mapping[str, Iterable[MotionClip]], directory: str | o
     directory = pathlib.Path(directory).expanduser()
     if not re.fullmatch(r"[a-z][a-z0-9_]*", directory.name):
         raise UserError(
-            f"'{directory.name}' cannot name a data set: use lower-case letters, digits and _ in the name of the folder."
+            f"'{directory.name}' cannot name a data set: use lower-case letters, digits and _ in the "
+            "name of the folder."
         )
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UserError(f"{directory} exists already: give a new folder for the data set.")
@@ -94,7 +96,8 @@ def read_records(directory: str | os.PathLike, split: str = "all") -> list[Motio
     missing = set(_features(tfds)) - set(builder.info.features or ())
     if missing:
         raise UserError(
-            f"The data set in {directory} has no {', '.join(sorted(missing))}, so it is no motion: give another one."
+            f"The data set in {directory} has no {', '.join(sorted(missing))}, so it is no motion: "
+            "give another one."
         )
     wanted = [name for name in builder.info.splits if split in ("all", name)]
     examples = (example for name in wanted for example in tfds.as_numpy(builder.as_dataset(split=name)))

@@ -1,7 +1,7 @@
 """Backdrop and occluder of a rendered person: a random room, meadow or blur, or a user's picture or video.
 
-The camera turns but does not move. So one picture, the plate, serves the whole clip, and a homography takes it to each
-frame. A video gives one plate for each frame.
+The camera turns but does not move. So one picture, the plate, serves the whole clip, and a homography takes
+it to each frame. A video gives one plate for each frame.
 """
 
 import colorsys
@@ -123,7 +123,7 @@ def _bounds(shot: Shot, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _homographies(shot: Shot, middle: np.ndarray, low: np.ndarray, scale: float = 1.0) -> np.ndarray:
-    """`Backdrop.to_window` for a plate whose corner is at `low` in the middle frame's window, scaled by `scale`."""
+    """`Backdrop.to_window` for a plate with its corner at `low` in the middle frame, scaled by `scale`."""
     focal_length, shift = shot.window.focal_length, (1 / scale - 1) / 2
 
     def intrinsics(centre):
@@ -282,7 +282,7 @@ def _part(rng, shape, size):
 
 
 def _play(rng, video, size, count):
-    """`count` frames of a random part of a video, from a random start. A video that ends is played in reverse."""
+    """`count` frames of a random part of a video from a random start; at its end it plays in reverse."""
     info = _about(video)
     step = max(1, round(info.fps / FPS))
     start = rng.integers(max((info.frame_count or 1) - count * step, 0) + 1)

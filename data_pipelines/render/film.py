@@ -94,7 +94,7 @@ def _body():
 
 @functools.cache
 def _open(motions: tuple[str, ...], split: str) -> tuple[dict[str, object], np.ndarray]:
-    """The sources by their names, and their shares. A source may lack a validation split, but not all of them."""
+    """Sources by their names, and their shares. At least one source must have the split."""
     sources, missing = {}, None
     for spec in motions:
         try:

@@ -1,7 +1,8 @@
 """Random looks of a rendered person: skin, face, hair and clothes, as a texture and an offset of each vertex.
 
-In the rest pose, a T, no part of the body hides another from the front or from the back. So the texture is two pictures,
-one of each side. A garment is a region of these pictures with a fabric and a distance from the skin.
+In the rest pose, a T, no part of the body hides another from the front or from the back. So the texture is
+two pictures, one of each side. A garment is a region of these pictures with a fabric and a distance from the
+skin.
 """
 
 import colorsys

@@ -35,7 +35,8 @@ def take_pictures(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Draws the window of every frame.
 
-    A frame is drawn when it is asked for. Only a clip with H.264 compression is drawn as a whole, at its first frame.
+    A frame is drawn when it is asked for. Only a clip with H.264 compression is drawn as a whole, at its
+    first frame.
 
     Args:
       points: (T, 3, P) camera frame, and cosine: (T, P), from `scene.pose_points`.
@@ -71,7 +72,8 @@ def take_pictures(
 class _Camera:
     """Softness, exposure, noise and compression. All but the exposure, which drifts, are constant in a clip.
 
-    All of it is mild: strong compression of each frame on its own gives the detector more jitter than any real video.
+    All of it is mild: strong compression of each frame on its own gives the detector more jitter than any
+    real video.
     """
 
     def __init__(self, rng: np.random.Generator, size: tuple[int, int], frames: int):
@@ -83,7 +85,7 @@ class _Camera:
         self._rate, self._keyframes = int(rng.integers(20, 35)), int(rng.choice([15, 30, 250]))  # of H.264
         noise = rng.standard_normal((size[0] + 64, size[1] + 64, 3), np.float32) * rng.gamma(2.0, 1.5)
         noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.3, 0.8))
-        # Positive and negative noise apart: adding and subtracting bytes is four times as fast as signed numbers.
+        # Positive and negative noise apart: bytes are added four times as fast as signed numbers.
         self._noise = cv2.convertScaleAbs(np.maximum(noise, 0)), cv2.convertScaleAbs(np.minimum(noise, 0))
 
     def __call__(self, drawn: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator:
@@ -135,8 +137,8 @@ def _as_video(shown: Iterator[tuple[np.ndarray, np.ndarray]], rate: int, keyfram
     with tempfile.TemporaryDirectory() as folder:
         video = pathlib.Path(folder, "clip.mp4")
         options = (
-            f"-loglevel error -f rawvideo -pix_fmt rgb24 -s {size} -r {FPS} -i - -c:v libx264 -preset superfast "
-            f"-threads 1 -crf {rate} -g {keyframes} -pix_fmt yuv420p"
+            f"-loglevel error -f rawvideo -pix_fmt rgb24 -s {size} -r {FPS} -i - -c:v libx264 "
+            f"-preset superfast -threads 1 -crf {rate} -g {keyframes} -pix_fmt yuv420p"
         )
         command = [imageio_ffmpeg.get_ffmpeg_exe(), *options.split(), str(video)]
         try:
@@ -191,7 +193,7 @@ def _draw_body(image, shot, body, atlas, points, blur, shade, occluder):
 
 
 def _rasterize(points, values, faces, atlas, window, low, high):
-    """Draws the body (3, P) in the window's box from `low` to `high` [x, y]: colours (h, w, 3) and mask (h, w)."""
+    """The body (3, P) in the box from `low` to `high` [x, y]: colours (h, w, 3) and mask (h, w)."""
     columns, rows = (int(size) for size in high - low)
     # A shear makes the middle of the box the principal point. OpenCV's camera looks along -z with y up.
     shift = (window.centre - low - (columns / 2, rows / 2)) / window.focal_length

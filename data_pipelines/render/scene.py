@@ -1,7 +1,7 @@
-"""A motion before a camera: the body's skin and the camera in every frame, and the window of the frame to draw.
+"""A motion before a camera: skin and camera in every frame, and the window of the frame to draw.
 
-Camera and ground truth are those of `simulate.camera.film`. The frame may be 1080p with a small person in it, so only a
-window around the person's path is drawn, at no more than the detector's resolution.
+Camera and ground truth are those of `simulate.camera.film`. The frame may be 1080p with a small person in it,
+so only a window around the person's path is drawn, at no more than the detector's resolution.
 """
 
 import dataclasses
@@ -113,7 +113,7 @@ def pose_points(
     Returns:
       points (T, 3, P) in the camera frame, metres, and the cosine between normal and light (T, P); float32.
     """
-    # Points are linear in weight * position and weight, normals in weight * normal: one product for all frames.
+    # Points are linear in weight * position and weight, normals in weight * normal: one product each.
     frames, weights = len(shot.bones), weights.T.astype(np.float32)
     bones = np.moveaxis(shot.bones, 1, -1)  # (T, 3, 4, 24)
     points = bones.reshape(frames * 3, -1) @ np.concatenate([weights * axis for axis in (*rest.T, 1)])

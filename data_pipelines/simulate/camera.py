@@ -30,7 +30,7 @@ _IMAGE_SIZES = (
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CameraRange:
-    """The distribution of the cameras: places, movements and lenses. Angles in degrees, lengths in metres. A pytree."""
+    """The distribution of places, movements and lenses. Degrees and metres. A pytree."""
 
     level_share: float = 0.45  # share of clips filmed from about chest height; the others from `elevation`
     level: tuple[float, float] = (5.0, 8.0)  # mean and sigma of the elevation from about chest height
@@ -68,7 +68,8 @@ def film(
       camera: the distribution of the cameras.
 
     Returns:
-      the ground truth, as `observations.simulate` documents it, and the landmarks (B, T, 33, 3) in the camera frame.
+      the ground truth, as `observations.simulate` documents it, and the landmarks (B, T, 33, 3) in the camera
+      frame.
     """
     uniform, normal = _numbers(key, pose.shape[0])
     sizes = jnp.array(camera.image_sizes, jnp.float32)
@@ -122,7 +123,7 @@ def landmarks(
 
 
 def _numbers(key, clips):
-    """Uniform and normal random numbers, (24, B) and (9, B): two draws, because each takes seconds to compile."""
+    """Uniform (24, B) and normal (9, B) numbers, in two calls, because each takes seconds to compile."""
     keys = jax.random.split(key)
     return jax.random.uniform(keys[0], (24, clips)), jax.random.normal(keys[1], (9, clips))
 
@@ -142,7 +143,7 @@ def _viewpoint(uniform, normal, camera):
 
 
 def _stand(uniform, points, path, follow, focal, image_size, camera):
-    """The shift (B, 1, 3) that takes a motion about the origin to a place before the camera, within the frame."""
+    """The shift (B, 1, 3) of a motion about the origin to a place before the camera, within the frame."""
     x = points[..., 0] - (follow[:, None] * path[..., 0])[..., None]
     y, z = points[..., 1], points[..., 2]
     middle = [(jnp.min(a, axis=(1, 2)) + jnp.max(a, axis=(1, 2))) / 2 for a in (x, y)]

@@ -1,9 +1,9 @@
-"""A simulated BlazePose: observations of 33 true 3D landmarks, with the errors that were measured on the real one.
+"""A simulated BlazePose: observations of 33 true landmarks with the errors measured on the real one.
 
-In 2D and 3D: an offset of the pelvis; noise that is correlated in time and larger for fast and occluded limbs;
-left-right swaps of up to a second at full confidence; lost limbs; frames without a detection. In 3D alone: too small a
-depth, a leaning trunk, and the bone lengths of an average person. 2D and 3D share one wrong body, so their errors are
-correlated. All functions take a batch of clips (B, T, ...), float32.
+In 2D and 3D: an offset of the pelvis; noise that is correlated in time and larger for fast and occluded
+limbs; left-right swaps of up to a second at full confidence; lost limbs; frames without a detection. In 3D
+alone: too small a depth, a leaning trunk, and the bone lengths of an average person. 2D and 3D share one
+wrong body, so their errors are correlated. All functions take a batch of clips (B, T, ...), float32.
 """
 
 import dataclasses
@@ -26,9 +26,10 @@ AVERAGE_SIZE = 1.28  # metres of trunk + thigh + shank in the detector's 3D land
 class DetectorNoise:
     """Rates and sizes of the errors.
 
-    Sizes are sigmas, in metres at the body and in degrees. Rates are events a frame at 30 frames/s. One factor a clip
-    from `severity` scales all sigmas. "Drift" is slow Gaussian noise with the time constant `timescale`, "jitter" is
-    independent in each frame. A pytree: other numbers than `timescale` need no new compilation.
+    Sizes are sigmas, in metres at the body and in degrees. Rates are events a frame at 30 frames/s. One
+    factor a clip from `severity` scales all sigmas. "Drift" is slow Gaussian noise with the time constant
+    `timescale`, "jitter" is independent in each frame. A pytree: other numbers than `timescale` need no new
+    compilation.
     """
 
     severity: tuple[float, float] = (0.5, 1.6)
@@ -92,8 +93,8 @@ def detect(
       noise: sizes and rates of the errors.
 
     Returns:
-      landmarks_2d (B, T, 33, 3) = [x px, y px, visibility], landmarks_3d (B, T, 33, 3) metres about the mid-hip in
-      camera axes, seen (B, T) bool. Landmarks are zero in frames that are not seen.
+      landmarks_2d (B, T, 33, 3) = [x px, y px, visibility], landmarks_3d (B, T, 33, 3) metres about the
+      mid-hip in camera axes, seen (B, T) bool. Landmarks are zero in frames that are not seen.
     """
     draws = _Draws(key, *points.shape[:2], noise.timescale)
     severity = _between(noise.severity, draws.clip_chance(1, 1))[:, None]
@@ -184,7 +185,8 @@ def _world_landmarks(draws, points, error, severity, noise):
 def _occlusion(points):
     """How much each landmark is occluded by the body, (B, T, 33) in 0..1.
 
-    Balls stand for the trunk, the head and the thighs. A landmark behind a ball and within its outline is occluded.
+    Balls stand for the trunk, the head and the thighs. A landmark behind a ball and within its outline is
+    occluded.
     """
     balls = jnp.einsum("sk,btkc->btsc", _BALLS, points)
     apart = points[:, :, :, None] - balls[:, :, None]
@@ -195,7 +197,7 @@ def _occlusion(points):
 
 
 def _outside(pixels, size):
-    """How far each landmark is outside the frame, (B, T, 33): 0 inside, 1 from a tenth of the frame's side on."""
+    """How far each landmark is outside the frame, (B, T, 33): 0 inside, 1 from a tenth of its side on."""
     limit = size[..., ::-1]
     beyond = jnp.maximum(-pixels, pixels - limit) / (0.1 * jnp.min(limit, axis=-1, keepdims=True))
     return jnp.clip(jnp.max(beyond, axis=-1), 0.0, 1.0)
@@ -232,10 +234,10 @@ def _soften(active):
 
 
 class _Draws:
-    """All random numbers of a batch of clips, drawn in five calls, because each call takes seconds to compile.
+    """All random numbers of a batch of clips, in five calls, because each takes seconds to compile.
 
-    Every attribute is a function that takes a shape and returns new numbers: (B, T, *shape), or (B, *shape) from those
-    named clip.
+    Every attribute is a function that takes a shape and returns new numbers: (B, T, *shape), or (B, *shape)
+    from those named clip.
     """
 
     def __init__(self, key, clips, frames, timescale):
@@ -251,7 +253,10 @@ class _Draws:
 
 @functools.lru_cache(maxsize=16)
 def _smooth_mixing(frames, timescale):
-    """(T, T) whose product with white noise has the Matern-3/2 covariance (1 + a) exp(-a), a = sqrt(3) |dt| / timescale."""
+    """The matrix (T, T) that gives white noise the Matern-3/2 covariance.
+
+    It is (1 + a) exp(-a) with a = sqrt(3) |dt| / timescale.
+    """
     frame = np.arange(frames)
     lag = math.sqrt(3) / timescale * np.abs(frame[:, None] - frame[None])
     covariance = (1 + lag) * np.exp(-lag) + 1e-6 * np.eye(frames)
@@ -280,7 +285,7 @@ def _choice(chance, count):
 
 
 def _crop_rotation(middle, share):
-    """Rotations (B, T, 3, 3) of the ray to `middle` (B, T, 3) towards the optical axis, by `share` of the angle."""
+    """Rotations (B, T, 3, 3) of the ray to `middle` (B, T, 3) by `share` of its angle to the optical axis."""
     x, y, z = middle[..., 0], middle[..., 1], middle[..., 2]
     aside = jnp.sqrt(x * x + y * y + 1e-12)
     angle = share * jnp.arctan2(aside, z) / aside
@@ -321,7 +326,7 @@ def _side(name: str) -> int:
 
 
 def _part_of(name: str) -> int:
-    """The body part: 0 the head, then (left, right) pairs: shoulder, hip, elbow, wrist, hand, knee, ankle, foot."""
+    """0 the head, then left and right shoulder, hip, elbow, wrist, hand, knee, ankle and foot."""
     if "foot" in name or "heel" in name:
         return 15 + _side(name)
     for index, part in enumerate(("shoulder", "hip", "elbow", "wrist", "", "knee", "ankle")):
@@ -346,8 +351,10 @@ SWAP_GROUPS = np.stack([_INDEX >= 11, _INDEX >= 23, (_INDEX >= 11) & (_INDEX < 2
 
 
 def _bone_matrices() -> tuple[np.ndarray, np.ndarray]:
-    """Matrices (33, 33) from landmarks about the mid-hip to bones, which start at the landmark nearer to the trunk,
-    and back."""
+    """Matrices (33, 33) from landmarks about the mid-hip to bones, and back.
+
+    A bone starts at the landmark nearer to the trunk.
+    """
     at = BLAZEPOSE_LANDMARKS.index
     nearer = {
         "elbow": "shoulder",

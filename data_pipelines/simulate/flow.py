@@ -15,16 +15,16 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 SIDE = 64  # pixels of a box
 KINDS = ("none", "exact", "noisy")
 FLOW_KEYS = ("flow_first", "flow_box", "flow", "flow_valid", "masks", "has_flow", "has_mask")
-# DIS on rendered people: a smooth error of 0.07 px inside the body, more at motion boundaries, where the consistency
-# check finds most of it. Pixels.
+# DIS on rendered people: a smooth error of 0.07 px inside the body, more at motion boundaries, where the
+# consistency check finds most of it. Pixels.
 BLUR, NOISE, PATCH, THRESHOLD = 1.0, 0.07, 8, 0.7
 
 
 class SimulatedFlow:
     """Adds optical flow and masks of K consecutive frames of each clip to a batch of the stream.
 
-    The mesh is coarse (500 vertices), the background stands still in the picture, and the boxes are those of the
-    landmarks.
+    The mesh is coarse (500 vertices), the background stands still in the picture, and the boxes are those of
+    the landmarks.
     """
 
     def __init__(self, kind: str, frames: int):
@@ -70,7 +70,7 @@ class SimulatedFlow:
 
 
 def like_dis(rng: np.random.Generator, moves: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gives exact flow (..., R, R, 2) the errors of DIS, and validity (..., R, R) those of its consistency check."""
+    """Flow (..., R, R, 2) with the errors of DIS, and validity (..., R, R) with those of its check."""
     found = np.empty_like(moves)
     side = moves.shape[-2]
     coarse = rng.normal(size=(*moves.shape[:-3], side // PATCH + 1, side // PATCH + 1, 2)).astype(np.float32)
@@ -85,8 +85,8 @@ def _vertices(body, pose, transl, landmarks, betas, focal_length, image_size):
     """The mesh in the landmarks' boxes.
 
     Returns:
-      vertices in pixels of the boxes (B, K, V, 2), their depth (B, K, V), the boxes (B, K, 3), and the flow of a still
-      background between consecutive boxes (B, K - 1, 2, SIDE, SIDE, 2).
+      vertices in pixels of the boxes (B, K, V, 2), their depth (B, K, V), the boxes (B, K, 3), and the flow
+      of a still background between consecutive boxes (B, K - 1, 2, SIDE, SIDE, 2).
     """
     vertices, _ = skin(body, betas[:, None], axis_angle_to_matrix(pose), transl)
     pixels = camera.project(vertices, focal_length[:, None, None], image_size[:, None, None])

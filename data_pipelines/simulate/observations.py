@@ -1,4 +1,4 @@
-"""From world motion to a training example: ground truth of a simulated camera, observations of a simulated detector.
+"""From world motion to a training example, with a simulated camera and a simulated detector.
 
 A pure function of a PRNG key. A rendered clip, on which the real detector was run, has the same keys.
 """
@@ -29,11 +29,12 @@ def simulate(
       noise: the detector's errors. camera: the distribution of the cameras.
 
     Returns:
-      observations: landmarks_2d (B, T, 33, 3) = [x px, y px, visibility], landmarks_3d (B, T, 33, 3) metres about
-      the mid-hip, seen (B, T) bool, image_size (B, 2) = [height, width], focal_length (B,) px, which is the default
-      one or, for a share of the clips, the true one;
-      ground truth in the camera frame: true_focal_length (B,) px, betas (B, 10), pose (B, T, 24, 3) axis-angle, and
-      transl (B, T, 3) metres with SMPL's meaning: the pelvis is at its rest position plus transl.
+      observations: landmarks_2d (B, T, 33, 3) = [x px, y px, visibility], landmarks_3d (B, T, 33, 3) metres
+      about the mid-hip, seen (B, T) bool, image_size (B, 2) = [height, width], focal_length (B,) px, which is
+      the default one or, for a share of the clips, the true one;
+      ground truth in the camera frame: true_focal_length (B,) px, betas (B, 10), pose (B, T, 24, 3)
+      axis-angle, and transl (B, T, 3) metres with SMPL's meaning: the pelvis is at its rest position plus
+      transl.
     """
     return _simulate(key, body, pose, transl, betas, noise, camera)
 

@@ -14,12 +14,11 @@ import sys
 import numpy as np
 from absl import logging
 
-from hpof_jax.body.build import anatomy
+from hpof_jax.atomic import replacing
+from hpof_jax.body.build import anatomy, makehuman
 from hpof_jax.body.build import t_pose as free_body_pose
-from hpof_jax.body.build import makehuman
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.errors import UserError
-from hpof_jax.atomic import replacing
 
 SAMPLES = 800
 COMPONENTS = 10

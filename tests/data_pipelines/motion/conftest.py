@@ -7,7 +7,7 @@ from data_pipelines.motion.skeleton import joint_positions, rest_skeleton
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 
 INDEX = {name: joint for joint, name in enumerate(SMPL_JOINTS)}
-# Family -> names of pelvis, spine, chest, neck and head; of hip, knee, ankle, foot, collar .. wrist; with a side.
+# Family -> names of pelvis, spine, chest, neck and head; of hip, knee, ankle, foot, collar .. wrist; pattern.
 NAMES = {
     "mixamo": (
         ["mixamorig:Hips", "mixamorig:Spine", "mixamorig:Spine2", "mixamorig:Neck", "mixamorig:Head"],
@@ -79,7 +79,7 @@ def _parents():
 
 
 def motion(frames=40):
-    """A walk on the spot, (T, 24, 3). In frame 20 the left elbow flexes by 90 degrees and the right knee by 70."""
+    """A walk on the spot, (T, 24, 3). In frame 20 the left elbow flexes by 90, the right knee by 70."""
     wave = np.sin(np.linspace(0, 4 * np.pi, frames))
     pose = np.zeros((frames, 24, 3))
     pose[:, INDEX["left_hip"], 0], pose[:, INDEX["right_hip"], 0] = 0.4 * wave, -0.4 * wave
@@ -107,8 +107,8 @@ def write_bvh(
 ):
     """Writes `pose` (T, 24, 3) on SMPL's skeleton.
 
-    `zero` is the zero pose of the file: 't', 'a' (arms 45 degrees down), or 'x' (every bone along the x axis of its
-    joint, which is no upright body).
+    `zero` is the zero pose of the file: 't', 'a' (arms 45 degrees down), or 'x' (every bone along the x axis
+    of its joint, which is no upright body).
     """
     called, parent = _names(names), _parents()
     rest = rest_skeleton()
