@@ -1,10 +1,12 @@
+import dataclasses
 import logging
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from hpof_jax.errors import UserError
-from hpof_jax.observe import clip
+from hpof_jax.observe import clip, track
 from hpof_jax.observe.blazepose import Pose, Region
 from hpof_jax.observe.clip import (
     Observations,
@@ -12,7 +14,7 @@ from hpof_jax.observe.clip import (
     observe,
     resample,
 )
-from hpof_jax.observe.crops import mask_in_frame, mask_in_square
+from hpof_jax.observe.crops import mask_in_frame
 from hpof_jax.observe.video import Frames, VideoInfo
 
 HEIGHT, WIDTH = 60, 80
@@ -46,6 +48,9 @@ def film(monkeypatch):
             def __init__(self, landmark_model, person, fps):
                 self.count, self.most_people = -1, most_people
 
+            def restart(self):
+                pass
+
             def __call__(self, frame):
                 self.count += 1
                 return pose_of(self.count + 1) if seen[self.count] else None
@@ -77,18 +82,55 @@ def test_a_film_becomes_observations(film, caplog):
     ]
 
 
-def test_masks_lie_on_the_image(film):
+def test_masks_are_kept_if_asked(film):
     film([True, False])
+    assert observe("dance.mp4", progress=False).masks is None
     seen = observe("dance.mp4", progress=False, keep_masks=True)
     assert seen.masks.shape == (2, clip.MASK_SIDE, clip.MASK_SIDE) and seen.masks.dtype == np.uint8
+    assert seen.mask_to_frame.dtype == np.float32 and not seen.mask_to_frame[1].any()
     whole = mask_in_frame(seen.masks[0], seen.mask_to_frame[0], seen.image_size)
-    truth = np.zeros((HEIGHT, WIDTH))
-    truth[20:40, 30:50] = 1  # the middle half of the region, 20 px around (40, 30)
-    np.testing.assert_allclose(whole, truth, atol=0.6)  # its edge is soft
-    np.testing.assert_allclose(whole.sum(), truth.sum(), rtol=0.01)
-    square = mask_in_square(seen.masks[0], seen.mask_to_frame[0], np.array([45.0, 30.0, 20.0]), 10)
-    np.testing.assert_allclose(square.sum(0), [10] * 7 + [5] + [0] * 2, atol=3)  # x from 35 to 55, 2 px each
-    assert not mask_in_frame(seen.masks[1], seen.mask_to_frame[1], seen.image_size).any()
+    assert whole[20:40, 30:50].mean() > 0.9 and whole.sum() == pytest.approx(400, rel=0.01)
+
+
+def test_the_times_are_the_files_own_at_a_varying_rate(film):
+    film([True] * 4, times=[0.0, 0.02, 0.1, 0.11], fps=30.0)
+    seen = observe("dance.mp4", progress=False)
+    np.testing.assert_array_equal(seen.times, [0.0, 0.02, 0.1, 0.11])
+    assert seen.times.dtype == np.float64
+    film([True] * 4, times=[1.0, 1.033, 1.067, 1.1], fps=30.0)  # rounded to milliseconds
+    np.testing.assert_allclose(observe("dance.mp4", progress=False).times, 1 + np.arange(4) / 30, atol=1e-12)
+    film([True] * 4, times=[0.0] * 4, fps=25.0)
+    np.testing.assert_allclose(observe("dance.mp4", progress=False).times, np.arange(4) / 25)
+
+
+def test_a_cut_begins_a_shot(film, monkeypatch):
+    film([True] * 6)
+    marks = [False, False, False, True, False, False]
+    monkeypatch.setattr(track, "mark_cuts", lambda frames: zip(frames, marks))
+    seen = observe("dance.mp4", progress=False, keep_flow=True)
+    assert seen.shots.tolist() == [0, 3]
+    np.testing.assert_array_equal(seen.flow_valid.any(axis=(1, 2, 3)), [True, True, False, True, True])
+
+
+def test_where_the_focal_length_is_from(film):
+    film([True], focal_length=123.0)
+    seen = observe("dance.mp4", focal_length=200, progress=False)
+    assert (seen.focal_length, seen.focal_length_source) == (200, "given")
+    seen = observe("dance.mp4", progress=False)
+    assert (seen.focal_length, seen.focal_length_source) == (123, "metadata")
+    film([True])
+    assert observe("dance.mp4", progress=False).focal_length_source == "assumed"
+
+
+def test_memory_holds_the_observations_and_no_frames(film, monkeypatch):
+    count = 3000
+    film([True] * count)
+    monkeypatch.setattr(track, "mark_cuts", lambda frames: ((frame, False) for frame in frames))
+    tracemalloc.start()
+    seen = observe("dance.mp4", progress=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(seen) == count and peak < 100e6 * count / 18_000
 
 
 def test_flow_is_kept_where_both_frames_show_the_person(film):
@@ -104,6 +146,7 @@ def test_a_fast_film_is_looked_at_in_steps(film):
     film([True] * 8, fps=60.0)
     seen = observe("dance.mp4", progress=False, keep_flow=True, thin_to=30)
     assert len(seen) == 4 and seen.fps == 30 and seen.flow.shape[0] == 3
+    np.testing.assert_allclose(seen.times, np.arange(4) / 30)
 
 
 def test_flow_of_another_program(film, tmp_path):
@@ -117,6 +160,10 @@ def test_flow_of_another_program(film, tmp_path):
     np.testing.assert_array_equal(flowing.flow_box[:, 2], [12, 12, 0])
     assert flowing.flow_valid[0].all() and not flowing.flow_valid[1].any()
     np.testing.assert_allclose(flowing.flow, 0.0, atol=1e-3)  # the box moves with it
+    cut = add_flow(
+        dataclasses.replace(seen, shots=np.array([0, 1])), tmp_path / "forward.npy", tmp_path / "backward.npy"
+    )
+    assert not cut.flow_valid.any() and not cut.flow.any()
     with pytest.raises(UserError, match="raft.npy"):
         add_flow(seen, tmp_path / "forward.npy", tmp_path / "raft.npy")
 
@@ -136,7 +183,7 @@ def test_wrong_focal_length(focal_length):
         observe("dance.mp4", focal_length=focal_length)
 
 
-def observations(values, seen=None, fps=30.0, masks=False, flow=False):
+def observations(values, seen=None, fps=30.0, masks=False, flow=False, **fields):
     values = np.asarray(values, np.float32)
     seen = np.ones(len(values), bool) if seen is None else np.asarray(seen)
     rows = np.broadcast_to((values * seen)[:, None, None], (len(values), 33, 3)).copy()
@@ -152,6 +199,7 @@ def observations(values, seen=None, fps=30.0, masks=False, flow=False):
         flow=np.ones((len(values) - 1, 2, 64, 64, 2), np.float16) if flow else None,
         flow_valid=np.ones((len(values) - 1, 2, 64, 64), bool) if flow else None,
         flow_box=np.ones((len(values), 3), np.float32) if flow else None,
+        **fields,
     )
 
 
@@ -164,6 +212,31 @@ def test_motion_linear_in_time_stays_so(fps, new_fps):
     np.testing.assert_allclose(after.landmarks_2d[:, 0, 0], 7 + time, atol=1e-5)
     np.testing.assert_allclose(after.landmarks_3d, -after.landmarks_2d)
     assert after.seen.all() and after.fps == np.float32(new_fps) and after.landmarks_2d.dtype == np.float32
+
+
+def test_motion_linear_in_time_stays_so_at_a_varying_rate():
+    steps = np.where(np.arange(60) < 30, 1 / 60, 1 / 15)
+    times = 2.0 + np.concatenate([[0], np.cumsum(steps)])
+    for fps in (30, 12, 50):
+        after = resample(observations(times, fps=24.4, times=times), fps)
+        inside = after.times < times[-1] - 0.1
+        np.testing.assert_allclose(after.times, 2 + np.arange(len(after)) / fps)
+        np.testing.assert_allclose(after.landmarks_2d[inside, 0, 0], after.times[inside], atol=1e-4)
+        assert after.times[-2] < times[-1] <= after.times[-1] + 1e-9 and after.seen.all()
+
+
+def test_nothing_is_mixed_across_a_cut():
+    values, shots = np.repeat([1.0, 5.0, 9.0], [10, 9, 7]), np.array([0, 10, 19])
+    for fps, new_fps in ((60, 30), (25, 30), (240, 30), (30, 50)):
+        after = resample(observations(values, fps=fps, shots=shots), new_fps)
+        starts = np.append(after.shots, len(after))
+        assert after.shots[0] == 0 and np.all(np.diff(starts) > 0) and len(starts) <= 4
+        numbers = np.searchsorted(after.shots, np.arange(len(after)), side="right") - 1
+        assert set(after.landmarks_2d[:, 0, 0]) <= {1, 5, 9}
+        np.testing.assert_array_equal(np.diff(after.landmarks_2d[:, 0, 0]) != 0, np.diff(numbers) != 0)
+        if len(starts) == 4:
+            cut = after.times[after.shots[1:]] - shots[1:] / fps
+            assert np.all((cut > -1e-9) & (cut < 1 / new_fps))  # the first sample after the cut
 
 
 def test_same_rate_is_left_alone():
@@ -192,13 +265,29 @@ def test_unseen_frames_are_not_mixed_in():
 
 def test_save_and_load(tmp_path):
     for optional in (False, True):
-        before = observations([1, 2, 3], seen=[True, False, True], masks=optional, flow=optional)
+        given = {
+            "times": np.array([0, 0.1, 0.4]),
+            "shots": np.array([0, 2]),
+            "focal_length_source": "metadata",
+        }
+        before = observations([1, 2, 3], [True, False, True], 30.0, optional, optional, **given)
         before.save(tmp_path / "seen.npz")
         after = Observations.load(tmp_path / "seen.npz")
         for name, value in vars(before).items():
             np.testing.assert_array_equal(getattr(after, name), value)
-        assert after.gaps == [(1, 2)]
+        assert after.gaps == [(1, 2)] and isinstance(after.focal_length_source, str)
     assert [path.name for path in tmp_path.iterdir()] == ["seen.npz"]
+
+
+def test_files_without_times_and_shots_are_loaded(tmp_path):
+    whole = vars(observations([1, 2, 3], fps=25))
+    old = {
+        k: v for k, v in whole.items() if v is not None and k not in ("times", "shots", "focal_length_source")
+    }
+    np.savez(tmp_path / "seen.npz", **old)
+    loaded = Observations.load(tmp_path / "seen.npz")
+    np.testing.assert_allclose(loaded.times, [0, 0.04, 0.08])
+    assert loaded.shots.tolist() == [0] and loaded.focal_length_source == "assumed"
 
 
 def test_loading_something_else_ends_in_one_sentence(tmp_path):
@@ -208,8 +297,18 @@ def test_loading_something_else_ends_in_one_sentence(tmp_path):
     np.savez(tmp_path / "pickle.npz", seen=np.array([{}], dtype=object))
     whole = vars(observations([1, 2], masks=True, flow=True))
     np.savez(tmp_path / "shape.npz", **whole | {"landmarks_2d": np.zeros(3)})
+    np.savez(tmp_path / "times.npz", **whole | {"times": np.zeros(3)})
     np.savez(tmp_path / "flow.npz", **whole | {"flow": np.zeros((2, 2, 64, 64, 2), np.float16)})
-    names = ("text.npz", "other.npz", "array.npy", "pickle.npz", "shape.npz", "flow.npz", "missing.npz")
+    names = (
+        "text.npz",
+        "other.npz",
+        "array.npy",
+        "pickle.npz",
+        "shape.npz",
+        "times.npz",
+        "flow.npz",
+        "missing.npz",
+    )
     for name in names:
         with pytest.raises(UserError, match=name) as error:
             Observations.load(tmp_path / name)

@@ -126,6 +126,30 @@ def test_who_comes_back_is_found_again(watch):
     assert watch(play, 35, person=1) == places
 
 
+@pytest.mark.parametrize("choice, after", [("largest", 700), ("leftmost", 150), (2, 700)])
+def test_the_person_is_chosen_anew_in_each_shot(monkeypatch, choice, after):
+    real = FakeBlazePose._people
+    grown = lambda self, image: [  # noqa: E731
+        (region._replace(size=1.3 * SIZE if region.x == 700 else SIZE), colours)
+        for region, colours in real(self, image)
+    ]
+    monkeypatch.setattr(FakeBlazePose, "_people", grown)
+    play = {
+        "a": (RED, standing(450, 6)),
+        "b": (GREEN, [None] * 6 + standing(150, 6)),
+        "c": (RED, [None] * 6 + standing(700, 6)),
+    }
+    monkeypatch.setattr(person, "BlazePose", lambda model, threads: FakeBlazePose(play))
+    tracker = PersonTracker(person=choice)
+    followed = []
+    for number in range(12):
+        if number == 6:
+            tracker.restart()
+        pose = tracker(np.full((HEIGHT, WIDTH, 3), number, np.uint8))
+        followed.append(None if pose is None else round(pose.region.x))
+    assert followed == [None if choice == 2 else 450] * 6 + [after] * 6
+
+
 def test_somebody_alike_but_far_is_refused(watch):
     play = {"a": (RED, standing(150, 10)), "double": (RED, [None] * 10 + standing(700, 10))}
     assert watch(play, 20, person=1) == [150] * 10 + [None] * 10

@@ -91,6 +91,20 @@ def test_of_two_stretches_the_longer_one_is_right():
     np.testing.assert_array_equal(swapped, np.repeat(np.arange(FRAMES)[:, None] < 30, 2, axis=1))
 
 
+def test_nothing_is_compared_across_a_cut():
+    first, second = walk(), walk(seed=1)
+    points = [np.concatenate([one[:60], two[60:]]) for one, two in zip(first, second)]
+    cut = np.arange(60, FRAMES)[:, None]
+    swapped_there = [exchange(array, cut, BOTH) for array in points]  # all of the second shot
+    alone = [
+        undo_swaps(*(a[part] for a in swapped_there), EVERYBODY_SEEN[part])[2]
+        for part in (slice(60), slice(60, None))
+    ]
+    _, _, swapped = undo_swaps(*swapped_there, EVERYBODY_SEEN, np.array([0, 60]))
+    np.testing.assert_array_equal(swapped, np.concatenate(alone))
+    assert not swapped.any() and undo_swaps(*swapped_there, EVERYBODY_SEEN)[2].any()
+
+
 def test_unseen_frames_stay_and_do_not_hide_a_swap():
     points_2d, points_3d = walk()
     seen = EVERYBODY_SEEN.copy()
