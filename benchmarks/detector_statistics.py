@@ -31,6 +31,7 @@ from hpof_jax import downloads
 from hpof_jax.atomic import replacing
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.errors import UserError
+from hpof_jax.observe.cache import observe_cached
 from hpof_jax.training import metrics
 
 FIGURES = ("pa_mpjpe", "n_mpjpe", "accel", "tilt", "slope", "error_2d", "swapped", "visibility", "seen",
@@ -115,9 +116,11 @@ def _persistence(errors, seen):
 def real_clips(detector: str) -> Iterator[dict[str, float]]:
     folder = downloads.fetch("pose2sim_demo")
     videos = [folder / "videos" / f"{camera}.mp4" for camera in real_views.CAMERAS]
-    reference = real_views.make_reference(folder, [real_views.observe(video, "heavy") for video in videos])
+    reference = real_views.make_reference(
+        folder, [observe_cached(video, landmark_model="heavy") for video in videos]
+    )
     for camera, video in zip(reference.cameras, videos):
-        view = real_views.observe(video, detector)
+        view = observe_cached(video, landmark_model=detector)
         step = round(float(view.fps) / FPS)
         yield statistics(
             view.landmarks_3d[::step, BLAZEPOSE_LIMBS],

@@ -24,6 +24,7 @@ from hpof_jax.geometry import camera, flow
 from hpof_jax.geometry.rasterizer import soft_silhouette
 from hpof_jax.lifting import lift
 from hpof_jax.observe import clip, optical_flow
+from hpof_jax.observe.crops import crop, square_to_frame
 from hpof_jax.observe.video import read_video
 
 SIDE = optical_flow.SIDE
@@ -90,9 +91,7 @@ def picture(video, found: dict) -> np.ndarray:
 
 
 def _crop(frame, box):
-    scale = SHOWN / box[2]
-    index_map = np.array([[scale, 0, SHOWN / 2 - scale * box[0]], [0, scale, SHOWN / 2 - scale * box[1]]])
-    return cv2.warpAffine(frame, index_map, (SHOWN, SHOWN), flags=cv2.INTER_AREA)
+    return crop(frame, square_to_frame(box), (SHOWN, SHOWN))
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

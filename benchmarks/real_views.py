@@ -18,11 +18,10 @@ Protocol
   60 frames/s (a video of 30 frames/s would show four times that), `accel_si` the same in m/s^2. `tilt`: degrees between
   the directions from mid-hip to mid-shoulder. `seen`: percent of the frames.
 
-Observations are kept in the cache folder (by video, landmark model and the observer's code): a rerun takes seconds.
+Observations are kept in the cache folder (by video, landmark model and the code of `hpof_jax.observe`): a rerun takes seconds.
 """
 
 import argparse
-import hashlib
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -38,6 +37,7 @@ from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights
 from hpof_jax.observe import clip
+from hpof_jax.observe.cache import observe_cached
 from hpof_jax.training import metrics
 
 CAMERAS = ("cam01", "cam02", "cam03", "cam04")
@@ -88,7 +88,8 @@ def main(options: argparse.Namespace) -> dict:
     folder = downloads.fetch("pose2sim_demo")
     videos = [folder / "videos" / f"{camera}.mp4" for camera in CAMERAS]
     views = {
-        model: [observe(video, model) for video in videos] for model in {*options.landmark_models, "heavy"}
+        model: [observe_cached(video, landmark_model=model) for video in videos]
+        for model in {*options.landmark_models, "heavy"}
     }
     reference = make_reference(folder, views["heavy"])
     truths = [camera.to_camera(reference.joints).astype(np.float32) for camera in reference.cameras]
@@ -111,22 +112,6 @@ def main(options: argparse.Namespace) -> dict:
                 print_row(name, model, camera, row.values())
                 report["contestants"].append({"name": name, "landmarks": model, "camera": camera, **row})
     return report
-
-
-def observe(video: pathlib.Path, landmark_model: str) -> clip.Observations:
-    """The observations of one camera, from the cache where they are."""
-    digest = hashlib.sha256(video.read_bytes())
-    for source in sorted(pathlib.Path(clip.__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    path = (
-        downloads.cache_dir() / "real_views" / f"{landmark_model}-{video.stem}-{digest.hexdigest()[:16]}.npz"
-    )
-    if path.exists():
-        return clip.Observations.load(path)
-    observations = clip.observe(video, landmark_model=landmark_model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    observations.save(path)
-    return observations
 
 
 def make_reference(folder: pathlib.Path, views: list[clip.Observations]) -> multiview.Reference:

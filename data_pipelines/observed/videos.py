@@ -6,7 +6,6 @@ Each is watched once (see `hpof_jax.observe.clip`); the observations stay in the
 about 60 KB a frame, 6 GB an hour.
 """
 
-import hashlib
 import os
 import pathlib
 
@@ -16,9 +15,9 @@ from absl import logging
 from data_pipelines.feed import Batch
 from data_pipelines.motion.clip import FPS
 from data_pipelines.observed.augment import MIRRORED, fail, mirrored, mirrored_flow, only_seen
-from hpof_jax.downloads import cache_dir
 from hpof_jax.errors import UserError
-from hpof_jax.observe.clip import Observations, observe
+from hpof_jax.observe.cache import observe_cached
+from hpof_jax.observe.clip import Observations
 from hpof_jax.observe.crops import mask_in_square
 from hpof_jax.observe.optical_flow import SIDE
 
@@ -30,7 +29,6 @@ OPTIONS = {
     "keep_masks": True,
     "keep_flow": True,
 }
-OBSERVER_VERSION = 1  # part of the cache's key: raise it whenever the observer gives other numbers
 # Frames are taken as they follow each other: at 24 or 25 a second people are a little fast, which is no harm, but not this.
 LOWEST_RATE = 20
 
@@ -49,7 +47,7 @@ class Videos:
         self._clips, failures = [], []
         for file in list_videos(pathlib.Path(path).expanduser()):
             try:
-                self._clips.append(_usable(observations(file), file))
+                self._clips.append(_usable(observe_cached(file, **OPTIONS), file))
             except UserError as error:
                 failures.append(str(error))
                 logging.warning("Left out: %s", error)
@@ -89,34 +87,6 @@ def list_videos(path: pathlib.Path) -> list[pathlib.Path]:
     if not files:
         raise UserError(f"{path} holds no video ({', '.join(sorted(SUFFIXES))}): give the folder of yours.")
     return files
-
-
-def observations(video: pathlib.Path) -> Observations:
-    """What was seen in a video file: from the cache, or else it is watched, which takes a few times as long as it plays.
-
-    Raises:
-      UserError: it cannot be read, or shows nobody.
-    """
-    try:
-        with video.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"The video {video} cannot be read: {error.strerror or error}.") from error
-    key = hashlib.sha256(repr((content, sorted(OPTIONS.items()), OBSERVER_VERSION)).encode()).hexdigest()
-    stored = cache_dir() / "videos" / f"{key[:20]}.npz"
-    if stored.is_file():
-        try:
-            return Observations.load(stored)
-        except UserError as error:
-            logging.warning("%s is watched again: %s", video, error)
-    logging.info("Watching %s, once; what is seen in it is kept in %s.", video, stored.parent)
-    seen = observe(video, **OPTIONS)
-    try:
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        seen.save(stored)
-    except (OSError, UserError) as error:
-        logging.warning("What was seen in %s is not kept: %s", video, error)
-    return seen
 
 
 def _usable(clip: Observations, video: pathlib.Path) -> Observations:

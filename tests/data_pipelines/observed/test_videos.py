@@ -12,6 +12,7 @@ from data_pipelines.sources import open_source
 from hpof_jax import downloads
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import flow as flow_of
+from hpof_jax.observe import cache
 from hpof_jax.observe.clip import Observations
 from hpof_jax.training import evaluation
 
@@ -72,7 +73,7 @@ def watched(tmp_path, monkeypatch):
 
     film = {}
     monkeypatch.setenv("HPOF_JAX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(videos, "observe", observe)
+    monkeypatch.setattr(cache, "observe", observe)
     open_source.cache_clear()
     yield folder, names, film
     open_source.cache_clear()
@@ -192,7 +193,7 @@ def test_a_video_is_watched_once_until_it_changes(watched, caplog):
         first, _ = Videos(folder).draw(np.random.default_rng(0), 4, FRAMES, augment=True, flow_frames=FLOW)
     assert names == ["a.mp4", "b.MOV", "nobody.avi"]
     said = [record.getMessage() for record in caplog.records]
-    assert [line.split(",")[0].split("/")[-1] for line in said if "Watching" in line] == names
+    assert [line.split(",")[0].split("/")[-1] for line in said if "Observing" in line] == names
     assert any(line.startswith("Left out: no person was found") for line in said)
     names.clear()
     again, _ = Videos(folder).draw(np.random.default_rng(0), 4, FRAMES, augment=True, flow_frames=FLOW)
@@ -203,27 +204,6 @@ def test_a_video_is_watched_once_until_it_changes(watched, caplog):
     names.clear()
     Videos(folder)
     assert names == ["b.MOV", "nobody.avi"]
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda b: b[:300], lambda b: b"", lambda b: b[:2000] + bytes(500) + b[2500:]]
-)
-def test_a_damaged_cache_entry_is_made_again(watched, tmp_path, damage):
-    folder, names, _ = watched
-    Videos(folder / "a.mp4")
-    (stored,) = (tmp_path / "cache" / "videos").iterdir()
-    whole = stored.read_bytes()
-    stored.write_bytes(damage(whole))
-    Videos(folder / "a.mp4")
-    assert names == ["a.mp4"] * 2 and len(stored.read_bytes()) == len(whole)
-    assert [*stored.parent.iterdir()] == [stored]
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(watched, monkeypatch, tmp_path):
-    (tmp_path / "cache").write_text("a file in the folder's place")
-    folder, names, _ = watched
-    Videos(folder / "a.mp4")
-    assert names == ["a.mp4"]
 
 
 def test_what_is_no_video_is_told_in_a_sentence(watched, tmp_path):
@@ -278,10 +258,9 @@ def test_the_sample_video(tmp_path, monkeypatch):
     for _ in range(16):
         writer.write(cv2.resize(sample.read()[1], size))
     writer.release()
-    seen = videos.observe(path, **videos.OPTIONS, progress=False)
+    monkeypatch.setattr(cache, "cache_dir", lambda: tmp_path)
+    seen = cache.observe_cached(path, **videos.OPTIONS)
     assert len(seen) == 8 and seen.fps == 30 and seen.seen.mean() > 0.5
-    monkeypatch.setattr(videos, "observe", lambda *args, **options: seen)
-    monkeypatch.setattr(videos, "cache_dir", lambda: tmp_path)
     source = {f"videos:{path}": 1.0}
     batch = stream.batch_maker(source, 2, 8, seed=0, flow="noisy", flow_frames=4)(0)
     shown = batch["flow_box"][..., 2] > 0

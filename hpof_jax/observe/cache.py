@@ -1,0 +1,63 @@
+"""Observations of video files, kept in the user's cache folder."""
+
+import functools
+import hashlib
+import inspect
+import os
+import pathlib
+from typing import Any
+
+from absl import logging
+
+from hpof_jax.downloads import cache_dir
+from hpof_jax.errors import UserError
+from hpof_jax.observe.clip import Observations, observe
+
+
+def observe_cached(video: str | os.PathLike, **options: Any) -> Observations:
+    """What `hpof_jax.observe.clip.observe` gives for a video file, from the cache if it was observed before.
+
+    The cache goes by the file's content, the options and the code in this folder, not by the file's name. Observing takes a
+    few times as long as the video plays. If the cache cannot be written, there is a warning.
+
+    Raises:
+      UserError: the file cannot be read, or shows nobody.
+    """
+    video = pathlib.Path(video).expanduser()
+    arguments = inspect.signature(observe).bind(video, **options)
+    arguments.apply_defaults()
+    decisive = {
+        name: value for name, value in arguments.arguments.items() if name not in ("video", "progress")
+    }
+    key = hashlib.sha256(f"{_sha256(video)} {sorted(decisive.items())} {_code()}".encode()).hexdigest()
+    stored = cache_dir() / "observations" / f"{key[:20]}.npz"
+    if stored.is_file():
+        try:
+            return Observations.load(stored)
+        except UserError as error:
+            logging.warning("%s is observed again: %s", video, error)
+    logging.info("Observing %s, once; the observations are kept in %s.", video, stored.parent)
+    seen = observe(video, **options)
+    try:
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        seen.save(stored)
+    except (OSError, UserError) as error:
+        logging.warning("The observations of %s are not kept: %s", video, error)
+    return seen
+
+
+def _sha256(path: pathlib.Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"the video {path} cannot be read: {error.strerror or error}") from error
+
+
+@functools.cache
+def _code() -> str:
+    """A hash of the sources: other code may give other observations."""
+    digest = hashlib.sha256()
+    for source in sorted(pathlib.Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
