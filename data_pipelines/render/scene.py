@@ -11,7 +11,8 @@ import numpy as np
 
 from data_pipelines.render.looks import Look, TexturedBody
 from data_pipelines.simulate.camera import CameraRange, film
-from hpof_jax.body.model import BodyModel, forward_kinematics, rest_joints
+from hpof_jax.body.kinematics import forward_kinematics
+from hpof_jax.body.model import BodyModel, rest_joints
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.geometry.visibility import vertex_normals
 

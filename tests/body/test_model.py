@@ -5,21 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hpof_jax.body import BodyModel, forward, load_body
-from hpof_jax.body.model import (
-    CHUNK,
-    FEW,
-    fold_regressor,
-    forward_kinematics,
-    keypoints,
-    posed_joints,
-    rest_joints,
-    skin,
-)
+from hpof_jax.body import BodyModel, load_body
+from hpof_jax.body import forward as forward_
+from hpof_jax.body.kinematics import FEW, forward_kinematics
+from hpof_jax.body.model import CHUNK, fold_regressor, keypoints, posed_joints, rest_joints, skin
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
 VERTICES = 60
+forward = jax.jit(forward_)  # compiled once per shape, for all tests
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +74,13 @@ def test_forward_is_smpl(small):
 
 def test_any_leading_axes_jit_and_vmap(small):
     betas, pose, transl = example(1, (2, 3))
-    vertices, joints = jax.jit(forward)(small, betas, pose[..., 0, :], pose[..., 1:, :], transl)
+    vertices, joints = forward(small, betas, pose[..., 0, :], pose[..., 1:, :], transl)
     assert vertices.shape == (2, 3, VERTICES, 3) and joints.shape == (2, 3, 24, 3)
-    mapped = jax.vmap(jax.vmap(lambda b, p, t: forward(small, b, p[0], p[1:], t)))(betas, pose, transl)
+    mapped = jax.vmap(jax.vmap(lambda b, p, t: forward_(small, b, p[0], p[1:], t)))
+    mapped = jax.jit(mapped)(betas, pose, transl)
     np.testing.assert_allclose(vertices, mapped[0], atol=2e-5)
     np.testing.assert_allclose(joints, mapped[1], atol=2e-5)
-    one_shape, _ = jax.jit(forward)(small, betas[:, :1], pose[..., 0, :], pose[..., 1:, :])
+    one_shape, _ = forward(small, betas[:, :1], pose[..., 0, :], pose[..., 1:, :])
     np.testing.assert_allclose(one_shape[:, 0], vertices[:, 0] - transl[:, 0, None], atol=2e-5)
 
 
@@ -93,6 +88,26 @@ def objective(model, betas, pose):
     """Something scalar that every vertex and joint takes part in."""
     vertices, joints = forward(model, betas, pose[..., 0, :], pose[..., 1:, :])
     return jnp.sum(jnp.sin(3 * vertices)) + jnp.sum(joints**2)
+
+
+value = jax.jit(objective)
+gradients = jax.jit(jax.grad(objective, argnums=(1, 2)))
+gradient_by_pose = jax.grad(objective, argnums=2)
+
+
+@jax.jit
+def second_derivatives(model, betas, pose, direction):
+    """The Hessian by the pose times `direction`: forward over reverse, and reverse over reverse."""
+
+    def along(t):
+        return gradient_by_pose(model, betas, pose + t * direction)
+
+    slope = jax.grad(lambda pose: jnp.sum(gradient_by_pose(model, betas, pose) * direction))
+    return jax.jvp(along, (0.0,), (1.0,))[1], slope(pose)
+
+
+def in_double(model):
+    return jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, model)
 
 
 def pose_with_angles(angle, seed=0):
@@ -107,11 +122,9 @@ ANGLES = {"zero": 0.0, "tiny": 1e-4, "small": 1e-2, "some": 1.0, "pi": np.pi, "o
 @pytest.mark.parametrize("angle", ANGLES.values(), ids=ANGLES)
 def test_gradients_agree_with_finite_differences_in_float64(small, angle):
     betas, pose = example(5)[0], pose_with_angles(angle)
-    got = jax.jit(jax.grad(objective, argnums=(1, 2)))(small, betas, pose)
+    got = gradients(small, betas, pose)
     with jax.enable_x64(True):
-        model = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, small)
-        value = jax.jit(objective)
-        rng = np.random.default_rng(6)
+        model, rng = in_double(small), np.random.default_rng(6)
         for argument, gradient in enumerate(got):
             for _ in range(4):
                 direction = rng.normal(size=gradient.shape)
@@ -129,34 +142,26 @@ def test_gradients_agree_with_finite_differences_in_float64(small, angle):
 def test_second_derivatives(small, angle):
     betas, pose, direction = example(7)[0], pose_with_angles(angle), example(8)[1]
 
-    def along(t):
-        return jax.grad(objective, argnums=2)(small, betas, pose + t * direction)
-
-    forward_over_reverse = jax.jit(lambda: jax.jvp(along, (0.0,), (1.0,))[1])()
-    reverse_over_reverse = jax.jit(
-        jax.grad(lambda p: jnp.sum(jax.grad(objective, argnums=2)(small, betas, p) * direction))
-    )(pose)
+    found = second_derivatives(small, betas, pose, direction)
     with jax.enable_x64(True):
-        model = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, small)
-        gradient = jax.jit(jax.grad(objective, argnums=2))
-        step = 1e-5 * np.asarray(direction, np.float64)
-        there, back = (gradient(model, np.float64(betas), np.float64(pose) + sign * step) for sign in (1, -1))
+        model, step = in_double(small), 1e-5 * np.asarray(direction, np.float64)
+        there, back = (
+            gradients(model, np.float64(betas), np.float64(pose) + sign * step)[1] for sign in (1, -1)
+        )
         want = np.asarray((there - back) / 2e-5)
-    for got in (forward_over_reverse, reverse_over_reverse):
+    for got in found:
         assert np.linalg.norm(got - want) < 1e-3 * np.linalg.norm(want)
 
 
 def test_more_bodies_than_a_chunk(small):
     """Batches are cut into chunks with a remainder: values and gradients do not tell."""
     betas, pose, _ = example(9, (2 * CHUNK + 5,))
-    vertices, _ = jax.jit(forward)(small, betas, pose[:, 0], pose[:, 1:])
-    gradient = jax.jit(jax.grad(objective, argnums=2))(small, betas, pose)
+    vertices, _ = forward(small, betas, pose[:, 0], pose[:, 1:])
+    _, gradient = gradients(small, betas, pose)
     for body in (0, CHUNK, 2 * CHUNK + 4):
         alone, _ = forward(small, betas[body], pose[body, 0], pose[body, 1:])
         np.testing.assert_allclose(vertices[body], alone, atol=2e-5)
-        np.testing.assert_allclose(
-            gradient[body], jax.grad(objective, argnums=2)(small, betas[body], pose[body]), atol=2e-3
-        )
+        np.testing.assert_allclose(gradient[body], gradients(small, betas[body], pose[body])[1], atol=2e-3)
     assert forward(small, betas[:0], pose[:0, 0], pose[:0, 1:])[0].shape == (0, VERTICES, 3)
 
 
@@ -179,18 +184,19 @@ def test_precisions(small):
 
 def test_remat_and_pmap(small):
     betas, pose, _ = example(11, (8, 2))
-    gradient = jax.jit(jax.vmap(jax.grad(objective, argnums=2), (None, 0, 0)))(small, betas, pose)
+    gradient = jax.jit(jax.vmap(gradient_by_pose, (None, 0, 0)))(small, betas, pose)
     saved = jax.jit(jax.vmap(jax.grad(jax.checkpoint(objective), argnums=2), (None, 0, 0)))
     np.testing.assert_allclose(saved(small, betas, pose), gradient, rtol=1e-4, atol=1e-3)
-    spread = jax.pmap(jax.grad(objective, argnums=2), in_axes=(None, 0, 0))
+    spread = jax.pmap(gradient_by_pose, in_axes=(None, 0, 0))
     np.testing.assert_allclose(spread(small, betas, pose), gradient, rtol=1e-4, atol=1e-3)
 
 
 def test_few_and_many_bodies_take_the_same_tree():
     rest, rotations = example(12, (FEW + 1,))[1], axis_angle_to_matrix(example(13, (FEW + 1,))[1])
-    many = forward_kinematics(rest, rotations)
+    along = jax.jit(forward_kinematics)
+    many = along(rest, rotations)
     for body in range(FEW + 1):
-        for few, all_ in zip(forward_kinematics(rest[body], rotations[body]), many):
+        for few, all_ in zip(along(rest[body], rotations[body]), many):
             np.testing.assert_allclose(few, all_[body], atol=1e-5)
 
 
@@ -226,7 +232,7 @@ def test_it_stands_on_its_feet_and_bends_the_right_way():
     body = load_body()
     pose = jnp.zeros((24, 3)).at[SMPL_JOINTS.index("left_knee"), 0].set(np.pi / 2)
     pose = pose.at[SMPL_JOINTS.index("left_elbow"), 1].set(-np.pi / 2)
-    _, joints = jax.jit(forward)(body, jnp.zeros(10), pose[0], pose[1:])
+    _, joints = forward(body, jnp.zeros(10), pose[0], pose[1:])
     at = {name: np.asarray(joints[index]) for index, name in enumerate(SMPL_JOINTS)}
     assert at["head"][1] > 0.4 and at["right_ankle"][1] < -0.7
     assert at["left_shoulder"][0] > 0 > at["right_shoulder"][0]

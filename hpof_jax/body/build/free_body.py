@@ -16,7 +16,7 @@ from absl import logging
 
 from hpof_jax.atomic import replacing
 from hpof_jax.body.build import anatomy, makehuman
-from hpof_jax.body.build import t_pose as free_body_pose
+from hpof_jax.body.build.t_pose import to_t_pose
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.errors import UserError
 
@@ -42,7 +42,7 @@ def build(wheel: pathlib.Path) -> dict[str, np.ndarray]:
     people, stature = makehuman.population(wheel, mesh, SAMPLES)
     landmarks = anatomy.landmark_blends(mesh)
     joints = skin_joints(people, skin, anatomy.joint_blends(mesh), weights)
-    tposed = [free_body_pose.to_t_pose(skin @ p, landmarks @ p, joints @ skin @ p, weights) for p in people]
+    tposed = [to_t_pose(skin @ p, landmarks @ p, joints @ skin @ p, weights) for p in people]
     points = np.stack(
         [np.concatenate(parts) for parts in tposed]
     )  # (N, skin, landmarks, joints of a person; 3)

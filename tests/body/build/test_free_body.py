@@ -278,6 +278,7 @@ def test_a_wrong_wheel_is_refused(tmp_path):
     assert sorted(tmp_path.iterdir()) == [wheel]
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_the_build_gives_the_shipped_file(tmp_path):
     pytest.importorskip("fast_simplification")
