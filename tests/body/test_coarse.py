@@ -36,9 +36,10 @@ def test_a_coarse_body_moves_and_looks_like_the_whole_one():
 def test_its_landmarks_are_the_whole_bodys():
     body = load_body()
     coarse = decimate(body, 600)
-    rotations = axis_angle_to_matrix(jnp.asarray(np.random.default_rng(1).normal(size=(24, 3))))
+    rotations = jax.jit(axis_angle_to_matrix)(jnp.asarray(np.random.default_rng(1).normal(size=(24, 3))))
+    landmarks = jax.jit(keypoints)
     for got, want in zip(
-        keypoints(coarse, coarse.landmarks, jnp.ones(10), rotations),
-        keypoints(body, body.landmarks, jnp.ones(10), rotations),
+        landmarks(coarse, coarse.landmarks, jnp.ones(10), rotations),
+        landmarks(body, body.landmarks, jnp.ones(10), rotations),
     ):
         np.testing.assert_array_equal(got, want)

@@ -1,13 +1,14 @@
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hpof_jax.body import keypoint_basis, keypoints, load_body
+from hpof_jax.body import keypoint_basis, load_body
+from hpof_jax.body import model as model_functions
 from hpof_jax.body.coarse import decimate
 from hpof_jax.body.keypoint_sets import landmark_regressor
-from hpof_jax.body.model import skin
 from hpof_jax.body.skeletons import (
     KEYPOINT_SETS,
     SMPL_JOINTS,
@@ -19,6 +20,7 @@ from hpof_jax.body.skeletons import (
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
+keypoints, skin = jax.jit(model_functions.keypoints), jax.jit(model_functions.skin)
 MIRROR_X = np.array([-1.0, 1.0, 1.0])
 # SMPL-X's vertex list for SMPL, and the free body's points that a stand-in for SMPL gets at these vertices.
 SMPL_VERTICES = dict(
@@ -83,7 +85,9 @@ def at_rest(model, name, betas=(0.0,) * 10, regressor=None):
 
 
 def some_pose(seed=0, size=0.4):
-    return axis_angle_to_matrix(jnp.asarray(np.random.default_rng(seed).normal(scale=size, size=(24, 3))))
+    return jax.jit(axis_angle_to_matrix)(
+        jnp.asarray(np.random.default_rng(seed).normal(scale=size, size=(24, 3)))
+    )
 
 
 def test_points_of_a_data_set_on_the_free_body(body):
