@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.program import program
 from data_pipelines.observed.augment import SWAP_FRAMES, events
-from data_pipelines.simulate.detector import SWAP_GROUPS
+from data_pipelines.simulate.landmark_tables import SWAP_GROUPS
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, BLAZEPOSE_MIRROR, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.errors import UserError

@@ -6,7 +6,7 @@ from hpof_jax.errors import UserError
 
 
 def cpu() -> jax.Device:
-    """The CPU of this process, whatever device trains.
+    """A CPU of this process, also where an accelerator trains.
 
     `jax.devices("cpu")[0]` is not it: with several processes, that device belongs to process 0.
 

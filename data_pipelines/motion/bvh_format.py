@@ -86,7 +86,7 @@ def _parse_hierarchy(text: str):
         key = key.upper()
         if key in ("ROOT", "JOINT", "END"):
             if (key == "ROOT") == bool(names) or (names and not open_nodes):
-                raise ValueError(f"'{' '.join(words)}' stands where no {key} may be")
+                raise ValueError(f"'{' '.join(words)}' is where no {key} may be")
             parents.append(open_nodes[-1] if open_nodes else -1)
             names.append("" if key == "END" else " ".join(words))
             offsets.append([0.0, 0.0, 0.0])

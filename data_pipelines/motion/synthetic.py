@@ -65,10 +65,10 @@ def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[
     pose[:, :, 9, 1] = sway * np.cos(left) / 2
     pose[:, :, [3, 6, 9], 0] = np.radians(draw(-3, 8))[..., None]
     pose[:, :, [12, 15], 0] = np.radians(draw(-12, 12))[..., None]
-    pose[:, :, [12, 15], 1] = _wander(rng, num_frames, batch, np.radians(20))[..., None]
-    pose[:, :, 1:] += _wander(rng, num_frames, batch, np.radians(2.5), (23, 3))
+    pose[:, :, [12, 15], 1] = _smooth_noise(rng, num_frames, batch, np.radians(20))[..., None]
+    pose[:, :, 1:] += _smooth_noise(rng, num_frames, batch, np.radians(2.5), (23, 3))
     turning = np.radians(rng.normal(0, 30, (batch, 1))) * (rng.random((batch, 1)) < 0.6)
-    heading = draw(-np.pi, np.pi) + turning * time + _wander(rng, num_frames, batch, np.radians(12))
+    heading = draw(-np.pi, np.pi) + turning * time + _smooth_noise(rng, num_frames, batch, np.radians(12))
     lean = np.radians(draw(0, 5) + 7 * run) + 0 * heading
     pose[:, :, 0] = compose(about(1, heading), about(0, lean), about(1, -sway * np.cos(left) / 2))
     speed = strides * 4 * 0.84 * np.sin(stretch) * (1 + 0.4 * run)
@@ -103,12 +103,12 @@ def sample_poses(rng: np.random.Generator, num_frames: int, batch: int) -> tuple
     part = (part**3 * (10 - 15 * part + 6 * part**2))[..., None]
     tilt = tilts[rows, at] * (1 - part) + tilts[rows, at + 1] * part
     pose = poses[rows, at] * (1 - part[..., None]) + poses[rows, at + 1] * part[..., None]
-    pose[:, :, 1:] += _wander(rng, num_frames, batch, np.radians(4), (23, 3))
-    heading = rng.uniform(-np.pi, np.pi, (batch, 1)) + _wander(rng, num_frames, batch, np.radians(35))
+    pose[:, :, 1:] += _smooth_noise(rng, num_frames, batch, np.radians(4), (23, 3))
+    heading = rng.uniform(-np.pi, np.pi, (batch, 1)) + _smooth_noise(rng, num_frames, batch, np.radians(35))
     pose[:, :, 0] = compose(about(1, heading), tilt)
-    path = _wander(rng, num_frames, batch, 0.08, (3,))
+    path = _smooth_noise(rng, num_frames, batch, 0.08, (3,))
     jumps = np.where(rng.random((batch, 1)) < 0.1, 0.25, 0.0) * np.maximum(
-        0, _wander(rng, num_frames, batch, 1.0)
+        0, _smooth_noise(rng, num_frames, batch, 1.0)
     )
     return _stand(
         clamp_to_limits(pose), path, np.where(lying, 0.0, 1.0)[:, None], np.where(lying[:, None], 0, jumps)
@@ -229,7 +229,7 @@ def _stand(pose, path, on_feet, flight) -> tuple[np.ndarray, np.ndarray]:
     return pose.astype(np.float32), transl.astype(np.float32)
 
 
-def _wander(rng, num_frames: int, batch: int, size: float, shape: tuple[int, ...] = ()) -> np.ndarray:
+def _smooth_noise(rng, num_frames: int, batch: int, size: float, shape: tuple[int, ...] = ()) -> np.ndarray:
     """Smooth noise of RMS `size`, (batch, num_frames, *shape): three sines of at most 1 Hz."""
     time = 2 * np.pi * np.arange(num_frames)[None] / FPS
     total = np.zeros((batch, num_frames, *shape), np.float32)

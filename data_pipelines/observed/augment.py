@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from data_pipelines.feed import Batch
 from data_pipelines.motion.augment import mirror, perturb
-from data_pipelines.simulate.detector import SWAP_GROUPS
+from data_pipelines.simulate.landmark_tables import SWAP_GROUPS
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_MIRROR
 from hpof_jax.geometry.numpy_rotations import multiply, to_axis_angle, to_quaternion
 

@@ -48,7 +48,7 @@ class CameraRange:
         0.75,
         0.15,
     )  # focal length over the frame's diagonal: median, sigma of its log
-    focal_limits: tuple[float, float] = (0.6, 1.1)  # phones lie at 0.65 to 0.8, longer lenses above
+    focal_limits: tuple[float, float] = (0.6, 1.1)  # of their ratio; phones have 0.65 to 0.8
     focal_known_share: float = 0.3  # clips whose true focal length is given, as users and files may give it
     image_sizes: tuple[tuple[int, int], ...] = dataclasses.field(
         default=_IMAGE_SIZES, metadata={"static": True}

@@ -14,11 +14,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, BLAZEPOSE_MIRROR
+from data_pipelines.simulate.landmark_tables import (
+    BALL_RADII,
+    BALLS,
+    BODY_SIZE,
+    FROM_BONES,
+    HIPS,
+    LIMB,
+    LIMB_REACH,
+    NOISE_SHARE,
+    PART,
+    SWAP_GROUPS,
+    TO_BONES,
+)
+from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR
 from hpof_jax.geometry.camera import project
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
-AVERAGE_SIZE = 1.28  # metres of trunk + thigh + shank in the detector's 3D landmarks, whoever the person is
+AVERAGE_SIZE = 1.28  # metres of trunk + thigh + shank in the detector's 3D landmarks of any person
 
 
 @jax.tree_util.register_dataclass
@@ -110,7 +123,7 @@ def detect(
         noise.visibility_logit - noise.occlusion_fall * occluded - noise.truncation_fall * outside - lowered
     )
     logit = logit - noise.error_fall * jnp.linalg.norm(error, axis=-1)
-    logit = logit + noise.visibility_spread * draws.drift(17)[:, :, _PART]
+    logit = logit + noise.visibility_spread * draws.drift(17)[:, :, PART]
     landmarks_2d = jnp.concatenate([pixels, jax.nn.sigmoid(logit)[..., None]], axis=-1)
     landmarks_3d = _world_landmarks(draws, points, error, severity, noise)
 
@@ -135,17 +148,17 @@ def _picture_error(draws, points, occluded, outside, severity, noise):
 
     outlier, _ = _events(draws, noise.outlier_rate, (1, 2))
     outlier = outlier[..., None, None]
-    error = noise.slow * draws.drift(17, 3)[:, :, _PART]
+    error = noise.slow * draws.drift(17, 3)[:, :, PART]
     error = error + (noise.fast + noise.outlier_offset * outlier) * draws.jitter(33, 3)
-    error = error * _SHARE[:, None] * gain[..., None]
+    error = error * NOISE_SHARE[:, None] * gain[..., None]
     error = error + noise.outlier_offset * outlier * draws.jitter(1, 3)
     hips = noise.hip_bias * draws.clip(1, 1, 3) + noise.hip_drift * draws.drift(1, 3)
-    error = error + hips * _HIPS[:, None]
+    error = error + hips * HIPS[:, None]
 
     lost, since = _events(draws, noise.lost_rate, noise.lost_frames)
     limb = _hold(_choice(draws.chance(), 4), since)
     offset = _hold(noise.lost_offset * draws.jitter(3), since)
-    reach = jnp.asarray(_LIMB_REACH)[limb] * _soften(lost)[..., None]
+    reach = jnp.asarray(LIMB_REACH)[limb] * _soften(lost)[..., None]
     error = error + reach[..., None] * offset[..., None, :]
     return severity * error, noise.lost_fall * reach + noise.outlier_fall * outlier[..., 0]
 
@@ -155,16 +168,16 @@ def _world_landmarks(draws, points, error, severity, noise):
     body = points - _middle(points)
     # The detector sees a crop and does not know where in the frame it is.
     body = jnp.einsum("btij,btkj->btki", _crop_rotation(_middle(points)[:, :, 0], noise.crop_view), body)
-    bones = jnp.einsum("lk,btkc->btlc", _TO_BONES, body)
+    bones = jnp.einsum("lk,btkc->btlc", TO_BONES, body)
     length = jnp.linalg.norm(bones, axis=-1, keepdims=True)
 
     stretch = draws.clip(1, 33, 1)
     stretch = (stretch + stretch[:, :, BLAZEPOSE_MIRROR]) / math.sqrt(2)
     bones = bones * jnp.exp(noise.bone_length * severity * stretch)
     slope = _between(noise.depth_slope, draws.clip_chance(1, 1))
-    depth = slope * (1 + noise.limb_depth * severity[..., 0] * draws.drift(6)[:, :, _LIMB])
+    depth = slope * (1 + noise.limb_depth * severity[..., 0] * draws.drift(6)[:, :, LIMB])
     bones = bones * jnp.stack([jnp.ones_like(depth), jnp.ones_like(depth), depth], axis=-1)
-    turn = noise.bone_direction * draws.drift(17, 3)[:, :, _PART]
+    turn = noise.bone_direction * draws.drift(17, 3)[:, :, PART]
     bones = bones + severity * length * turn * jnp.array([0.7, 0.7, 1.4])
 
     lean = noise.tilt * draws.clip(1, 2, 2) + noise.tilt_drift * draws.drift(2, 2)
@@ -173,11 +186,11 @@ def _world_landmarks(draws, points, error, severity, noise):
     trunk, legs = jnp.moveaxis(axis_angle_to_matrix(lean), 2, 0)
     upper = jnp.einsum("btij,btkj->btki", trunk, bones[:, :, :23])
     lower = jnp.einsum("btij,btkj->btki", legs, bones[:, :, 23:])
-    body = jnp.einsum("kl,btlc->btkc", _FROM_BONES, jnp.concatenate([upper, lower], axis=2))
+    body = jnp.einsum("kl,btlc->btkc", FROM_BONES, jnp.concatenate([upper, lower], axis=2))
 
     body = body + error + noise.jitter_3d * severity * draws.jitter(33, 3)
     body = body - _middle(body)
-    size = jnp.mean(length[..., 0] @ _SIZE, axis=1)
+    size = jnp.mean(length[..., 0] @ BODY_SIZE, axis=1)
     scale = (AVERAGE_SIZE / jnp.maximum(size, 0.1)) ** noise.average_size
     return body * scale[:, None, None, None]
 
@@ -188,10 +201,10 @@ def _occlusion(points):
     Balls stand for the trunk, the head and the thighs. A landmark behind a ball and within its outline is
     occluded.
     """
-    balls = jnp.einsum("sk,btkc->btsc", _BALLS, points)
+    balls = jnp.einsum("sk,btkc->btsc", BALLS, points)
     apart = points[:, :, :, None] - balls[:, :, None]
     aside = jnp.sqrt(jnp.sum(apart[..., :2] ** 2, axis=-1))
-    inside = jax.nn.sigmoid((_BALL_RADII - aside) / 0.02)
+    inside = jax.nn.sigmoid((BALL_RADII - aside) / 0.02)
     behind = jax.nn.sigmoid((apart[..., 2] - 0.07) / 0.02)
     return 1 - jnp.prod(1 - inside * behind, axis=-1)
 
@@ -294,111 +307,3 @@ def _crop_rotation(middle, share):
 
 def _middle(points):
     return (points[..., 23:24, :] + points[..., 24:25, :]) / 2
-
-
-def _rows(table: dict[str, float], default: float = 0.0) -> np.ndarray:
-    """(33,) float32: for each landmark the value of the first key that its name contains."""
-    values = [next((v for k, v in table.items() if k in name), default) for name in BLAZEPOSE_LANDMARKS]
-    return np.array(values, np.float32)
-
-
-_HIPS = _rows({"hip": 1.0})
-# Noise of a landmark, relative to that of an elbow or a knee.
-_SHARE = _rows(
-    {
-        "shoulder": 0.9,
-        "hip": 0.8,
-        "elbow": 1.0,
-        "wrist": 1.3,
-        "knee": 1.0,
-        "ankle": 1.1,
-        "eye": 0.5,
-        "ear": 0.5,
-        "nose": 0.5,
-        "mouth": 0.5,
-    },
-    default=1.4,
-)
-
-
-def _side(name: str) -> int:
-    return 1 if name.startswith("right") else 0
-
-
-def _part_of(name: str) -> int:
-    """0 the head, then left and right shoulder, hip, elbow, wrist, hand, knee, ankle and foot."""
-    if "foot" in name or "heel" in name:
-        return 15 + _side(name)
-    for index, part in enumerate(("shoulder", "hip", "elbow", "wrist", "", "knee", "ankle")):
-        if part and part in name:
-            return 1 + 2 * index + _side(name)
-    return 9 + _side(name) if any(part in name for part in ("pinky", "index", "thumb")) else 0
-
-
-def _limb_of(name: str) -> int:
-    """0 trunk, 1 head, 2 and 3 arms, 4 and 5 legs."""
-    part = _part_of(name)
-    return 0 if 1 <= part <= 4 else 1 if part == 0 else (2 if part <= 10 else 4) + _side(name)
-
-
-_PART = np.array([_part_of(name) for name in BLAZEPOSE_LANDMARKS])
-_LIMB = np.array([_limb_of(name) for name in BLAZEPOSE_LANDMARKS])
-_DISTAL = np.where(np.isin(_PART, (5, 6, 11, 12)), 0.5, 1.0)
-_LIMB_REACH = np.stack([np.where(limb == _LIMB, _DISTAL, 0.0) for limb in (2, 3, 4, 5)]).astype(np.float32)
-_INDEX = np.arange(33)
-# Landmarks of a left-right swap: those of the whole body, of the legs, of the arms.
-SWAP_GROUPS = np.stack([_INDEX >= 11, _INDEX >= 23, (_INDEX >= 11) & (_INDEX < 23)])
-
-
-def _bone_matrices() -> tuple[np.ndarray, np.ndarray]:
-    """Matrices (33, 33) from landmarks about the mid-hip to bones, and back.
-
-    A bone starts at the landmark nearer to the trunk.
-    """
-    at = BLAZEPOSE_LANDMARKS.index
-    nearer = {
-        "elbow": "shoulder",
-        "wrist": "elbow",
-        "pinky": "wrist",
-        "index": "wrist",
-        "thumb": "wrist",
-        "knee": "hip",
-        "ankle": "knee",
-        "heel": "ankle",
-        "foot_index": "ankle",
-    }
-    matrix = np.eye(33, dtype=np.float32)
-    for row, name in enumerate(BLAZEPOSE_LANDMARKS):
-        side, _, part = name.partition("_")
-        if part in nearer:
-            matrix[row, at(f"{side}_{nearer[part]}")] -= 1
-        elif row < 11:
-            matrix[row, [at("left_shoulder"), at("right_shoulder")]] -= 0.5
-    return matrix, np.linalg.inv(matrix).astype(np.float32)
-
-
-def _balls() -> tuple[np.ndarray, np.ndarray]:
-    """The balls of `_occlusion`: centres as weights over the landmarks (6, 33), radii (6,) in metres."""
-    at = BLAZEPOSE_LANDMARKS.index
-    shoulders, hips = [at("left_shoulder"), at("right_shoulder")], [at("left_hip"), at("right_hip")]
-    rows, radii = [], []
-    for share, radius in ((0.9, 0.15), (0.5, 0.14), (0.1, 0.15)):
-        row = np.zeros(33)
-        row[shoulders], row[hips] = share / 2, (1 - share) / 2
-        rows.append(row)
-        radii.append(radius)
-    row = np.zeros(33)
-    row[[at("left_ear"), at("right_ear")]] = 0.5
-    rows.append(row)
-    radii.append(0.1)
-    for side in ("left", "right"):
-        row = np.zeros(33)
-        row[[at(f"{side}_hip"), at(f"{side}_knee")]] = 0.5
-        rows.append(row)
-        radii.append(0.08)
-    return np.stack(rows).astype(np.float32), np.array(radii, np.float32)
-
-
-_TO_BONES, _FROM_BONES = _bone_matrices()
-_BALLS, _BALL_RADII = _balls()
-_SIZE = _rows({"shoulder": 0.5, "knee": 0.5, "ankle": 0.5})  # trunk + thigh + shank from bone lengths

@@ -23,7 +23,7 @@ BLUR, NOISE, PATCH, THRESHOLD = 1.0, 0.07, 8, 0.7
 class SimulatedFlow:
     """Adds optical flow and masks of K consecutive frames of each clip to a batch of the stream.
 
-    The mesh is coarse (500 vertices), the background stands still in the picture, and the boxes are those of
+    The mesh is coarse (500 vertices), the background is still in the picture, and the boxes are those of
     the landmarks.
     """
 

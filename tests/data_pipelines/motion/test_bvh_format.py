@@ -70,6 +70,6 @@ def test_forward_kinematics_of_an_arm():
         ("OFFSET", "OFSET"),
     ],
 )
-def test_broken_files_are_named_in_one_sentence(old, new):
+def test_broken_files_are_named(old, new):
     with pytest.raises(UserError, match="broken.bvh"):
         parse_bvh(GOOD.replace(old, new), "broken.bvh")

@@ -95,7 +95,7 @@ def test_an_unreadable_file_is_left_out_and_named(tmp_path, caplog):
 @pytest.mark.parametrize(
     "spec", ["bvh", "bvh:", "fbx:folder", "bvh:/nowhere/at/all", "amass:/nowhere/at/all"]
 )
-def test_a_wrong_source_is_one_sentence(spec):
+def test_a_wrong_source_is_a_user_error(spec):
     with pytest.raises(UserError):
         load_source(spec)
 

@@ -72,11 +72,11 @@ def test_nothing_is_overwritten_and_nothing_half_written_is_left(written, tmp_pa
 @pytest.mark.parametrize(
     ("name", "splits", "words"), [("Not-a-name", {}, "cannot name"), ("empty", {}, "no clip to write")]
 )
-def test_what_cannot_be_written_is_told_in_a_sentence(tmp_path, name, splits, words):
+def test_what_cannot_be_written_is_a_user_error(tmp_path, name, splits, words):
     with pytest.raises(UserError, match=words):
         records.write_records(splits, tmp_path / name)
 
 
-def test_a_folder_without_a_data_set_is_told_in_a_sentence(tmp_path):
+def test_a_folder_without_a_data_set_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="no tfds data set"):
         records.read_records(tmp_path)

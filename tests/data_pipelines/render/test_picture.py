@@ -98,7 +98,7 @@ def test_fast_motion_is_blurred_and_the_mask_stays(shots, skin):
     assert min(different) == 0 and max(different) > 0.5  # some shutters are fast, others are not
 
 
-def test_nobody_in_the_window_is_an_empty_mask(shots, skin):
+def test_a_person_outside_the_window_has_an_empty_mask(shots, skin):
     shot, (look, posed) = shots[3]["tripod"], skin
     points, cosine = posed["tripod"]
     away = points + np.float32([[100.0], [0.0], [0.0]])

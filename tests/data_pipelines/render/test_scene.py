@@ -44,7 +44,7 @@ def test_the_skin_without_clothes_is_the_body_of_the_ground_truth(shots):
     assert cosine.max() > 0.9 and cosine.min() < -0.9
 
 
-def test_clothes_stand_off_the_skin(shots):
+def test_clothes_are_off_the_skin(shots):
     betas, body, textured = shots[2], load_body(), textured_body()
     loose = Look(np.zeros((1, 1, 3), np.uint8), np.full(6890, 0.02, np.float32))
     bare = Look(loose.atlas, 0 * loose.offset)

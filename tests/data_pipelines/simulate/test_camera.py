@@ -27,18 +27,20 @@ def motion():
 
 
 def test_the_ground_truth_is_the_motion_in_the_camera_frame(body):
-    truth, points = shoot(jax.random.key(0), body, *motion(), CameraRange())
-    placed, _ = landmarks(body, truth["pose"], truth["betas"], truth["transl"])
+    ground_truth, points = shoot(jax.random.key(0), body, *motion(), CameraRange())
+    placed, _ = landmarks(body, ground_truth["pose"], ground_truth["betas"], ground_truth["transl"])
     np.testing.assert_allclose(points, placed, atol=1e-4)
 
 
 def test_a_tripod_shows_the_path_as_it_is_and_the_whole_person(body):
     pose, transl, betas = motion()
-    truth, points = shoot(jax.random.key(0), body, pose, transl, betas, TRIPOD)
-    step = np.linalg.norm(np.diff(truth["transl"], axis=1), axis=-1)
+    ground_truth, points = shoot(jax.random.key(0), body, pose, transl, betas, TRIPOD)
+    step = np.linalg.norm(np.diff(ground_truth["transl"], axis=1), axis=-1)
     np.testing.assert_allclose(step, np.linalg.norm(np.diff(transl, axis=1), axis=-1), atol=1e-4)
-    height, width = np.moveaxis(np.asarray(truth["image_size"]), -1, 0)
-    pixels = project(points, truth["true_focal_length"][:, None, None], truth["image_size"][:, None, None])
+    height, width = np.moveaxis(np.asarray(ground_truth["image_size"]), -1, 0)
+    pixels = project(
+        points, ground_truth["true_focal_length"][:, None, None], ground_truth["image_size"][:, None, None]
+    )
     x, y = np.moveaxis(np.asarray(pixels), -1, 0)
     assert np.all((x > 0) & (x < width[:, None, None]) & (y > 0) & (y < height[:, None, None]))
     assert np.min(points[..., 2]) >= TRIPOD.near - 1e-3
@@ -48,11 +50,13 @@ def test_a_panning_camera_keeps_the_person_at_one_place_in_the_picture(body):
     pose, transl, betas = motion()
     transl = transl + np.float32([0, 0, 4]) * (np.arange(FRAMES, dtype=np.float32) / FRAMES)[:, None]
 
-    def wandering(camera):
-        truth, _ = shoot(jax.random.key(3), body, pose, transl, betas, camera)
-        return np.ptp(np.arctan2(truth["transl"][..., 0], truth["transl"][..., 2]), axis=1).mean()
+    def spread(camera):
+        ground_truth, _ = shoot(jax.random.key(3), body, pose, transl, betas, camera)
+        return np.ptp(
+            np.arctan2(ground_truth["transl"][..., 0], ground_truth["transl"][..., 2]), axis=1
+        ).mean()
 
-    still, following = wandering(TRIPOD), wandering(dataclasses.replace(TRIPOD, follow_share=1.0))
+    still, following = spread(TRIPOD), spread(dataclasses.replace(TRIPOD, follow_share=1.0))
     assert following < 0.25 * still
 
 
