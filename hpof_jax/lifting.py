@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpof_jax.body import BodyModel, load_body
+from hpof_jax.body.mirror import mirror_observations
 from hpof_jax.body.model import keypoints, rest_joints
 from hpof_jax.geometry import camera, temporal
 from hpof_jax.geometry.placement import place
 from hpof_jax.geometry.rotations import matrix_to_axis_angle
-from hpof_jax.models.build import init_params, make_model
+from hpof_jax.models.build import model_for
+from hpof_jax.models.flip import average_flipped
 from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
-from hpof_jax.models.mirror import mean_of_both, mirror_batch
-from hpof_jax.models.weights import check_params, load_weights
+from hpof_jax.models.weights import load_weights
 from hpof_jax.motion import Motion
 from hpof_jax.observe import clip, swaps
 
@@ -29,7 +30,7 @@ def lift(
     weights: str | os.PathLike | tuple[Any, Any] | None = None,
     body: BodyModel | None = None,
     *,
-    mirror: bool = True,
+    flip: bool = True,
     smooth: bool = True,
     undo_swaps: bool = True,
 ) -> Motion:
@@ -42,7 +43,7 @@ def lift(
       observations: of one person in a whole clip.
       weights: what `models.weights.load_weights` takes, or what it returns.
       body: the free body by default.
-      mirror: also run the mirrored clip and take the mean of both answers.
+      flip: flip test-time augmentation; also runs the model on the mirror image and averages.
       smooth: take out what trembles (see `geometry.temporal.smooth_rotations`).
       undo_swaps: first undo the detector's swaps of left and right (see `hpof_jax.observe.swaps`).
     """
@@ -53,15 +54,13 @@ def lift(
         observations = dataclasses.replace(observations, landmarks_2d=landmarks_2d, landmarks_3d=landmarks_3d)
     body = load_body() if body is None else body
     params, config = weights if isinstance(weights, tuple) else load_weights(weights)
-    model = make_model(config)
-    template = jax.eval_shape(lambda: init_params(model, body, 0))
-    check_params(params, template, "the weights")
+    model = model_for(params, config, body)
     at_model_rate = clip.resample(observations, MODEL_FPS)
     batch = _batch(at_model_rate)
     inputs, mirrored = _inputs(batch)
     prediction = predict_long(model, params, inputs, body)
-    if mirror:
-        prediction = _mean_of_both(prediction, predict_long(model, params, mirrored, body))
+    if flip:
+        prediction = _average_flipped(prediction, predict_long(model, params, mirrored, body))
     focal_length, image_size = batch["focal_length"], batch["image_size"]
     rotations = (_smooth(prediction.rotations, batch["mask"]) if smooth else prediction.rotations)[0]
     pelvis = _pelvis(prediction.cam[0], inputs.box[0], focal_length, image_size)
@@ -99,10 +98,10 @@ def lift(
 @jax.jit
 def _inputs(batch):
     """Of the clip and of its mirror image."""
-    return make_inputs(**batch), make_inputs(**mirror_batch(batch))
+    return make_inputs(**batch), make_inputs(**mirror_observations(batch))
 
 
-_mean_of_both = jax.jit(mean_of_both)
+_average_flipped = jax.jit(average_flipped)
 _smooth = jax.jit(temporal.smooth_rotations)
 _pelvis = jax.jit(camera.cam_to_translation)
 

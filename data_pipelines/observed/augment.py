@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from data_pipelines.feed import Batch
 from data_pipelines.motion.augment import mirror, perturb
 from data_pipelines.simulate.landmark_tables import SWAP_GROUPS
+from hpof_jax.body.mirror import mirror_observations
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_MIRROR
 from hpof_jax.geometry.numpy_rotations import multiply, to_axis_angle, to_quaternion
 
@@ -122,10 +123,8 @@ def reposed(
 def mirrored(batch: Batch, chosen: np.ndarray) -> Batch:
     """The batch with some clips, (B,) bool, as a mirror shows them: truth and observations alike."""
     pose, transl = mirror(batch["pose"], batch["transl"])
-    points = batch["landmarks_2d"][:, :, BLAZEPOSE_MIRROR].copy()
-    points[..., 0] = (batch["image_size"][:, 1, None, None] - points[..., 0]) * batch["seen"][..., None]
-    world = batch["landmarks_3d"][:, :, BLAZEPOSE_MIRROR] * np.float32([-1, 1, 1])
-    changed = {"pose": pose, "transl": transl, "landmarks_2d": points, "landmarks_3d": world}
+    other = mirror_observations(batch)
+    changed = {"pose": pose, "transl": transl} | {key: other[key] for key in ("landmarks_2d", "landmarks_3d")}
     select = {key: chosen.reshape(-1, *[1] * (value.ndim - 1)) for key, value in changed.items()}
     return batch | {
         key: np.where(select[key], value, batch[key]).astype(np.float32) for key, value in changed.items()

@@ -1,6 +1,11 @@
-"""From a config to a model and its first parameters."""
+"""From a config to a model and its initial parameters.
 
-import dataclasses
+The one place that reads a model's config. `CHOICES` are parts that can be exchanged; the first is HPOF's own, the
+others are ablations.
+"""
+
+import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,15 +14,69 @@ import ml_collections
 
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
-from hpof_jax.models.baselines import MeanPose
-from hpof_jax.models.hpof import CHOICES, HPOF
+from hpof_jax.models.baselines import MeanPoseHead, MeanShapeHead
+from hpof_jax.models.flat_head import FlatHead
+from hpof_jax.models.hpof import HPOF
 from hpof_jax.models.inputs import LANDMARKS, make_inputs
+from hpof_jax.models.kinematic_head import KinematicHead
+from hpof_jax.models.recurrent_encoder import RecurrentEncoder
+from hpof_jax.models.shape_head import ShapeHead
+from hpof_jax.models.temporal_encoder import TemporalEncoder
+from hpof_jax.models.weights import check_params
 
-_MODELS = {"hpof": HPOF, "mean_pose": MeanPose}
+CHOICES = {
+    "encoder_type": ("dilated", "gru"),
+    "head_type": ("tree", "flat"),
+    "shape_per": ("clip", "frame"),
+}
 
 
-def make_model(config: ml_collections.ConfigDict) -> HPOF | MeanPose:
-    """The model of `config.model`: its `name`, and that class's own fields.
+def hpof(
+    *,
+    channels: int = 256,
+    kernel_size: int = 3,
+    dilations: Sequence[int] = (1, 3, 9, 27),
+    dropout: float = 0.0,
+    hidden: int = 64,
+    encoder_type: str = "dilated",
+    head_type: str = "tree",
+    shape_per: str = "clip",
+) -> HPOF:
+    """The method's model, or an ablation of it.
+
+    Args:
+      channels: of the encoder's features.
+      kernel_size: frames of a convolution; 1 gives a per-frame MLP. dilations: one for each convolution. The encoder
+        "gru" has neither.
+      dropout: share of features dropped in training.
+      hidden: features of each joint in the pose head.
+      encoder_type: "dilated" convolutions or "gru".
+      head_type: "tree", joints along the kinematic tree, or "flat", all joints at once.
+      shape_per: one shape for the "clip", or one for each "frame". The flat head then does not see the shape, so that
+        pose and shape are predicted independently.
+    """
+    if encoder_type == "gru":
+        encoder = RecurrentEncoder(channels, dropout)
+    else:
+        encoder = TemporalEncoder(channels, kernel_size, tuple(dilations), dropout)
+    # The names are those of the parameters in weights files.
+    if head_type == "flat":
+        pose_head = FlatHead(hidden, use_shape=shape_per == "clip", name="flat_head")
+    else:
+        pose_head = KinematicHead(hidden, name="kinematic_head")
+    return HPOF(encoder, ShapeHead(per_frame=shape_per == "frame"), pose_head)
+
+
+def mean_pose(*, channels: int = 256) -> HPOF:
+    """The baseline: one learned shape and body pose for all, oriented and placed by a per-frame MLP."""
+    return HPOF(TemporalEncoder(channels, 1, (1, 1)), MeanShapeHead(), MeanPoseHead())
+
+
+_MODELS = {"hpof": hpof, "mean_pose": mean_pose}
+
+
+def make_model(config: ml_collections.ConfigDict) -> HPOF:
+    """The model of `config.model`: its `name`, and the arguments of the function above with that name.
 
     Raises:
       UserError: a name, a field or a choice that does not exist.
@@ -26,22 +85,19 @@ def make_model(config: ml_collections.ConfigDict) -> HPOF | MeanPose:
     name = fields.pop("name")
     if name not in _MODELS:
         raise UserError(f"There is no model '{name}': set --config.model.name to one of {sorted(_MODELS)}.")
-    known = {field.name for field in dataclasses.fields(_MODELS[name])}
-    if unknown := sorted(set(fields) - known):
-        raise UserError(
-            f"The model '{name}' has no field '{unknown[0]}': it takes {sorted(known - {'parent', 'name'})}."
-        )
+    known = inspect.signature(_MODELS[name]).parameters
+    if unknown := sorted(set(fields) - set(known)):
+        raise UserError(f"The model '{name}' has no field '{unknown[0]}': it takes {sorted(known)}.")
     for key, choices in CHOICES.items():
         if fields.get(key, choices[0]) not in choices:
             raise UserError(
                 f"There is no '{fields[key]}' for --config.model.{key}: choose one of {', '.join(choices)}."
             )
-    # A config that came from a file has lists; a module that is a static argument must be hashable.
-    return _MODELS[name](**{key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()})
+    return _MODELS[name](**fields)
 
 
-def init_params(model: HPOF | MeanPose, body: BodyModel, seed: int) -> Any:
-    """Fresh parameters."""
+def init_params(model: HPOF, body: BodyModel, seed: int) -> Any:
+    """The initial parameters."""
     frames = (1, 2)
     inputs = make_inputs(
         jnp.zeros((*frames, LANDMARKS, 3)),
@@ -52,3 +108,20 @@ def init_params(model: HPOF | MeanPose, body: BodyModel, seed: int) -> Any:
         jnp.full((1,), 512.0),
     )
     return jax.jit(lambda key: model.init(key, inputs, body)["params"])(jax.random.key(seed))
+
+
+def model_for(
+    params: Any, config: ml_collections.ConfigDict, body: BodyModel, where: str = "the weights"
+) -> HPOF:
+    """The model of `config`, after a check that `params` are its parameters.
+
+    Args:
+      params, config: as `weights.load_weights` returns them.
+      where: the file that they are from, for the message.
+
+    Raises:
+      UserError: they are not, or there is no such model.
+    """
+    model = make_model(config)
+    check_params(params, jax.eval_shape(lambda: init_params(model, body, 0)), where)
+    return model

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from hpof_jax.geometry.rotations import matrix_to_sixd
-from hpof_jax.models.temporal_encoder import TemporalEncoder, masked_mean
+from hpof_jax.models.pooling import masked_mean
+from hpof_jax.models.temporal_encoder import TemporalEncoder
 
 EVERY = 4  # frames: neighbours look alike, and to judge all takes the discriminator 1.7 times as long
 

@@ -1,4 +1,4 @@
-"""The recurrent encoder: bidirectional GRUs over a clip, as in VIBE (Kocabas et al., CVPR 2020), to compare with."""
+"""The recurrent encoder: bidirectional GRUs over a clip, as in VIBE (Kocabas et al., CVPR 2020). An ablation."""
 
 import flax.linen as nn
 import jax
@@ -8,33 +8,30 @@ LAYERS = 2
 
 
 class RecurrentEncoder(nn.Module):
-    """Per-frame features with the context of the whole clip, in the place of `TemporalEncoder`.
+    """Features of each frame with the context of the whole clip, in place of `TemporalEncoder`.
 
-    Two layers of GRUs in both directions around which the embedded features are passed. With 2/3 of the channels in each
-    direction there are 16 channels^2 weights besides the embedding: as many as in four dilated layers of kernel size 3.
-    Frames outside `mask` leave the memory as it was: they influence nothing.
+    Two layers of GRUs in both directions, with a residual connection around them. With 2/3 of the channels in each
+    direction they have 16 channels^2 parameters, as many as four dilated layers of kernel size 3. Frames outside `mask`
+    leave the hidden state unchanged, so they have no influence.
     """
 
     channels: int = 256
     dropout: float = 0.0
 
+    @property
+    def border(self) -> None:
+        """None: every frame depends on the whole clip."""
+        return None
+
     @nn.compact
     def __call__(self, features: jax.Array, mask: jax.Array, *, deterministic: bool = True) -> jax.Array:
-        """Encodes a batch of clips.
-
-        Args:
-          features: (B, T, D). mask: (B, T), true where there is a frame.
-          deterministic: no dropout; otherwise an rng named "dropout" is needed.
-
-        Returns:
-          (B, T, channels).
-        """
+        """Encodes a batch of clips; arguments and result as for `TemporalEncoder`."""
         inside = mask[..., None]
         x = y = nn.Dense(self.channels, name="embed")(features)
         units = max(2 * self.channels // 3, 1)
         for layer in range(LAYERS):
             directions = [
-                _remember(nn.GRUCell(units, name=f"{name}_{layer}"), y, inside, reverse=name == "backward")
+                _run(nn.GRUCell(units, name=f"{name}_{layer}"), y, inside, reverse=name == "backward")
                 for name in ("forward", "backward")
             ]
             y = nn.Dropout(self.dropout)(jnp.concatenate(directions, axis=-1), deterministic=deterministic)
@@ -42,13 +39,13 @@ class RecurrentEncoder(nn.Module):
         return nn.LayerNorm(name="norm")(x) * inside.astype(features.dtype)
 
 
-def _remember(cell: nn.GRUCell, features: jax.Array, inside: jax.Array, *, reverse: bool) -> jax.Array:
-    """The memory after each frame, (B, T, D), (B, T, 1) -> (B, T, units); from the last frame on if `reverse`."""
+def _run(cell: nn.GRUCell, features: jax.Array, inside: jax.Array, *, reverse: bool) -> jax.Array:
+    """The hidden state after each frame: (B, T, D), (B, T, 1) -> (B, T, units); from the last frame on if `reverse`."""
 
-    def step(cell, memory, frame):
+    def step(cell, state, frame):
         feature, there = frame
-        memory = jnp.where(there, cell(memory, feature)[0], memory)
-        return memory, memory
+        state = jnp.where(there, cell(state, feature)[0], state)
+        return state, state
 
     scan = nn.scan(
         step,
@@ -58,5 +55,5 @@ def _remember(cell: nn.GRUCell, features: jax.Array, inside: jax.Array, *, rever
         out_axes=1,
         reverse=reverse,
     )
-    empty = jnp.zeros((len(features), cell.features), features.dtype)
-    return scan(cell, empty, (features, inside))[1]
+    start = jnp.zeros((len(features), cell.features), features.dtype)
+    return scan(cell, start, (features, inside))[1]

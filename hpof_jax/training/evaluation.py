@@ -11,7 +11,7 @@ import numpy as np
 from hpof_jax.body.model import BodyModel, posed_joints, skin
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, SMPL_LIMBS, SMPL_PARENTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
-from hpof_jax.models.temporal_encoder import masked_mean
+from hpof_jax.models.pooling import masked_mean
 from hpof_jax.training import metrics, steps
 
 
@@ -31,7 +31,7 @@ def make_totals(
         """Totals of every metric for each clip: name -> (B, 2)."""
         prediction = predict(params, batch)
         rotations = axis_angle_to_matrix(batch["pose"])
-        pred = posed_joints(body, prediction.frame_betas, prediction.rotations)
+        pred = posed_joints(body, prediction.betas, prediction.rotations)
         true = posed_joints(body, batch["betas"][:, None], rotations)
         detector, limbs = batch["landmarks_3d"][..., BLAZEPOSE_LIMBS, :], true[..., SMPL_LIMBS, :]
 
@@ -63,7 +63,7 @@ def make_totals(
                 totals["pve"] = metrics.total(jax.lax.map(frame, pairs), mask)
             return totals
 
-        betas = prediction.frame_betas
+        betas = prediction.betas
         betas = jnp.broadcast_to(betas, (*batch["mask"].shape, betas.shape[-1]))
         return jax.vmap(per_clip)(
             pred, true, detector, limbs, batch["mask"], batch["seen"], betas, batch["betas"],

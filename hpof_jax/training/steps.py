@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from hpof_jax.body.mirror import mirror_observations
 from hpof_jax.body.model import BodyModel
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.geometry.temporal import smooth_rotations
+from hpof_jax.models.flip import average_flipped
 from hpof_jax.models.hpof import HPOF, Prediction
 from hpof_jax.models.inputs import Inputs, make_inputs
-from hpof_jax.models.mirror import mean_of_both, mirror_batch
 from hpof_jax.training.adversary import Adversary
 from hpof_jax.training.state import TrainState
 from hpof_jax.training.terms import Batch, loss_terms
@@ -124,7 +125,7 @@ def make_eval_step(
     def step(params: Any, batch: Batch) -> Prediction:
         if raw:
             return answer(params, batch)
-        both = mean_of_both(answer(params, batch), answer(params, mirror_batch(batch)))
+        both = average_flipped(answer(params, batch), answer(params, mirror_observations(batch)))
         return both._replace(rotations=smooth_rotations(both.rotations, batch["mask"]))
 
     return step

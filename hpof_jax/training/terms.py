@@ -46,7 +46,7 @@ def loss_terms(
     betas = jnp.where(jnp.any(known, axis=-1)[:, None], batch["betas"], 0.0)
     true_rotations = axis_angle_to_matrix(jnp.where(known[..., None, None], batch["pose"], 0.0))
     transl = jnp.where(has_3d[..., None], batch["transl"], 0.0)
-    pred_points, pred_joints = keypoints(body, body.landmarks, prediction.frame_betas, prediction.rotations)
+    pred_points, pred_joints = keypoints(body, body.landmarks, prediction.betas, prediction.rotations)
     true_points, true_joints = keypoints(body, body.landmarks, betas[:, None], true_rotations)
     pred_3d = _relative(pred_joints, pred_points)
     true_3d = _relative(true_joints, true_points)
@@ -78,7 +78,7 @@ def loss_terms(
         errors = losses.body_pose(prediction.rotations, true_rotations)
         terms["body_pose"] = losses.masked_sum(errors, has_smpl)
     if "betas" in loss_weights:
-        errors = losses.betas(prediction.frame_betas, betas[:, None])
+        errors = losses.betas(prediction.betas, betas[:, None])
         there = has_smpl if errors.shape == mask.shape else jnp.any(has_smpl, axis=1, keepdims=True)
         terms["betas"] = losses.masked_sum(errors, there)
     if "smoothness" in loss_weights:
@@ -101,7 +101,7 @@ def _outline_terms(body, inputs, prediction, batch, loss_weights):
     pelvis = camera.cam_to_translation(
         cut(prediction.cam), cut(inputs.box), focal_length[:, None], image_size[:, None]
     )
-    betas = prediction.frame_betas
+    betas = prediction.betas
     shapes = cut(betas) if betas.shape[1] == inputs.mask.shape[1] else betas
     vertices, joints = skin(body, shapes, cut(prediction.rotations))
     vertices = vertices + (pelvis - joints[..., 0, :])[..., None, :]

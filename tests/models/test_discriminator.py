@@ -23,7 +23,8 @@ def judge(clips):
     discriminator = Discriminator(channels=16)
     rng = np.random.default_rng(1)  # as if it had learned something: fresh, it looks at no frame's neighbours
     params = jax.tree.map(
-        lambda x: x + np.float32(rng.normal(0, 0.1, x.shape)), discriminator.init(jax.random.key(0), *clips)
+        lambda x: x + np.float32(rng.normal(0, 0.1, x.shape)),
+        jax.jit(discriminator.init)(jax.random.key(0), *clips),
     )
     return jax.jit(lambda *clips: discriminator.apply(params, *clips))
 

@@ -22,6 +22,7 @@ def encode(features):
 
 
 def test_every_frame_knows_of_every_other(encode, features):
+    assert RecurrentEncoder().border is None
     mask = np.ones((CLIPS, FRAMES), bool)
     before = np.asarray(encode(features, mask))
     assert before.shape == (CLIPS, FRAMES, 8)

@@ -1,8 +1,12 @@
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from hpof_jax.errors import UserError
+from hpof_jax.models.build import make_model
+from hpof_jax.models.hpof import predict_long
+from hpof_jax.models.inputs import make_inputs
 from hpof_jax.models.weights import check_params, load_weights, save_weights
 
 CONFIG = ConfigDict({"model": {"name": "hpof", "channels": 8, "dilations": (1, 3)}, "seed": 0})
@@ -20,10 +24,23 @@ def test_weights_come_back_bit_for_bit(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["weights.npz"]
 
 
-def test_the_shipped_weights_are_the_default():
+def test_the_shipped_weights_give_the_same_numbers_as_ever(body):
+    rng = np.random.default_rng(0)
+    points = rng.normal([640, 360], [60, 150], (1, 24, 33, 2)), rng.uniform(size=(1, 24, 33, 1))
+    landmarks_3d = rng.normal(0, 0.3, (1, 24, 33, 3)).astype(np.float32)
+    seen, image_size, focal_length = np.ones((1, 24), bool), np.float32([[720, 1280]]), np.float32([1100])
+    points = np.concatenate(points, axis=-1, dtype=np.float32)
+    inputs = jax.jit(make_inputs)(points, landmarks_3d, seen, seen, image_size, focal_length)
     params, config = load_weights()
-    assert config.name == "hpof"
-    assert {"encoder", "shape_head", "kinematic_head", "camera_head"} == set(params)
+    betas, rotations, cam = predict_long(make_model(config), params, inputs, body)
+    for found, expected in (
+        (betas[0, 0, :4], [-0.9664798, -0.8188074, -0.5664241, -0.1064649]),
+        (cam[0, 5], [1.6224419, 0.0476157, -0.0138944]),
+        (rotations[0, 20, 0, 0], [0.8826583, -0.4538692, 0.1221352]),
+        (rotations[0, 10, 16, 0], [0.1560733, 0.8969631, -0.4136405]),
+        (rotations[0, 20, 21, 0], [0.9665254, -0.2524451, 0.0458277]),
+    ):
+        np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
 def text(path):

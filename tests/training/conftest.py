@@ -23,7 +23,7 @@ class PerFrame(nn.Module):
         out = nn.Dense(24 * 6 + 3, kernel_init=nn.initializers.normal(0.01))(features)
         sixd = out[..., 3:].reshape(*out.shape[:-1], 24, 6) + jnp.array([1.0, 0, 0, 0, 1, 0])
         cam = jnp.concatenate([jnp.exp(jnp.clip(out[..., :1], -2, 2)), out[..., 1:3]], axis=-1)
-        return Prediction(nn.Dense(10)(pooled), sixd_to_matrix(sixd), cam)
+        return Prediction(nn.Dense(10)(pooled)[:, None], sixd_to_matrix(sixd), cam)
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,9 @@ def start(model, body, adversary):
 def test_the_terms_are_those_of_lsgan(motion):
     adversary = make()
     rotations = axis_angle_to_matrix(motion["pose"])
-    prediction = Prediction(motion["betas"], rotations, np.zeros((*motion["mask"].shape, 3), np.float32))
+    prediction = Prediction(
+        motion["betas"][:, None], rotations, np.zeros((*motion["mask"].shape, 3), np.float32)
+    )
     real = axis_angle_to_matrix(motion["real_pose"]), motion["real_betas"]
     mask = motion["mask"].copy()
     mask[2, 3:] = False

@@ -29,7 +29,7 @@ def batch(batch):
 @pytest.fixture
 def truth(batch):
     rotations = np.asarray(jax.jit(axis_angle_to_matrix)(batch["pose"]))
-    return Prediction(batch["betas"], rotations, np.ones((*batch["mask"].shape, 3), np.float32))
+    return Prediction(batch["betas"][:, None], rotations, np.ones((*batch["mask"].shape, 3), np.float32))
 
 
 def evaluate(prediction, body, batch, **options):

@@ -4,8 +4,9 @@ import optax
 import pytest
 
 from configs import hpof
+from hpof_jax.body.mirror import mirror_observations
 from hpof_jax.models.build import init_params
-from hpof_jax.models.mirror import mean_of_both, mirror_batch
+from hpof_jax.models.flip import average_flipped
 from hpof_jax.training import state, steps
 from hpof_jax.training.terms import loss_terms
 
@@ -156,13 +157,15 @@ def test_the_mean_with_the_mirror_image_knows_no_side(model, body, batch):
     )
     predict = jax.jit(steps.make_eval_step(model, body, raw=False))
     batch["mask"][:3, 4:] = False
-    other = mirror_batch(batch)
+    other = mirror_observations(batch)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), dict(mirror_batch(other)), dict(batch)
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+        dict(mirror_observations(other)),
+        dict(batch),
     )
     answer, mirrored = predict(params, batch), predict(params, other)
     blind = predict(params, batch | {"seen": ~batch["seen"]})
     assert np.abs(answer.rotations - blind.rotations).max() > 1e-3
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), mean_of_both(answer, mirrored), answer
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), average_flipped(answer, mirrored), answer
     )

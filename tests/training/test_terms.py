@@ -39,7 +39,7 @@ def truth(body, clips):
     cam = camera.translation_to_cam(
         pelvis, inputs.box, clips["focal_length"][:, None], clips["image_size"][:, None]
     )
-    return Prediction(jnp.asarray(clips["betas"]), rotations, cam)
+    return Prediction(jnp.asarray(clips["betas"])[:, None], rotations, cam)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_the_target_is_the_detectors_weighted_by_its_confidence(body, truth, mix
         inputs = steps.batch_inputs(batch)
         return terms.loss_terms(body, inputs, prediction, batch, {"keypoints_2d": 1})["keypoints_2d"]
 
-    points, joints = keypoints(body, body.landmarks, truth.betas[:, None], truth.rotations)
+    points, joints = keypoints(body, body.landmarks, truth.betas, truth.rotations)
     for clip in np.flatnonzero(UNLABELLED)[:2]:
         hidden = mixed | {"mask": mixed["mask"] & (np.arange(8) == clip)[:, None]}
         value, count = term(truth, hidden)
@@ -199,7 +199,7 @@ def test_the_same_shape_in_every_frame_is_as_one_for_the_clip(outline, truth, cl
         return terms.loss_terms(outline, steps.batch_inputs(batch), prediction, batch, weights, outline)
 
     one = truth._replace(betas=truth.betas + 1.0)
-    every = one._replace(betas=jnp.broadcast_to(one.betas[:, None], (8, 6, 10)))
+    every = one._replace(betas=jnp.broadcast_to(one.betas, (8, 6, 10)))
     of_clips, of_frames = found(one, batch), found(every, batch)
     np.testing.assert_allclose(of_frames["vertex_flow"], of_clips["vertex_flow"], rtol=1e-5)
     np.testing.assert_allclose(of_clips["betas"], [3.0, 3.0], rtol=1e-6)  # clips 2, 4 and 6; 0 has no frame

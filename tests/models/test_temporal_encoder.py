@@ -1,0 +1,56 @@
+import jax
+import numpy as np
+import pytest
+
+from hpof_jax.models.temporal_encoder import TemporalEncoder
+
+FRAMES, SIZE = 31, 12
+
+
+@pytest.fixture(scope="module")
+def features():
+    return np.random.default_rng(0).normal(size=(1, FRAMES, SIZE)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def encode(features, disturb):
+    """`(features, mask) -> (B, T, 8)` by an encoder with a border of 4 frames."""
+    encoder = TemporalEncoder(8, 3, (1, 3))
+    assert encoder.border == 4
+    params = disturb(jax.jit(encoder.init)(jax.random.key(0), features, np.ones((1, FRAMES), bool)))
+    return jax.jit(lambda features, mask: encoder.apply(params, features, mask))
+
+
+def test_a_window_with_borders_gives_what_the_whole_clip_gives(encode, features):
+    mask = np.ones((1, FRAMES), bool)
+    whole, window = encode(features, mask), encode(features[:, 6:25], mask[:, 6:25])
+    np.testing.assert_allclose(window[:, 4:-4], whole[:, 10:21], atol=1e-6)
+    assert np.abs(window[:, :4] - whole[:, 6:10]).max() > 1e-3, "the borders differ"
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "dilations"), [(3, (1, 3)), (5, (1, 2)), (2, (1, 4)), (1, (1, 1))], ids=str
+)
+def test_the_border_is_the_context_that_is_used(features, disturb, kernel_size, dilations):
+    encoder = TemporalEncoder(8, kernel_size, dilations)
+    mask, middle = np.ones((1, FRAMES), bool), FRAMES // 2
+    params = disturb(encoder.init(jax.random.key(0), features, mask))
+    one = jax.jit(jax.grad(lambda x: encoder.apply(params, x, mask)[0, middle, 0]))
+    used = np.flatnonzero(np.abs(np.asarray(one(features)))[0].sum(axis=-1))
+    assert max(middle - used.min(), used.max() - middle) == encoder.border
+
+
+def test_frames_outside_the_mask_influence_nothing(encode, features):
+    mask = np.arange(FRAMES)[None] < 20
+    garbage = np.where(mask[..., None], features, 99.0).astype(np.float32)
+    padded = np.asarray(encode(garbage, mask))
+    assert not padded[~mask].any()
+    np.testing.assert_allclose(padded[:, :20], encode(features[:, :20], mask[:, :20]), atol=1e-6)
+
+
+def test_at_initialisation_a_frame_has_no_context(features):
+    encoder, mask = TemporalEncoder(8), np.ones((1, FRAMES), bool)
+    params = encoder.init(jax.random.key(0), features, mask)
+    order = np.random.default_rng(1).permutation(FRAMES)
+    encode = jax.jit(lambda features: encoder.apply(params, features, mask))
+    np.testing.assert_allclose(encode(features[:, order]), encode(features)[:, order], atol=1e-6)
