@@ -19,27 +19,30 @@ from benchmarks.program import positive, program
 from data_pipelines import stream
 from data_pipelines.motion.augment import Augmentation, augment
 from data_pipelines.simulate.detector import DetectorNoise
-from data_pipelines.sources import open_sources
+from data_pipelines.sources import open_source
 from hpof_jax.body.files import load_body
 
 
 def measure(sources: dict[str, float], batch_size: int, clip_length: int, rounds: int) -> dict:
     body = load_body()
-    make = stream.batch_maker(sources, batch_size, clip_length, seed=0, body=body)
-    drawers, _ = open_sources(sources, "train")
+    options = stream.StreamOptions(batch_size, clip_length, body=body)
+    make = stream.batch_maker(sources, options)
+    opened = {spec: open_source(spec, "train") for spec in sources}
     rng = np.random.default_rng(0)
-    film = stream._Filming(body, DetectorNoise())
-    one = drawers[0].draw(rng, batch_size, clip_length, Augmentation())
+    simulator = stream.Simulator(body, DetectorNoise())
+    one = next(iter(opened.values())).draw_windows(rng, batch_size, clip_length, Augmentation())
     steps, betas = itertools.count(), np.zeros((batch_size, 10))
     stages = {
-        f"read {spec}": lambda drawer=drawer: drawer.draw(rng, batch_size, clip_length, Augmentation())
-        for spec, drawer in zip(sources, drawers)
+        f"read {spec}": lambda source=source: source.draw_windows(
+            rng, batch_size, clip_length, Augmentation()
+        )
+        for spec, source in opened.items()
     }
     stages["augment"] = lambda: augment(rng, one.pose, one.transl)
-    stages["camera and detector"] = lambda: film(next(steps), one.pose, one.transl, betas)
+    stages["camera and detector"] = lambda: simulator(next(steps), one.pose, one.transl, betas)
     times = timing.interleaved(stages | {"batch": lambda: make(next(steps))}, rounds)
     # By itself: it makes batches ahead, in other ways' turns too.
-    batches = stream.make_stream(sources, batch_size, clip_length, seed=0, body=body).as_numpy_iterator()
+    batches = stream.make_stream(sources, options).as_numpy_iterator()
     times |= timing.interleaved({"tf.data": lambda: next(batches)}, rounds)
     seconds = {way: statistics.median(spent["cpu"]) for way, spent in times.items()}
     frames = batch_size * clip_length

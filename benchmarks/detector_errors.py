@@ -72,11 +72,11 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 
 def main() -> None:
-    from data_pipelines.stream import batch_maker
+    from data_pipelines.stream import StreamOptions, batch_maker
     from hpof_jax.body.files import load_body
 
     body = load_body()
-    make = batch_maker({"synthetic": 1.0}, 64, 81, seed=0, body=body)
+    make = batch_maker({"synthetic": 1.0}, StreamOptions(64, 81, body=body))
     batches = [detector_errors(make(step), body) for step in range(4)]
     print(table({key: np.concatenate([b[key] for b in batches]) for key in batches[0]}))
 

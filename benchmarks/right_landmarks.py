@@ -15,7 +15,7 @@ import pathlib
 import numpy as np
 
 from benchmarks.program import program
-from data_pipelines import stream
+from data_pipelines import stream, validation
 from data_pipelines.simulate.camera import landmarks
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS
@@ -52,7 +52,8 @@ def measure(folder, weights, split):
     params, config = load_weights(weights)
     body, model = load_body(), make_model(config)
     totals = evaluation.make_totals(model, body, raw=False)
-    windows = stream.validation_windows({f"rendered:{folder}": 1.0}, CLIP_LENGTH, 0, split=split)
+    options = stream.StreamOptions(16, CLIP_LENGTH, split=split)
+    windows = validation.validation_windows({f"rendered:{folder}": 1.0}, options)
     windows = [(batch, right(body, batch), names) for batch, names, _ in windows]
     figures = {}
     for way, keys in WAYS.items():

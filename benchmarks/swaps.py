@@ -4,7 +4,7 @@
 
 Each clip of folders that `python -m hpof_jax.data render` made is looked at as the real detector saw it ("as seen"), and
 `TIMES` times with further swaps ("injected": the whole body, the legs or the arms, at `RATE` a frame, for 5 to 40 frames,
-as `data_pipelines.observed.augment.fail` makes them for training, but more of them).
+as `data_pipelines.observed.augment.drop_and_swap` makes them for training, but more of them).
 
 - The unit is one group (legs or arms) in one frame. Its landmarks fit the truth better as they are or exchanged, by the 12
   limb joints' distance in the picture (in body extents) and in space (in 1.6 m); where the difference is below `MARGIN`,
@@ -23,7 +23,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.program import program
-from data_pipelines.observed.augment import SWAP_FRAMES, events
+from data_pipelines.observed.augment import SWAP_FRAMES, draw_events
 from data_pipelines.simulate.landmark_tables import SWAP_GROUPS
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, BLAZEPOSE_MIRROR, LIMB_JOINTS, SMPL_LIMBS
@@ -64,7 +64,7 @@ def advantage(
 
 def with_swaps(clip: Clip, rng: np.random.Generator) -> tuple[Clip, np.ndarray]:
     """The clip with injected swaps, and where they are, (T, 2) bool, legs and arms."""
-    kind = events(rng, (1, len(clip["seen"])), RATE, SWAP_FRAMES, len(SWAP_GROUPS))[0]
+    kind = draw_events(rng, (1, len(clip["seen"])), RATE, SWAP_FRAMES, len(SWAP_GROUPS))[0]
     injected = np.concatenate([SWAP_GROUPS, np.zeros((1, NUM_LANDMARKS), bool)])[kind]
     points = {
         key: np.where(injected[..., None], clip[key][:, BLAZEPOSE_MIRROR], clip[key])

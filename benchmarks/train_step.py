@@ -42,15 +42,15 @@ class Recurrent(nn.Module):
 
 def training_batch(config: ConfigDict) -> dict[str, np.ndarray]:
     """One batch of synthetic motion with everything that the config's losses ask for."""
-    return stream.batch_maker(
-        {"synthetic": 1.0},
+    options = stream.StreamOptions(
         config.batch_size,
         config.clip_length,
         config.seed,
         flow=config.data.flow,
         flow_frames=config.data.flow_frames,
         real_motion="adversarial" in config.losses,
-    )(0)
+    )
+    return stream.batch_maker({"synthetic": 1.0}, options)(0)
 
 
 def training(
@@ -170,7 +170,8 @@ def measure(config: ConfigDict, rounds: int) -> dict:
 def measure_outline(config: ConfigDict, rounds: int) -> dict:
     """What the losses on outline and motion cost, on all consecutive frames, over the step without them."""
     body, clips, frames = load_body(), config.batch_size, config.clip_length
-    batch = stream.batch_maker({"synthetic": 1.0}, clips, frames, 0, flow="exact", flow_frames=frames)(0)
+    options = stream.StreamOptions(clips, frames, flow="exact", flow_frames=frames)
+    batch = stream.batch_maker({"synthetic": 1.0}, options)(0)
     rest = {name: weight for name, weight in config.losses.items() if name not in OUTLINE_LOSSES}
     ways = {"without": training(config, batch, body, rest)}
     for name in sorted(OUTLINE_LOSSES):

@@ -1,4 +1,4 @@
-"""A function of the step as a tf.data.Dataset that makes its batches ahead of time."""
+"""A function step -> batch as a tf.data.Dataset, which makes batches ahead of time."""
 
 import atexit
 import os
@@ -9,13 +9,16 @@ from collections.abc import Callable
 import numpy as np
 
 Batch = dict[str, np.ndarray]
-AHEAD = 2
+AHEAD = 2  # batches
 
 
 def as_dataset(make: Callable[[int], Batch], start_step: int):
-    """An endless tf.data.Dataset of make(start_step), make(start_step + 1), ..., two of them made ahead, in order.
+    """An endless tf.data.Dataset of make(start_step), make(start_step + 1), ... in order, `AHEAD` of them made ahead.
 
-    TensorFlow sees no accelerator afterwards: they belong to JAX.
+    Args:
+      make: function of the step; all its batches have the keys, shapes and types of the first.
+
+    Accelerators are hidden from TensorFlow: they belong to JAX.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
@@ -41,11 +44,11 @@ def as_dataset(make: Callable[[int], Batch], start_step: int):
 
 
 class _Worker:
-    """Runs a function for TensorFlow's threads, and stops before Python does.
+    """Runs a function for TensorFlow's threads, and ends before the interpreter does.
 
-    A thread of TensorFlow's that needs Python while the interpreter shuts down never returns, and the interpreter
-    waits for it for ever. So at exit the call under way is awaited, and later ones, a few until the buffers are full,
-    get at once the last result again, which nobody reads.
+    A TensorFlow thread that calls Python while the interpreter shuts down never returns, and the interpreter waits for
+    it forever. So at exit, the running call is awaited. Later calls, a few until the buffers are full, return the last
+    result again, which nobody reads.
     """
 
     def __init__(self, function: Callable):

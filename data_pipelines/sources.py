@@ -1,194 +1,252 @@
-"""Sources by their names, and windows of motion drawn from them: what a simulated or a rendered camera films.
+"""Data sources: the two kinds of thing they give, and how one is opened by its spec.
 
-A source has `classes`; a `kind`: "motion" is still to be filmed, a "rendered" one or a "video" has been watched; and it is
-`labelled` or not: the stream hides the truth of what is not.
+A spec is "KIND:PATH", or "synthetic". "unlabelled:" before a spec withholds the ground truth of its clips.
+
+    opened = open_sources({"synthetic": 1.0, "bvh:recordings/": 3.0}, split="train")
+    windows = draw_windows(rng, *opened.motion, count=8, frames=81)
 """
 
 import copy
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from data_pipelines.motion import synthetic
-from data_pipelines.motion.augment import Augmentation, draw_positions
-from data_pipelines.motion.augment import augment as vary
+from data_pipelines.feed import Batch
+from data_pipelines.motion.augment import Augmentation
+from data_pipelines.motion.augment import augment as augment_motion
 from data_pipelines.motion.clip import MotionClip
 from data_pipelines.motion.load import load_source
+from data_pipelines.motion.windows import Recordings, Synthetic, Windows
+from data_pipelines.observed.rendered import RenderedClips
 from hpof_jax.errors import UserError
-from hpof_jax.geometry import temporal
 
-SYNTHETIC, RENDERED, VIDEOS, UNLABELLED = "synthetic", "rendered:", "videos:", "unlabelled:"
+UNLABELLED = "unlabelled:"  # before a spec: the same source without its ground truth
 BETAS_LIMIT = 2.0
 
 
-@dataclasses.dataclass
-class Windows:
-    """pose (B, T, 24, 3), transl (B, T, 3), betas (B, 10) NaN where unknown; name and motion_class (B,) str."""
+class MotionSource(Protocol):
+    """Gives windows of one person's motion in the world, for a simulated or rendering camera to film.
 
-    pose: np.ndarray
-    transl: np.ndarray
-    betas: np.ndarray
-    name: np.ndarray
-    motion_class: np.ndarray
+    World frame: y up, floor at y = 0, metres, 30 frames/s.
+    """
 
-    def __iter__(self):
-        return (getattr(self, field.name) for field in dataclasses.fields(self))
+    labelled: bool  # False: the stream withholds the ground truth
+    classes: Set[str]  # names of the motion classes
+    names: Set[str]  # names of the files, or of the kinds of procedural motion
+
+    def draw_windows(
+        self, rng: np.random.Generator, count: int, frames: int, augmentation: Augmentation | None
+    ) -> Windows:
+        """Random windows. Of `augmentation`, a source applies the speed alone."""
+
+    def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:
+        """Every clip once; a procedural source gives `count` clips of `frames` frames."""
 
 
-def open_sources(sources: Mapping[str, float], split: str) -> tuple[list, np.ndarray]:
-    """The sources, read, and their shares.
+class ObservedSource(Protocol):
+    """Gives batches of clips on which a detector has been run, with the keys of `stream.make_stream`."""
+
+    labelled: bool  # False: the stream withholds the ground truth, or there is none
+    classes: Set[str]  # names of the motion classes
+
+    def draw_batch(
+        self, rng: np.random.Generator, count: int, frames: int, augment: bool, flow_frames: int = 0
+    ) -> tuple[Batch, np.ndarray]:
+        """Random windows as a batch without `motion_class`, and the name of each window's class, (count,) str.
+
+        Args:
+          augment: whether ground truth and observations are varied.
+          flow_frames: K > 0 adds stored optical flow and masks of K frames of each window, where there are any;
+            `has_flow` and `has_mask` (count,) bool say in which windows.
+        """
+
+    def windows(self, frames: int, max_frames: int | None) -> Iterator[tuple[list[Batch], str, str]]:
+        """Every clip with ground truth once: its consecutive windows, its name and its motion class."""
+
+
+class Group(NamedTuple):
+    """Sources of one group, and their shares of its clips, which sum to 1."""
+
+    sources: tuple
+    shares: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenSources:
+    """Sources by what they give. A batch holds a fixed number of clips of each group.
+
+    rendered and videos hold `ObservedSource`s, motion and unlabelled_motion `MotionSource`s. Rendered clips may be
+    labelled or not. `group_shares` gives each group's share of the clips; the shares of all groups sum to 1.
+    """
+
+    rendered: Group
+    videos: Group
+    unlabelled_motion: Group
+    motion: Group
+    group_shares: Mapping[str, float]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The motion classes of all sources, sorted."""
+        groups = (self.rendered, self.videos, self.unlabelled_motion, self.motion)
+        return tuple(
+            sorted({name for group in groups for source in group.sources for name in source.classes})
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind of source: `open` takes the path and the split."""
+
+    name: str  # what stands before the colon of a spec
+    group: str  # the field of `OpenSources` that holds labelled sources of this kind
+    open: Callable[[str, str], MotionSource | ObservedSource]
+    labelled: bool = True  # whether there is ground truth
+    has_path: bool = True
+
+
+def open_sources(sources: Mapping[str, float], split: str) -> OpenSources:
+    """Opens sources.
+
+    Args:
+      sources: spec -> share of the clips; shares need not sum to 1.
+      split: "train", "validation" or "all".
 
     Raises:
-      UserError: an unknown source, shares that are not positive, or a source without a clip in this split.
+      UserError: no source, a spec of no known kind, a share that is not positive, or a source without a clip in this
+        split.
     """
     if not sources or min(sources.values()) <= 0:
         raise UserError(
-            f"The shares of the motion sources are {dict(sources)}: give at least one source, each above zero."
+            f"The shares of the data sources are {dict(sources)}: give at least one source, each above zero."
         )
     shares = np.array(list(sources.values()), np.float64)
-    return [open_source(spec, split) for spec in sources], shares / shares.sum()
+    found: dict[str, list] = {"rendered": [], "videos": [], "unlabelled_motion": [], "motion": []}
+    for spec, share in zip(sources, shares / shares.sum()):
+        source, kind = open_source(spec, split), parse_spec(spec).kind
+        unlabelled = kind.group == "motion" and not source.labelled
+        found["unlabelled_motion" if unlabelled else kind.group].append((source, share))
+    return OpenSources(
+        **{name: make_group(pairs) for name, pairs in found.items()},
+        group_shares={name: sum(share for _, share in pairs) for name, pairs in found.items()},
+    )
+
+
+def make_group(pairs: Sequence[tuple[MotionSource | ObservedSource, float]]) -> Group:
+    """The group of these (source, share) pairs; the shares are scaled to sum to 1."""
+    total = sum(share for _, share in pairs)
+    return Group(tuple(source for source, _ in pairs), np.array([share for _, share in pairs]) / (total or 1))
 
 
 @functools.lru_cache(maxsize=8)
-def open_source(spec: str, split: str):
-    """One source; see `open_sources`."""
+def open_source(spec: str, split: str) -> MotionSource | ObservedSource:
+    """Opens one source; see `open_sources`. Opened sources are kept."""
     if spec.startswith(UNLABELLED):
         source = copy.copy(open_source(spec.removeprefix(UNLABELLED), split))
         source.labelled = False
         return source
-    if spec.startswith(VIDEOS):
-        from data_pipelines.observed.videos import Videos  # here, because it imports the detector
-
-        return Videos(spec.removeprefix(VIDEOS))
-    if spec == SYNTHETIC:
-        return Synthetic()
-    if spec.startswith(RENDERED):
-        from data_pipelines.observed.rendered import RenderedClips
-
-        return RenderedClips(spec.removeprefix(RENDERED), split)
-    if spec.startswith("tfds:"):
-        from data_pipelines.motion.tfds import read_records  # here, because it imports TensorFlow
-
-        clips = read_records(spec.partition(":")[2], split)
-    else:
-        clips = load_source(spec, split)
-    if not clips:
-        raise UserError(f"{spec} has no clip in its {split} split: add files, or use another source for it.")
-    return Recordings(clips)
+    kind, path, _ = parse_spec(spec)
+    return kind.open(path, split)
 
 
-def with_truth(sources: Mapping[str, float]) -> dict[str, float]:
-    """The sources that a model can be measured on: not the videos, and with the truth that is hidden while it learns."""
-    known = {spec.removeprefix(UNLABELLED): share for spec, share in sources.items()}
-    return {spec: share for spec, share in known.items() if not spec.startswith(VIDEOS)}
+class Spec(NamedTuple):
+    """The parts of a spec."""
+
+    kind: Kind
+    path: str
+    labelled: bool  # whether the stream shows ground truth
 
 
-def class_names(drawers: Sequence) -> tuple[str, ...]:
-    """The motion classes of all sources together."""
-    return tuple(sorted(set().union(*(d.classes for d in drawers))))
+def parse_spec(spec: str) -> Spec:
+    """Takes a spec apart; nothing is opened.
+
+    Raises:
+      UserError: no known kind, or no path.
+    """
+    name, colon, path = spec.removeprefix(UNLABELLED).partition(":")
+    kind = KINDS.get(name)
+    if kind is None or kind.has_path != bool(path) or bool(colon) != kind.has_path:
+        forms = ", ".join(f"{kind.name}:PATH" if kind.has_path else kind.name for kind in KINDS.values())
+        raise UserError(f"'{spec}' is not a data source: write one of {forms}.")
+    return Spec(kind, path, kind.labelled and not spec.startswith(UNLABELLED))
+
+
+def with_ground_truth(sources: Mapping[str, float]) -> dict[str, float]:
+    """The sources on which a model can be evaluated, as labelled ones.
+
+    "unlabelled:" is removed, because evaluation may use ground truth that training does not. Videos are left out.
+    """
+    labelled = {spec.removeprefix(UNLABELLED): share for spec, share in sources.items()}
+    return {spec: share for spec, share in labelled.items() if parse_spec(spec).kind.labelled}
 
 
 def draw_windows(
     rng: np.random.Generator,
-    drawers: Sequence,
+    sources: Sequence[MotionSource],
     shares: np.ndarray,
     count: int,
     frames: int,
-    options: Augmentation | None = Augmentation(),  # noqa: B008 (frozen)
+    augmentation: Augmentation | None = Augmentation(),  # noqa: B008 (frozen)
 ) -> Windows:
-    """Windows of `frames` frames from sources that hold motion, each with a shape; `options`: how they are varied."""
-    chosen = rng.choice(len(drawers), size=count, p=shares)
-    parts = [d.draw(rng, int(np.sum(chosen == i)), frames, options) for i, d in enumerate(drawers)]
+    """Random windows of several motion sources, shuffled and augmented together, each with betas.
+
+    Args:
+      shares: each source's share of the windows; they sum to 1.
+      count: windows (B). frames: frames in a window (T).
+      augmentation: None leaves the motion as recorded.
+    """
+    chosen = rng.choice(len(sources), size=count, p=shares)
+    parts = [
+        source.draw_windows(rng, int(np.sum(chosen == number)), frames, augmentation)
+        for number, source in enumerate(sources)
+    ]
     shuffle = rng.permutation(count)
     windows = Windows(*(np.concatenate(columns)[shuffle] for columns in zip(*parts, strict=True)))
-    if options:
-        windows.pose, windows.transl = vary(rng, windows.pose, windows.transl, options)
+    if augmentation:
+        windows.pose, windows.transl = augment_motion(rng, windows.pose, windows.transl, augmentation)
     windows.betas = np.where(np.isnan(windows.betas), draw_betas(rng, (count,)), windows.betas)
     return windows
 
 
 def draw_betas(rng: np.random.Generator, shape: tuple[int, ...] = ()) -> np.ndarray:
-    """Random body shapes, (*shape, 10)."""
+    """Random body shapes, (*shape, 10), from a standard normal distribution cut off at `BETAS_LIMIT`."""
     return np.clip(rng.normal(size=(*shape, 10)), -BETAS_LIMIT, BETAS_LIMIT)
 
 
-class Recordings:
-    """Windows from clips of one source."""
+def _open_synthetic(path: str, split: str) -> Synthetic:
+    return Synthetic()
 
-    kind, labelled = "motion", True
 
-    def __init__(self, clips: list[MotionClip]):
-        self._clips = clips
-        self._pose = np.concatenate([clip.pose for clip in clips])
-        self._transl = np.concatenate([clip.transl for clip in clips])
-        self._lengths = np.array([len(clip.pose) for clip in clips])
-        self._first = np.cumsum(self._lengths) - self._lengths
-        self._betas = np.stack([np.full(10, np.nan) if c.betas is None else c.betas for c in clips])
-        self._file_names = np.array([clip.name for clip in clips])
-        self._classes = np.array([clip.motion_class for clip in clips])
-        self._odds = clip_odds(self._lengths, self._classes)
+def _open_recordings(name: str, path: str, split: str) -> Recordings:
+    if name == "tfds":
+        from data_pipelines.motion.tfds import read_records  # imports TensorFlow, which takes seconds
 
-    @property
-    def names(self) -> set[str]:
-        return set(self._file_names.tolist())
-
-    @property
-    def classes(self) -> set[str]:
-        return set(self._classes.tolist())
-
-    def draw(
-        self, rng: np.random.Generator, count: int, frames: int, options: Augmentation | None
-    ) -> Windows:
-        chosen = rng.choice(len(self._clips), size=count, p=self._odds)
-        position = draw_positions(
-            rng, self._lengths[chosen], frames, options.speed if options else (1.0, 1.0)
+        clips = read_records(path, split)
+    else:
+        clips = load_source(f"{name}:{path}", split)
+    if not clips:
+        raise UserError(
+            f"{name}:{path} has no clip in its {split} split: add files, or use another source for it."
         )
-        first = self._first[chosen][:, None]
-        pose = temporal.nlerp(self._pose, position, first)
-        transl = temporal.linear(self._transl, position, first)
-        return Windows(pose, transl, self._betas[chosen], self._file_names[chosen], self._classes[chosen])
-
-    def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:
-        return iter(self._clips)
+    return Recordings(clips)
 
 
-class Synthetic:
-    """Windows from the procedural source. Training and validation draw from different seeds."""
+def _open_videos(path: str, split: str) -> ObservedSource:
+    from data_pipelines.observed.videos import Videos  # imports the detector
 
-    kind, labelled = "motion", True
-    _kinds = {"gait": synthetic.sample_gait, "poses": synthetic.sample_poses}
-    _gaits = 0.4
-    names = classes = set(_kinds)
-
-    def draw(
-        self, rng: np.random.Generator, count: int, frames: int, options: Augmentation | None
-    ) -> Windows:
-        gaits = rng.binomial(count, self._gaits)
-        counts = dict(zip(self._kinds, (gaits, count - gaits)))
-        parts = [self._kinds[kind](rng, frames, count) for kind, count in counts.items() if count]
-        parts.append((np.zeros((0, frames, 24, 3), np.float32), np.zeros((0, frames, 3), np.float32)))
-        pose, transl = (np.concatenate(arrays) for arrays in zip(*parts))
-        kinds = np.repeat(list(counts), list(counts.values()))
-        return Windows(pose, transl, np.full((count, 10), np.nan), kinds, kinds)
-
-    def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:
-        for number in range(count):
-            kind = list(self._kinds)[number % len(self._kinds)]
-            # A step that no training run reaches.
-            rng = np.random.default_rng((seed, 2**31, number))
-            pose, transl = self._kinds[kind](rng, frames, 1)
-            yield MotionClip(f"{kind}_{number:03d}", kind, pose[0], transl[0])
+    return Videos(path)
 
 
-def clip_odds(lengths: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Odds of drawing each clip, (N,): by the root of its length, and of a class by the root of its clips' sum.
-
-    Both roots keep what there is much of (long clips, locomotion) from drowning the rest.
-    """
-    weight = np.sqrt(lengths.astype(np.float64))
-    _, member = np.unique(classes, return_inverse=True)
-    total = np.bincount(member, weight)[member]
-    weight = weight / np.sqrt(total)
-    return weight / weight.sum()
+_MOCAP = ("bvh", "amass", "tfds")
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("synthetic", "motion", _open_synthetic, has_path=False),
+        *(Kind(name, "motion", functools.partial(_open_recordings, name)) for name in _MOCAP),
+        Kind("rendered", "rendered", RenderedClips),
+        Kind("videos", "videos", _open_videos, labelled=False),
+    )
+}

@@ -153,7 +153,7 @@ def ablate(
       UserError: an unknown variant, a report that cannot be written, a `workdir` of another config, or an
         error of `train.train`.
     """
-    from data_pipelines.sources import with_truth  # here, because TensorFlow may be imported with it
+    from data_pipelines.sources import with_ground_truth  # here, because TensorFlow may be imported with it
 
     if variants is None:
         changed = {name: _changed(config, name) for name in VARIANTS}
@@ -173,7 +173,7 @@ def ablate(
     report = pathlib.Path(report or workdir / "report.md")
     runs = [(variant, seed, vary(config, variant, seed)) for seed in seeds for variant in variants]
     models = {variant: make_model(varied.model) for variant, _, varied in runs}
-    domains = [*with_truth(train.data_sources(config.data))]
+    domains = [*with_ground_truth(train.data_sources(config.data))]
     if not domains:
         raise UserError(
             "No source of the config has ground truth: add one, such as --config.data.bvh=FOLDER."

@@ -72,7 +72,7 @@ def evaluate(
     Raises:
       UserError: no such weights or data, no ground truth in a source, or parameters of another model.
     """
-    from data_pipelines import stream  # here, because it imports TensorFlow
+    from data_pipelines import stream, validation  # here, because it imports TensorFlow
 
     if not data:
         raise UserError("No source is named to evaluate on: give one, such as --data synthetic.")
@@ -80,14 +80,10 @@ def evaluate(
     body = load_body()
     model = make_model(config)
     check_params(params, jax.eval_shape(lambda: init_params(model, body, 0)), str(weights or SHIPPED))
+    options = stream.StreamOptions(batch_size=16, clip_length=clip_length, seed=seed, split=split)
     windows = {
-        source: stream.validation_windows(
-            {source: 1.0},
-            clip_length,
-            seed,
-            split=split,
-            max_frames=max_frames,
-            synthetic_clips=synthetic_clips,
+        source: validation.validation_windows(
+            {source: 1.0}, options, max_frames=max_frames, synthetic_clips=synthetic_clips
         )
         for source in data
     }

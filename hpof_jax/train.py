@@ -6,6 +6,7 @@ SIGTERM and Ctrl-C save a checkpoint and stop; the same command resumes the run.
 devices, model, state (random, `config.initial_weights` or the newest checkpoint), data from its step on.
 """
 
+import dataclasses
 import json
 import os
 import sys
@@ -48,7 +49,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
       UserError: a config that does not fit the devices, the data or the checkpoint in `workdir`; a loss that
         is not finite.
     """
-    from data_pipelines import stream  # here, because it imports TensorFlow
+    from data_pipelines import stream, validation  # here, because it imports TensorFlow
 
     _check(config)
     local_batch = parallel.local_batch_size(config.batch_size)
@@ -65,17 +66,20 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         train_state = checkpointer.restore(train_state)
         logging.info("resumed %s at step %d", workdir, int(train_state.step))
     start = int(train_state.step)
-    batches = stream.make_stream(
-        sources,
-        local_batch,
-        config.clip_length,
-        config.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        start_step=start,
+    options = stream.StreamOptions(
+        batch_size=local_batch,
+        clip_length=config.clip_length,
+        seed=config.seed,
         flow=config.data.flow,
         flow_frames=config.data.flow_frames,
         real_motion=adversary is not None,
+    )
+    batches = stream.make_stream(
+        sources,
+        options,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        start_step=start,
     ).as_numpy_iterator()
     step = parallel.pmap_step(
         steps.make_train_step(
@@ -100,11 +104,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     totals = evaluation.make_totals(model, body)
 
     def evaluate(params) -> dict[str, float]:
-        windows = stream.validation_windows(
+        windows = validation.validation_windows(
             sources,
-            config.clip_length,
-            config.seed,
-            batch_size=config.batch_size,
+            dataclasses.replace(options, batch_size=config.batch_size),
             max_frames=config.eval_frames,
             synthetic_clips=config.eval_synthetic_clips,
         )

@@ -144,7 +144,7 @@ def test_a_workdir_of_another_config(ablation):
 def test_the_models_that_are_no_other_test_s_take_a_step(variant):
     """The remaining variants are the model and the losses that `test_steps.py` and `test_terms.py` train."""
     made, body = ablate.vary(config(), variant), load_body()
-    batch = stream.batch_maker({"synthetic": 1.0}, 2, 4, 0)(0)
+    batch = stream.batch_maker({"synthetic": 1.0}, stream.StreamOptions(2, 4))(0)
     model, optimizer = make_model(made.model), optax.adam(1e-2)
     options = {"seed": 0, "ema_decay": 0.5, "hide_3d": 0.0, "axis_name": "batch"}
     step = steps.make_train_step(model, body, optimizer, {"keypoints_3d": 1.0, "betas": 1.0}, **options)

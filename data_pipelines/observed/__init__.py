@@ -1,1 +1,1 @@
-"""Clips on which a detector has been run: rendered ones, with ground truth, and real videos, without."""
+"""Clips on which a detector has been run: rendered clips, with ground truth, and real videos, without."""

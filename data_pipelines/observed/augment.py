@@ -1,6 +1,7 @@
-"""Clips that a detector has watched, varied: truth and observations alike, so that they still belong together.
+"""Augmentation of observed clips: ground truth and observations change together, so that they still agree.
 
-All take and give batches of the stream (see `stream.make_stream`). NumPy, all randomness from one `numpy.random.Generator`.
+All functions take and return batches of the stream, see `stream.make_stream`. Randomness comes from one
+`numpy.random.Generator`.
 """
 
 from collections.abc import Callable
@@ -15,29 +16,30 @@ from hpof_jax.body.mirror import mirror_observations
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_MIRROR
 from hpof_jax.geometry.numpy_rotations import multiply, to_axis_angle, to_quaternion
 
-MIRRORED = 0.5  # share of the windows
-# Another speed: share of the windows, and bounds. What lies between two frames is between their observations.
-OTHER_SPEED, SPEED = 0.4, (0.75, 1.3)
-# Another place in the picture and a roll: share of the windows, of the picture's width and height, and degrees.
-TURNED, SHIFT, ROLL = 0.7, 0.2, (5.0, 12.0)
-# Another pose and shape, a little off: share of the windows, the largest factor on `augment.PERTURBATION_SIGMAS`, and the
-# correlation of the betas with what they were.
-REPOSED, REPOSED_BY, SHAPE_KEPT = 0.8, 0.8, 0.8
-# Events a frame and how many frames they last. Renderings hardly show the swaps of left and right that last for a second.
+MIRROR_SHARE = 0.5  # of the windows
+SPEED_SHARE, SPEEDS = 0.4, (0.75, 1.3)  # windows at another speed; bounds of the factor
+# Windows seen by a turned camera; the largest shift, as a share of the picture's sides; sigma and limit of the roll in
+# degrees.
+TURN_SHARE, SHIFT, ROLL = 0.7, 0.2, (5.0, 12.0)
+# Windows with another body; the largest factor on `motion.augment.PERTURBATION_SIGMAS`; correlation of the new betas
+# with the old.
+BODY_SHARE, POSE_FACTOR, BETAS_CORRELATION = 0.8, 0.8, 0.8
+# Events per frame, and the bounds of their length in frames. Rendered clips rarely show left-right swaps of a second or
+# longer, which real video does.
 SWAP_RATE, SWAP_FRAMES = 0.003, (5, 40)
 DROP_RATE, DROP_FRAMES = 0.0012, (1, 15)
 
 
 def draw_speeds(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Frames of the clip for one of the window, (count,)."""
-    factor = np.exp(rng.uniform(*np.log(SPEED), count))
-    return np.where(rng.random(count) < OTHER_SPEED, factor, 1.0)
+    """Frames of the clip per frame of the window, (count,)."""
+    factor = np.exp(rng.uniform(*np.log(SPEEDS), count))
+    return np.where(rng.random(count) < SPEED_SHARE, factor, 1.0)
 
 
 def draw_turns(rng: np.random.Generator, batch: Batch) -> np.ndarray:
-    """Turns of the camera about its centre, (B, 3, 3) from the old camera's frame to the new one's.
+    """Rotations of the camera about its centre, (B, 3, 3), from the old camera frame to the new.
 
-    They shift the person without driving more of them out of the picture, and roll it a little.
+    They shift and roll the person in the picture. A shift moves no more of the person out of the picture.
     """
     count, (height, width) = len(batch["seen"]), batch["image_size"].T
     points, seen = batch["landmarks_2d"][..., :2], batch["seen"][..., None, None]
@@ -47,121 +49,131 @@ def draw_turns(rng: np.random.Generator, batch: Batch) -> np.ndarray:
         high = np.max(np.where(seen, points, -np.inf)[..., axis], axis=(1, 2))
         room = np.maximum(low, 0), np.maximum(side - high, 0)  # to the left or up, to the right or down
         shifts.append(rng.uniform(*(sign * np.minimum(r, SHIFT * side) for sign, r in zip((-1, 1), room))))
-    turned = rng.random(count) < TURNED
+    turned = rng.random(count) < TURN_SHARE
     yaw, pitch = (np.arctan(shift / batch["true_focal_length"]) for shift in shifts)
     roll = np.deg2rad(np.clip(rng.normal(0, ROLL[0], count), -ROLL[1], ROLL[1]))
     angles = np.stack([yaw, -pitch, roll], axis=-1) * turned[:, None]
     return Rotation.from_euler("yxz", angles).as_matrix().astype(np.float32)
 
 
-def turned(batch: Batch, turn: np.ndarray, pelvis: np.ndarray) -> Batch:
-    """The batch as a camera sees it that is turned about its centre: nothing is hidden or shown by that.
+def turn_camera(batch: Batch, turn: np.ndarray, pelvis: np.ndarray) -> Batch:
+    """The batch as seen by a camera that is rotated about its centre.
+
+    Pure camera rotation: no parallax, so visibility is unchanged.
 
     Args:
-      turn: (B, 3, 3), as `draw_turns` gives it. pelvis: (B, 3) where the pelvis of the shape lies at rest, metres.
+      turn: (B, 3, 3), see `draw_turns`.
+      pelvis: (B, 3) metres, the pelvis of each body in the rest pose.
     """
-    focal, centre = (
-        batch["true_focal_length"][:, None, None, None],
-        batch["image_size"][:, None, None, ::-1] / 2,
-    )
+    focal = batch["true_focal_length"][:, None, None, None]
+    centre = batch["image_size"][:, None, None, ::-1] / 2
     flat = (batch["landmarks_2d"][..., :2] - centre) / focal
     rays = np.concatenate([flat, np.ones_like(flat[..., :1])], axis=-1) @ turn[:, None].swapaxes(-1, -2)
     seen = batch["seen"][..., None, None]
-    places = rays[..., :2] / np.maximum(rays[..., 2:], 0.1) * focal + centre
-    points = np.concatenate([np.where(seen, places, 0), batch["landmarks_2d"][..., 2:]], axis=-1)
+    pixels = rays[..., :2] / np.maximum(rays[..., 2:], 0.1) * focal + centre
+    landmarks_2d = np.concatenate([np.where(seen, pixels, 0), batch["landmarks_2d"][..., 2:]], axis=-1)
     pose = batch["pose"].copy()
-    whole = to_quaternion(Rotation.from_matrix(turn).as_rotvec())[:, None]
-    pose[:, :, 0] = to_axis_angle(multiply(whole, to_quaternion(pose[:, :, 0])))
-    at = (batch["transl"] + pelvis[:, None]) @ turn.swapaxes(-1, -2) - pelvis[:, None]
-    world = batch["landmarks_3d"] @ turn[:, None].swapaxes(-1, -2)
-    changed = {"landmarks_2d": points, "landmarks_3d": world, "pose": pose, "transl": at}
+    rotation = to_quaternion(Rotation.from_matrix(turn).as_rotvec())[:, None]
+    pose[:, :, 0] = to_axis_angle(multiply(rotation, to_quaternion(pose[:, :, 0])))
+    transl = (batch["transl"] + pelvis[:, None]) @ turn.swapaxes(-1, -2) - pelvis[:, None]
+    landmarks_3d = batch["landmarks_3d"] @ turn[:, None].swapaxes(-1, -2)
+    changed = {"landmarks_2d": landmarks_2d, "landmarks_3d": landmarks_3d, "pose": pose, "transl": transl}
     return batch | {key: value.astype(np.float32) for key, value in changed.items()}
 
 
 def draw_bodies(rng: np.random.Generator, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Poses (B, T, 24, 3) and betas (B, 10) near those of the batch, and the same where the truth is not to be known.
+    """Poses (B, T, 24, 3) and betas (B, 10) near those of the batch; unchanged in clips without `has_smpl`.
 
-    The betas' variance stays 1.
+    The variance of the betas stays 1.
     """
-    chosen = (rng.random(len(batch["pose"])) < REPOSED) & batch["has_smpl"]
-    pose = perturb(rng, batch["pose"], chosen * rng.uniform(0, REPOSED_BY, len(chosen)))
-    other = rng.normal(size=batch["betas"].shape) * np.sqrt(1 - SHAPE_KEPT**2)
-    betas = np.where(chosen[:, None], SHAPE_KEPT * batch["betas"] + other, batch["betas"])
+    chosen = (rng.random(len(batch["pose"])) < BODY_SHARE) & batch["has_smpl"]
+    pose = perturb(rng, batch["pose"], chosen * rng.uniform(0, POSE_FACTOR, len(chosen)))
+    change = rng.normal(size=batch["betas"].shape) * np.sqrt(1 - BETAS_CORRELATION**2)
+    betas = np.where(chosen[:, None], BETAS_CORRELATION * batch["betas"] + change, batch["betas"])
     pose = np.where(chosen[:, None, None, None], pose, batch["pose"])
     return np.float32(pose), np.float32(betas)
 
 
-def reposed(
+def replace_bodies(
     batch: Batch,
     pose: np.ndarray,
     betas: np.ndarray,
     landmarks: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> Batch:
-    """The batch with other bodies in other poses in the same places, about which the detector errs as it did.
+    """Replaces pose and shape; keeps the detector's residual.
 
-    What it saw, in the picture and in 3D about the hips, moves by as much as what there is to see.
+    The pelvis stays in its place. Observed landmarks move by as much as the ground truth's: in pixels for
+    `landmarks_2d`, in metres about the mid-hip for `landmarks_3d`. The residual depends on the pose, so the new pose
+    and shape must be near the old.
 
     Args:
-      pose: (B, T, 24, 3). betas: (B, 10). Both near the batch's, for how a detector errs depends on what it looks at.
-      landmarks: as `simulate.landmarks`, of pose, betas and transl.
+      pose: (B, T, 24, 3). betas: (B, 10).
+      landmarks: function of pose, betas and transl that gives the landmarks (B, T, 33, 3) and the pelvis (B, T, 3) in
+        the camera frame, metres.
     """
-    before, pelvis = landmarks(batch["pose"], batch["betas"], batch["transl"])
-    after, elsewhere = landmarks(pose, betas, batch["transl"])
-    back = pelvis - elsewhere
-    after = after + back[:, :, None]
+    old, old_pelvis = landmarks(batch["pose"], batch["betas"], batch["transl"])
+    new, new_pelvis = landmarks(pose, betas, batch["transl"])
+    shift = old_pelvis - new_pelvis
+    new = new + shift[:, :, None]
     focal, seen = batch["true_focal_length"][:, None, None, None], batch["seen"][..., None, None]
-    flat = [focal * points[..., :2] / np.maximum(points[..., 2:], 0.1) for points in (before, after)]
-    about = [points - points[:, :, BLAZEPOSE_HIPS].mean(axis=2, keepdims=True) for points in (before, after)]
-    points = batch["landmarks_2d"].copy()
-    points[..., :2] += np.where(seen, flat[1] - flat[0], 0)
-    world = batch["landmarks_3d"] + np.where(seen, about[1] - about[0], 0)
-    transl = batch["transl"] + back
-    changed = {"pose": pose, "betas": betas, "transl": transl, "landmarks_2d": points, "landmarks_3d": world}
+    old_pixels, new_pixels = (
+        focal * points[..., :2] / np.maximum(points[..., 2:], 0.1) for points in (old, new)
+    )
+    old_centred, new_centred = (
+        points - points[:, :, BLAZEPOSE_HIPS].mean(axis=2, keepdims=True) for points in (old, new)
+    )
+    landmarks_2d = batch["landmarks_2d"].copy()
+    landmarks_2d[..., :2] += np.where(seen, new_pixels - old_pixels, 0)
+    changed = {
+        "pose": pose,
+        "betas": betas,
+        "transl": batch["transl"] + shift,
+        "landmarks_2d": landmarks_2d,
+        "landmarks_3d": batch["landmarks_3d"] + np.where(seen, new_centred - old_centred, 0),
+    }
     return batch | {key: value.astype(np.float32) for key, value in changed.items()}
 
 
-def mirrored(batch: Batch, chosen: np.ndarray) -> Batch:
-    """The batch with some clips, (B,) bool, as a mirror shows them: truth and observations alike."""
+def mirror_clips(batch: Batch, chosen: np.ndarray) -> Batch:
+    """Mirrors ground truth and observations of the clips in `chosen`, (B,) bool, from left to right."""
     pose, transl = mirror(batch["pose"], batch["transl"])
-    other = mirror_observations(batch)
-    changed = {"pose": pose, "transl": transl} | {key: other[key] for key in ("landmarks_2d", "landmarks_3d")}
-    select = {key: chosen.reshape(-1, *[1] * (value.ndim - 1)) for key, value in changed.items()}
-    return batch | {
-        key: np.where(select[key], value, batch[key]).astype(np.float32) for key, value in changed.items()
-    }
+    mirrored = mirror_observations(batch) | {"pose": pose, "transl": transl}
+    keys = ("pose", "transl", "landmarks_2d", "landmarks_3d")
+    return batch | {key: _where(chosen, mirrored[key], batch[key], np.float32) for key in keys}
 
 
-def mirrored_flow(batch: Batch, chosen: np.ndarray) -> Batch:
-    """The batch with the flow, masks and boxes of some clips, (B,) bool, as a mirror shows them."""
-    box, flow = batch["flow_box"].copy(), batch["flow"][..., ::-1, :] * np.float16([-1, 1])
+def mirror_flow(batch: Batch, chosen: np.ndarray) -> Batch:
+    """Mirrors optical flow, masks and boxes of the clips in `chosen`, (B,) bool, from left to right."""
+    box = batch["flow_box"].copy()
     box[..., 0] = (batch["image_size"][:, 1, None] - box[..., 0]) * (box[..., 2] > 0)
-    valid, masks = batch["flow_valid"][..., ::-1], batch["masks"][..., ::-1]
-    changed = {"flow_box": box, "flow": flow, "flow_valid": valid, "masks": masks}
-    return batch | {
-        key: np.where(chosen.reshape(-1, *[1] * (value.ndim - 1)), value, batch[key])
-        for key, value in changed.items()
+    mirrored = {
+        "flow_box": box,
+        "flow": batch["flow"][..., ::-1, :] * np.float16([-1, 1]),
+        "flow_valid": batch["flow_valid"][..., ::-1],
+        "masks": batch["masks"][..., ::-1],
     }
+    return batch | {key: _where(chosen, value, batch[key], value.dtype) for key, value in mirrored.items()}
 
 
-def fail(rng: np.random.Generator, batch: Batch) -> Batch:
-    """The batch with further failures of the detector: left and right exchanged, and frames in which nobody is seen.
+def drop_and_swap(rng: np.random.Generator, batch: Batch) -> Batch:
+    """Adds failures of the detector: left-right swaps, and frames in which it does not see the person.
 
-    Nothing is exchanged in clips without `has_3d`: their landmarks are also what is to be learned.
+    Clips without `has_3d` get no swaps, because their landmarks are also the training target.
     """
     shape = batch["seen"].shape
-    group = events(rng, shape, SWAP_RATE, SWAP_FRAMES, len(SWAP_GROUPS))
+    group = draw_events(rng, shape, SWAP_RATE, SWAP_FRAMES, len(SWAP_GROUPS))
     group = np.where(batch["has_3d"][:, None], group, -1)
     swapped = np.concatenate([SWAP_GROUPS, np.zeros((1, 33), bool)])[group][..., None]
-    seen = batch["seen"] & (events(rng, shape, DROP_RATE, DROP_FRAMES, 1) < 0)
-    points = {}
+    seen = batch["seen"] & (draw_events(rng, shape, DROP_RATE, DROP_FRAMES, 1) < 0)
+    changed = {}
     for key in ("landmarks_2d", "landmarks_3d"):
-        exchanged = np.where(swapped, batch[key][:, :, BLAZEPOSE_MIRROR], batch[key])
-        points[key] = np.where(seen[..., None, None], exchanged, np.float32(0))
-    return batch | points | {"seen": seen}
+        landmarks = np.where(swapped, batch[key][:, :, BLAZEPOSE_MIRROR], batch[key])
+        changed[key] = np.where(seen[..., None, None], landmarks, np.float32(0))
+    return batch | changed | {"seen": seen}
 
 
-def only_seen(batch: Batch) -> Batch:
-    """The batch without boxes and flow of frames in which nobody is seen or that pad the clip."""
+def clear_unseen_flow(batch: Batch) -> Batch:
+    """Sets boxes and flow to 0 in frames in which the person is not seen, and in padding."""
     frames = batch["flow_first"][:, None] + np.arange(batch["flow_box"].shape[1])
     seen = np.take_along_axis(batch["seen"] & batch["mask"], frames, axis=1)
     valid = batch["flow_valid"] & (seen[:, 1:] & seen[:, :-1])[:, :, None, None, None]
@@ -172,11 +184,19 @@ def only_seen(batch: Batch) -> Batch:
     }
 
 
-def events(
+def draw_events(
     rng: np.random.Generator, shape: tuple[int, int], rate: float, frames: tuple[int, int], kinds: int
 ) -> np.ndarray:
-    """Random events in clips, (B, T): which of `kinds` is under way in a frame, or -1; `frames` bounds their lengths."""
+    """Random events in clips: the number of the event's kind in each frame, or -1, of `shape` (B, T).
+
+    Args:
+      rate: events per frame. frames: bounds of an event's length. kinds: number of kinds.
+    """
     state = np.full(shape, -1)
     for clip, start in zip(*np.nonzero(rng.random(shape) < rate)):
         state[clip, start : start + rng.integers(frames[0], frames[1] + 1)] = rng.integers(kinds)
     return state
+
+
+def _where(chosen: np.ndarray, new: np.ndarray, old: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return np.where(chosen.reshape(-1, *[1] * (new.ndim - 1)), new, old).astype(dtype)

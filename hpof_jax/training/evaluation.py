@@ -78,7 +78,7 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
 
     Args:
       totals: of `make_totals`.
-      sources: name -> windows, as `data_pipelines.stream.validation_windows` yields them: (batch, names, classes).
+      sources: name -> windows, as `data_pipelines.validation.validation_windows` yields them: (batch, names, classes).
 
     Returns:
       {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}}: millimetres (betas: their own unit), each a

@@ -3,7 +3,7 @@ import pytest
 
 from benchmarks import detector_errors
 from data_pipelines.simulate.detector import DetectorNoise
-from data_pipelines.stream import batch_maker
+from data_pipelines.stream import StreamOptions, batch_maker
 from hpof_jax.body.files import load_body
 
 
@@ -14,7 +14,7 @@ def body():
 
 @pytest.fixture(scope="module")
 def perfect(body):
-    return batch_maker({"synthetic": 1.0}, 8, 24, seed=0, noise=DetectorNoise.none(), body=body)(0)
+    return batch_maker({"synthetic": 1.0}, StreamOptions(8, 24, noise=DetectorNoise.none(), body=body))(0)
 
 
 def test_a_perfect_detector_has_no_error(body, perfect):
@@ -43,7 +43,7 @@ def test_unseen_frames_do_not_count(body, perfect):
 
 
 def test_the_default_noise_is_as_wrong_as_the_real_detector(body):
-    make = batch_maker({"synthetic": 1.0}, 8, 24, seed=0, body=body)
+    make = batch_maker({"synthetic": 1.0}, StreamOptions(8, 24, body=body))
     batches = [make(step) for step in range(30)]
     errors = [detector_errors.detector_errors(batch, body) for batch in batches]
     median = {key: np.nanmedian([e[key] for e in errors]) for key in errors[0]}

@@ -2,6 +2,8 @@ import jax
 import numpy as np
 import pytest
 
+from data_pipelines import sources
+from data_pipelines.motion.clip import MotionClip
 from data_pipelines.motion.synthetic import sample_poses
 from data_pipelines.observed.rendered import clip_path, write_clip
 from data_pipelines.render import scene
@@ -14,7 +16,10 @@ from hpof_jax.geometry.camera import box_from_keypoints, project
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
 SHOT_FRAMES = 12
-LENGTH, FRAMES, FLOW = 20, 12, 4
+# One shape for all batches, because every other one is compiled anew.
+BATCH, FRAMES = 8, 12
+LENGTH = 20  # frames in a clip of a collection
+FLOW = 4  # frames with optical flow
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +38,11 @@ def shots():
 
 
 def make_clips(folder, count=5, validation=(4,), unseen=(), flow=False):
-    """Clips of a perfect detector; those in `unseen` show nobody. `flow`: with flow to the right, as many pixels as the
-    frame's number, and masks of the left half of each box."""
+    """Writes clips of a perfect detector to a folder, and returns them as a batch.
+
+    Clips in `unseen` show nobody. With `flow`, the flow of each frame is its number to the right, in pixels, and the
+    masks are the left half of each box.
+    """
     rng = np.random.default_rng(0)
     pose = rng.normal(0, 0.2, (count, LENGTH, 24, 3)).astype(np.float32)
     transl = np.cumsum(rng.normal(0, 0.01, (count, LENGTH, 3)), axis=1).astype(np.float32)
@@ -59,12 +67,12 @@ def make_clips(folder, count=5, validation=(4,), unseen=(), flow=False):
         }
         write_clip(
             clip_path(folder, number),
-            clip | {"validation": np.array(number in validation)} | (_kept_flow(clip) if flow else {}),
+            clip | {"validation": np.array(number in validation)} | (_stored_flow(clip) if flow else {}),
         )
     return made
 
 
-def _kept_flow(clip):
+def _stored_flow(clip):
     box = np.asarray(box_from_keypoints(clip["landmarks_2d"])) * clip["seen"][:, None]
     corner = box[:, :2] - box[:, 2:] / 2
     mask = np.zeros((LENGTH, 64, 64), np.uint8)
@@ -81,9 +89,37 @@ def _kept_flow(clip):
     }
 
 
+def make_clip(name, motion_class, frames, betas=None):
+    """A motion clip of small random rotations."""
+    pose = np.random.default_rng(frames).normal(0, 0.1, (frames, 24, 3)).astype(np.float32)
+    transl = np.tile(np.float32([0, 1, 0]), (frames, 1))
+    return MotionClip(name, motion_class, pose, transl, betas)
+
+
+@pytest.fixture
+def recordings(monkeypatch):
+    """The source "bvh:recordings", in every split: three clips of 20, 12 and 5 frames, the last with betas."""
+    clips = [
+        make_clip("a.bvh", "walk", LENGTH),
+        make_clip("b.bvh", "punch", FRAMES),
+        make_clip("c.bvh", "punch", 5, np.full(10, 0.5, np.float32)),
+    ]
+    monkeypatch.setattr(sources, "load_source", lambda spec, split: clips if spec == "bvh:recordings" else [])
+    sources.open_source.cache_clear()
+    yield clips
+    sources.open_source.cache_clear()
+
+
+def assert_same(a, b):
+    """Two batches are equal in every key."""
+    assert a.keys() == b.keys()
+    for key in a:
+        np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """A folder of rendered clips."""
+    """A folder of rendered clips: 0 to 3 of the training split, 4 of the validation split."""
     folder = tmp_path_factory.mktemp("rendered")
     make_clips(folder)
     return folder
@@ -91,14 +127,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def flowing(tmp_path_factory):
-    """The same clips with kept flow."""
+    """The same clips with stored optical flow."""
     folder = tmp_path_factory.mktemp("flowing")
     make_clips(folder, flow=True)
     return folder
 
 
 def pixels(batch):
-    """The truth's landmarks, and where they are in the frame."""
+    """The true landmarks in the camera frame, and their pixels."""
     return _pixels(load_body(), batch)
 
 

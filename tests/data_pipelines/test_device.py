@@ -16,8 +16,8 @@ import jax
 jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
 import numpy as np
 from data_pipelines import stream
-index = jax.process_index()
-make = stream.batch_maker({"synthetic": 1.0}, 2, 6, 0, process_index=index, flow="exact", flow_frames=2)
+options = stream.StreamOptions(2, 6, flow="exact", flow_frames=2)
+make = stream.batch_maker({"synthetic": 1.0}, options, jax.process_index())
 np.savez(sys.argv[3], processes=jax.process_count(), **make(0))
 """
 

@@ -27,7 +27,8 @@ def outline(body):
 @pytest.fixture(scope="module")
 def clips():
     """What the stream gives, and a model that knows the truth: the camera's focal length included."""
-    batch = stream.batch_maker({"synthetic": 1.0}, 8, 6, seed=1, flow="exact", flow_frames=4)(0)
+    options = stream.StreamOptions(8, 6, seed=1, flow="exact", flow_frames=4)
+    batch = stream.batch_maker({"synthetic": 1.0}, options)(0)
     return batch | {"focal_length": batch["true_focal_length"]}
 
 

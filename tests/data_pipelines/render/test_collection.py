@@ -164,7 +164,7 @@ def test_the_real_detector_sees_the_rendered_person(tmp_path):
     folder = tmp_path / "real"
     _, seen = make_clips(folder, 4 * FRAMES, OPTIONS, progress=False)
     assert seen > 0.7
-    batch, _ = RenderedClips(folder, "train").draw(np.random.default_rng(0), 4, FRAMES, augment=False)
+    batch, _ = RenderedClips(folder, "train").draw_batch(np.random.default_rng(0), 4, FRAMES, augment=False)
     watched = batch["seen"]
     assert 0.3 < batch["landmarks_2d"][watched][..., 2].mean() < 1
     masks = [load(folder, number) for number in range(4)]

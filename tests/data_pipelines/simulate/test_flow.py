@@ -9,11 +9,12 @@ from hpof_jax.geometry.flow import warp
 from hpof_jax.training import losses
 
 SOURCES = {"synthetic": 1.0}
+OPTIONS = stream.StreamOptions(2, 12, seed=3, flow="exact", flow_frames=4)
 
 
 @pytest.fixture(scope="module")
 def batch():
-    return stream.batch_maker(SOURCES, 2, 12, seed=3, flow="exact", flow_frames=4)(0)
+    return stream.batch_maker(SOURCES, OPTIONS)(0)
 
 
 def test_flow_and_masks_of_a_few_frames_of_each_clip(batch):
@@ -21,9 +22,7 @@ def test_flow_and_masks_of_a_few_frames_of_each_clip(batch):
     assert batch["flow_valid"].shape == (2, 3, 2, SIDE, SIDE) and batch["masks"].shape == (2, 4, SIDE, SIDE)
     assert set(np.unique(batch["masks"])) == {0, 255} and batch["has_flow"].all() and batch["has_mask"].all()
     assert ((0 <= batch["flow_first"]) & (batch["flow_first"] <= 8)).all()
-    np.testing.assert_array_equal(
-        stream.batch_maker(SOURCES, 2, 12, seed=3, flow="exact", flow_frames=4)(0)["flow"], batch["flow"]
-    )
+    np.testing.assert_array_equal(stream.batch_maker(SOURCES, OPTIONS)(0)["flow"], batch["flow"])
 
 
 def test_the_flow_warps_the_next_mask_to_this_one(batch):
@@ -53,7 +52,7 @@ def test_noisy_flow_is_close_where_it_is_valid():
 
 def test_an_unknown_kind_of_flow_is_a_user_error():
     with pytest.raises(UserError, match="'perfect'.*none, exact, noisy"):
-        stream.batch_maker(SOURCES, 2, 12, seed=3, flow="perfect")
+        stream.batch_maker(SOURCES, stream.StreamOptions(2, 12, flow="perfect"))
 
 
 def test_the_true_motion_has_the_least_loss(batch):

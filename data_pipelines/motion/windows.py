@@ -1,0 +1,105 @@
+"""Windows of world motion, drawn at random from recorded clips or made by the procedural generators."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from data_pipelines.motion import synthetic
+from data_pipelines.motion.augment import Augmentation, draw_positions
+from data_pipelines.motion.clip import MotionClip
+from hpof_jax.geometry import temporal
+
+
+@dataclasses.dataclass
+class Windows:
+    """pose (B, T, 24, 3), transl (B, T, 3), betas (B, 10) NaN where unknown; name and motion_class (B,) str."""
+
+    pose: np.ndarray
+    transl: np.ndarray
+    betas: np.ndarray
+    name: np.ndarray
+    motion_class: np.ndarray
+
+    def __iter__(self):
+        return (getattr(self, field.name) for field in dataclasses.fields(self))
+
+
+class Recordings:
+    """The motion source of recorded clips."""
+
+    labelled = True
+
+    def __init__(self, clips: list[MotionClip]):
+        self._clips = clips
+        self._pose = np.concatenate([clip.pose for clip in clips])
+        self._transl = np.concatenate([clip.transl for clip in clips])
+        self._lengths = np.array([len(clip.pose) for clip in clips])
+        self._first = np.cumsum(self._lengths) - self._lengths
+        self._betas = np.stack([np.full(10, np.nan) if c.betas is None else c.betas for c in clips])
+        self._file_names = np.array([clip.name for clip in clips])
+        self._classes = np.array([clip.motion_class for clip in clips])
+        self._odds = clip_odds(self._lengths, self._classes)
+
+    @property
+    def names(self) -> set[str]:
+        return set(self._file_names.tolist())
+
+    @property
+    def classes(self) -> set[str]:
+        return set(self._classes.tolist())
+
+    def draw_windows(
+        self, rng: np.random.Generator, count: int, frames: int, augmentation: Augmentation | None
+    ) -> Windows:
+        chosen = rng.choice(len(self._clips), size=count, p=self._odds)
+        speed = augmentation.speed if augmentation else (1.0, 1.0)
+        position = draw_positions(rng, self._lengths[chosen], frames, speed)
+        first = self._first[chosen][:, None]
+        pose = temporal.nlerp(self._pose, position, first)
+        transl = temporal.linear(self._transl, position, first)
+        return Windows(pose, transl, self._betas[chosen], self._file_names[chosen], self._classes[chosen])
+
+    def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:
+        return iter(self._clips)
+
+
+class Synthetic:
+    """The motion source of procedural motion. Training and validation draw from different seeds."""
+
+    labelled = True
+    _generators = {"gait": synthetic.sample_gait, "poses": synthetic.sample_poses}
+    _gait_share = 0.4
+    names = classes = set(_generators)
+
+    def draw_windows(
+        self, rng: np.random.Generator, count: int, frames: int, augmentation: Augmentation | None
+    ) -> Windows:
+        gaits = rng.binomial(count, self._gait_share)
+        counts = dict(zip(self._generators, (gaits, count - gaits)))
+        parts = [self._generators[kind](rng, frames, count) for kind, count in counts.items() if count]
+        parts.append((np.zeros((0, frames, 24, 3), np.float32), np.zeros((0, frames, 3), np.float32)))
+        pose, transl = (np.concatenate(arrays) for arrays in zip(*parts))
+        kinds = np.repeat(list(counts), list(counts.values()))
+        return Windows(pose, transl, np.full((count, 10), np.nan), kinds, kinds)
+
+    def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:
+        for number in range(count):
+            kind = list(self._generators)[number % len(self._generators)]
+            # 2**31 stands where the stream has the process index, so that no training run sees these clips.
+            rng = np.random.default_rng((seed, 2**31, number))
+            pose, transl = self._generators[kind](rng, frames, 1)
+            yield MotionClip(f"{kind}_{number:03d}", kind, pose[0], transl[0])
+
+
+def clip_odds(lengths: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Probability of drawing each clip, (N,).
+
+    A class is drawn in proportion to the root of its clips' summed roots of length, so that long clips and common
+    classes, such as locomotion, do not crowd out the others.
+    """
+    weight = np.sqrt(lengths.astype(np.float64))
+    _, member = np.unique(classes, return_inverse=True)
+    total = np.bincount(member, weight)[member]
+    weight = weight / np.sqrt(total)
+    return weight / weight.sum()

@@ -1,0 +1,68 @@
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from data_pipelines.render.workers import parallel_map
+from hpof_jax.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def square(number):
+    """The square, the process that computed it, and how it is set up."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    return number**2, os.getpid(), os.environ["OMP_NUM_THREADS"], os.environ["JAX_PLATFORMS"], ignored
+
+
+def wait_forever(number):
+    print(os.getpid(), flush=True)
+    threading.Event().wait()
+
+
+def test_two_processes_give_results_in_order(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    with parallel_map(2) as each:
+        squares, processes, *rest = zip(*each(square, range(6)))
+    assert squares == (0, 1, 4, 9, 16, 25)
+    assert os.getpid() not in processes and len(set(processes)) <= 2
+    assert [set(values) for values in rest] == [{"1"}, {"cpu"}, {True}]
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_one_process_is_this_one():
+    with parallel_map(1) as each:
+        assert [*each(os.path.basename, ["a/b"])] == ["b"] and each is map
+
+
+def test_a_killed_worker_gives_a_sentence():
+    with pytest.raises(UserError, match="A process was killed.*give fewer --processes"):
+        with parallel_map(2) as each:
+            list(each(os._exit, [1, 1]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a program finds its children in /proc")
+def test_ctrl_c_in_the_parent_ends_the_workers():
+    code = """
+from hpof_jax import interrupt
+interrupt.install()
+from data_pipelines.render.workers import parallel_map
+from tests.data_pipelines.render.test_workers import wait_forever
+if __name__ == "__main__":
+    with parallel_map(2) as each:
+        list(each(wait_forever, range(2)))
+"""
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    workers = [int(program.stdout.readline()) for _ in range(2)]
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=60)  # returns when no process holds the pipes any more
+    assert program.returncode == 130
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
