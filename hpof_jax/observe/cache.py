@@ -15,10 +15,14 @@ from hpof_jax.observe.clip import Observations, observe
 
 
 def observe_cached(video: str | os.PathLike, **options: Any) -> Observations:
-    """What `hpof_jax.observe.clip.observe` gives for a video file, from the cache if it was observed before.
+    """What `hpof_jax.observe.clip.observe` gives for a video file, from the cache if it is there.
 
-    The cache goes by the file's content, the options and the code in this folder, not by the file's name. Observing takes a
-    few times as long as the video plays. If the cache cannot be written, there is a warning.
+    Observing takes a few times as long as the video plays. The key is made of the file's content, the options
+    and the source code of `hpof_jax.observe`. If the cache cannot be written, a warning is logged.
+
+    Args:
+      video: a file.
+      options: those of `observe`.
 
     Raises:
       UserError: the file cannot be read, or shows nobody.
@@ -56,7 +60,7 @@ def _sha256(path: pathlib.Path) -> str:
 
 @functools.cache
 def _code() -> str:
-    """A hash of the sources: other code may give other observations."""
+    """A hash of the source code, because other code may give other observations."""
     digest = hashlib.sha256()
     for source in sorted(pathlib.Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())

@@ -1,6 +1,6 @@
-"""A video file or a webcam, opened with OpenCV, with the time of every frame.
+"""A video file or a webcam, read with OpenCV: frames and their times.
 
-OpenCV and its ffmpeg print nothing of their own about damaged files, unless `OPENCV_FFMPEG_LOGLEVEL` is set.
+OpenCV and its ffmpeg print no messages about damaged files, unless `OPENCV_FFMPEG_LOGLEVEL` is set.
 """
 
 import contextlib
@@ -28,17 +28,22 @@ os.environ.setdefault(
 
 
 class Capture:
-    """A file's or a webcam's frames, one after another.
+    """Reads the frames of a file or a webcam one after another.
 
-    fps: frames/s, 30 where the source gives no usable rate; frame_count: of the whole source, nearly, None if unknown;
-    name: for messages; live: it is a webcam; time: seconds of the frame that was grabbed last, which increase;
-    file_time: the same as the file has it, whose times may be broken.
+    fps: frames/s; 30 if the source gives no usable rate.
+    frame_count: of the whole source, approximate; None if unknown.
+    live: whether it is a webcam.
+    time: seconds of the frame that was grabbed last; None before the first. It increases from frame to frame.
+    file_time: the same, as it is in the file. It may be broken.
     """
 
     def __init__(
         self, source: str | int, name: str, fps: float | None = None, metadata: Metadata | None = None
     ):
-        """fps: frames/s in place of the source's own rate and times. metadata: the file's."""
+        """Opens `source`, a file or the number of a webcam.
+
+        name: for messages. fps: frames/s, in place of the source's own rate and times. metadata: of the file.
+        """
         self.name, self.live = name, not isinstance(source, str)
         self._source, self._metadata = source, metadata or Metadata()
         self._own_times = fps is None and not self.live
@@ -48,7 +53,7 @@ class Capture:
         self.frame_count = None if self.live else self._count()
 
     def grab(self) -> bool:
-        """Goes on to the next frame; False at the end."""
+        """Goes to the next frame; False if there is none."""
         with _quiet():
             if not self._capture.grab():
                 return False
@@ -61,10 +66,10 @@ class Capture:
         return True
 
     def grab_at(self, seconds: float) -> bool:
-        """Goes to the first frame at or after a time, from the start; False if there is none."""
+        """Goes to the first frame at or after a time; False if there is none. For a new `Capture`."""
         if self._own_times and seconds > SEEK_MARGIN:
             self._capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * (seconds - SEEK_MARGIN))
-            if not self.grab() or self.time > seconds:  # missed
+            if not self.grab() or self.time > seconds:  # too far
                 self._open()
         while self.time is None or self.time < seconds - TOLERANCE:
             if not self.grab():
@@ -72,20 +77,20 @@ class Capture:
         return True
 
     def frame(self) -> np.ndarray | None:
-        """The frame that was grabbed last, (H, W, 3) uint8 RGB; None if it cannot be decoded."""
+        """The frame that was grabbed last, (H, W, 3) uint8 RGB, upright; None if it cannot be decoded."""
         with _quiet():
             ok, frame = self._capture.retrieve()
         return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if ok else None
 
     def warn_if_cut_off(self) -> None:
-        """Says so if the file was to go on where no further frame can be read.
+        """Logs a warning if the frames end well before the end of the file: it is cut off or damaged.
 
-        Containers announce a frame or two that is not there. Much more means that the file is cut off or damaged.
+        A frame or two fewer than announced is usual.
         """
         number, duration = round(self.time * self.fps) + 1, self._metadata.duration
         if self.frame_count is None or number >= 0.98 * self.frame_count - 2:
             return
-        # An MP4 file counts frames that its edit list hides, and they are not in its duration.
+        # The frame count of an MP4 file includes frames that its edit list hides; the duration does not.
         if duration is None or number / self._own_fps < 0.98 * duration - LONGEST_SHORTFALL:
             _warn_once(
                 f"{self.name} breaks off after {number} of its {self.frame_count} frames: going on with those"
@@ -105,7 +110,7 @@ class Capture:
         if not 0 < announced < 1e9:
             return None
         longest = math.inf if duration is None else math.ceil((duration + 0.01) * self._own_fps)
-        return int(min(announced, longest))  # the duration is given to 0.01 s
+        return int(min(announced, longest))  # the duration is rounded to 0.01 s
 
 
 def _checked_fps(fps: float, name: str | None) -> float:
@@ -119,13 +124,13 @@ def _checked_fps(fps: float, name: str | None) -> float:
 
 @functools.cache
 def _warn_once(message: str) -> None:
-    """A video is read more than once, to observe it and to draw on it."""
+    """Logs a warning unless it was logged before: a video may be read more than once."""
     logging.warning("%s", message)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps OpenCV from logging lines of its source code about files that it cannot read."""
+    """Switches off OpenCV's own log, which shows lines of its source code for damaged files."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:

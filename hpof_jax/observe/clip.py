@@ -1,4 +1,4 @@
-"""A whole video as observations: the followed person's landmarks, frame by frame."""
+"""The observations of a video: one person's landmarks in every frame."""
 
 import dataclasses
 import pathlib
@@ -22,14 +22,14 @@ from hpof_jax.observe.track import track
 from hpof_jax.observe.video import Frames, frame_times, read_video, thin
 
 MASK_SIDE = 128
-FINEST = 8  # times the wanted rate: frames of a variable rate are not told apart more finely
+FINEST = 8  # the finest grid for a variable frame rate, in multiples of the wanted rate
 
 _boxes = jax.jit(camera.box_from_keypoints)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Observations:
-    """What was seen of one person in a clip of T frames. Rows of frames in which they were not seen are 0.
+    """What the detector finds of one person in a clip of T frames; 0 in frames where the person is not seen.
 
     landmarks_2d: (T, 33, 3) [x px, y px, visibility 0..1].
     landmarks_3d: (T, 33, 3) metres about the mid-hip, camera axes (x right, y down, z forward).
@@ -42,8 +42,8 @@ class Observations:
     focal_length_source: "given" by the user, from the file's "metadata", or "assumed".
     masks: (T, side, side) uint8 person masks, 255 = person, or None. They lie on squares of the frames.
     mask_to_frame: (T, 2, 3) affine maps from the masks' unit square to pixels of the frame, or None.
-    flow: (T - 1, 2, 64, 64, 2) float16 optical flow from frame t to t + 1 and from t + 1 to t, or None. It leads from the
-      pixels of the one frame's box, 64 x 64, to those of the other's.
+    flow: (T - 1, 2, 64, 64, 2) float16 optical flow from frame t to t + 1 and from t + 1 to t, or None. It
+      leads from the pixels of the one frame's box, 64 x 64, to those of the other's.
     flow_valid: (T - 1, 2, 64, 64) bool, where the flow is known; elsewhere it is 0. Or None.
     flow_box: (T, 3) [centre x, centre y, size] px, the boxes, or None.
     """
@@ -74,21 +74,29 @@ class Observations:
 
     @property
     def gaps(self) -> list[tuple[int, int]]:
-        """[start, stop) of each run of frames in which the person was not seen."""
+        """[start, stop) of each run of frames in which the person is not seen."""
         edges = np.flatnonzero(np.diff(np.concatenate([[True], self.seen, [True]])))
         return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Writes all of it to `path`, an .npz file; on any failure what was there stays."""
+        """Writes an .npz file; if that fails, a file that was there stays as it was.
+
+        Raises:
+          UserError: the file cannot be written.
+        """
         arrays = {name: value for name, value in vars(self).items() if value is not None}
         with replacing(path, "The observations") as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "Observations":
-        """Reads what `save` wrote; `UserError` if `path` is something else."""
+        """Reads what `save` wrote.
+
+        Raises:
+          UserError: the file cannot be read, or holds something else.
+        """
         try:
-            # Opened here, because NumPy leaves a damaged file open.
+            # NumPy does not close a damaged file that it opens itself.
             with pathlib.Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 known = {field.name for field in dataclasses.fields(cls)}
                 loaded = cls(**{name: file[name] for name in file.files if name in known})
@@ -133,7 +141,8 @@ def observe(
 
     Args:
       video, max_frames, fps, start, end: see `hpof_jax.observe.video.read_video`.
-      person, landmark_model: see `hpof_jax.observe.person.PersonTracker`. The person is chosen anew in each shot.
+      person, landmark_model: see `hpof_jax.observe.person.PersonTracker`. The person is chosen anew in each
+        shot.
       focal_length: px. None: from the file's metadata, else `hpof_jax.geometry.camera.default_focal_length`.
       progress: a bar, on a terminal only.
       keep_masks: also the person's masks.
@@ -162,6 +171,7 @@ def observe(
     if keep_masks:
         found["mask_to_frame"] = found["mask_to_frame"].astype(np.float32)
     times = frame_times(times, info.fps)
+    fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else info.fps
     source = "given" if focal_length else "metadata" if info.focal_length else "assumed"
     observations = Observations(
         **found,
@@ -170,7 +180,7 @@ def observe(
             focal_length or info.focal_length or camera.default_focal_length(np.array(info.image_size))
         ),
         focal_length_source=source,
-        fps=np.float32(info.fps),
+        fps=np.float32(fps),
         times=times,
     )
     for start, stop in observations.gaps:
@@ -181,10 +191,15 @@ def observe(
 def add_flow(
     observations: Observations, forward: str | pathlib.Path, backward: str | pathlib.Path
 ) -> Observations:
-    """The same clip with optical flow that another program, such as RAFT, found in the same video's whole frames.
+    """The same clip with another program's optical flow, such as RAFT's, between whole frames.
 
-    forward: from each frame to the next; backward: from each frame but the first to the one before. See
-    `hpof_jax.observe.optical_flow.read_flow` for the files, and for what raises `UserError`.
+    Args:
+      observations: of the whole video, without `thin_to`.
+      forward: from each frame to the next: see `hpof_jax.observe.optical_flow.read_flow`.
+      backward: from each frame but the first to the one before.
+
+    Raises:
+      UserError: the flow cannot be read, or is of another size or number of frames.
     """
     height, width = (int(side) for side in observations.image_size)
     fields = (
@@ -198,12 +213,12 @@ def add_flow(
 
 
 def resample(observations: Observations, fps: float) -> Observations:
-    """The same clip at a constant frame rate, linear in time between frames that both show the person.
+    """The same clip at a constant frame rate, by linear interpolation between frames that show the person.
 
-    To a lower rate, the frames around a moment are averaged, with weights that fall linearly over one new frame to each
-    side: every other frame alone would keep all of the detector's jitter. Nothing is mixed across a cut. A clip whose rate
-    is constant and within 1 % of `fps` is returned as it is. Masks are the nearest frame's. Optical flow is dropped: there
-    is none between moments that were not filmed.
+    For a lower rate, frames are averaged with weights that fall linearly over one new frame to each side,
+    because single frames would keep all of the detector's jitter. Frames are not mixed across a cut. Masks
+    are those of the nearest frame. Optical flow is dropped. A clip whose rate is constant and within 1 % of
+    `fps` is returned as it is.
     """
     times, rate = observations.times, float(observations.fps)
     if np.any(np.abs(times - np.linspace(times[0], times[-1], len(times))) > TOLERANCE):
@@ -218,10 +233,10 @@ def resample(observations: Observations, fps: float) -> Observations:
 
 
 def _sample(observations: Observations, fps: float, position: np.ndarray, reach: float) -> Observations:
-    """Means over `reach` frames around each position, (N,) in frames, which are 1 / fps apart; within a shot each."""
+    """The clip at positions (N,), in frames and 1 / fps apart, by `temporal.local_means` within each shot."""
     first, stop = observations.shots, np.append(observations.shots[1:], len(observations))
     shot = np.searchsorted(first, position, side="right") - 1
-    position = np.minimum(position, stop[shot] - 1)  # the last frame before a cut holds until the cut
+    position = np.minimum(position, stop[shot] - 1)  # until the cut, the last frame before it holds
     lower, upper, weight = temporal.neighbours(position)
     seen = observations.seen[lower] & observations.seen[upper]
     nearest = np.where(weight > 0.5, upper, lower)
@@ -260,12 +275,12 @@ def _sample(observations: Observations, fps: float, position: np.ndarray, reach:
 def _nobody(name: str, frames: int, person: str | int, most_people: int) -> str:
     if most_people:
         return (
-            f"person {person} was not found in {name} ({frames} frames): at most {most_people} were seen at once, "
-            "and they are counted from the left, from 1"
+            f"person {person} was not found in {name} ({frames} frames): at most {most_people} were seen at "
+            "once; people are counted from the left, from 1"
         )
     return (
         f"no person was found in {name} ({frames} frames): "
-        "one whole person should be in sight, at least a sixth of the picture high"
+        "a whole person should be in sight, at least a sixth of the image high"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a video file or a photograph says of itself: its length and the focal length of its lens."""
+"""Metadata of video files and photographs: duration and focal length."""
 
 import dataclasses
 import functools
@@ -11,14 +11,16 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import ExifTags, Image
 
-FULL_FRAME_DIAGONAL = 43.27  # mm, of 35 mm film: the unit of "35 mm equivalent" focal lengths
-TIME_LIMIT = 10  # seconds for ffmpeg to read a file's head
+FILM_DIAGONAL = 43.27  # mm, of 35 mm film
+TIME_LIMIT = 10  # seconds for ffmpeg
 
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """duration: seconds, of MP4 and MOV files alone, without what their edit lists hide; focal_length_35mm: mm, 35 mm
-    equivalent. None: unknown.
+    """What is known of a file; None: unknown.
+
+    duration: seconds, without what an edit list hides; only of MP4 and MOV files.
+    focal_length_35mm: mm, 35 mm equivalent.
     """
 
     duration: float | None = None
@@ -28,11 +30,11 @@ class Metadata:
         """The focal length in pixels of an image (H, W), or None if it is unknown."""
         if self.focal_length_35mm is None:
             return None
-        return float(self.focal_length_35mm / FULL_FRAME_DIAGONAL * np.hypot(*image_size))
+        return float(self.focal_length_35mm / FILM_DIAGONAL * np.hypot(*image_size))
 
 
 def video_metadata(path: str | os.PathLike) -> Metadata:
-    """The metadata of a video file, as ffmpeg prints it; unknown where ffmpeg fails. Each file is read once."""
+    """The metadata of a video file, from ffmpeg; unknown if ffmpeg fails. ffmpeg runs once for each file."""
     path = pathlib.Path(path).resolve()
     try:
         status = path.stat()
@@ -42,7 +44,7 @@ def video_metadata(path: str | os.PathLike) -> Metadata:
 
 
 def photo_metadata(path: str | os.PathLike) -> Metadata:
-    """The metadata of a photograph, from its EXIF tags; unknown where there are none."""
+    """The metadata of a photograph, from its EXIF tags; unknown if it has none."""
     try:
         with Image.open(path) as image:
             exif = image.getexif()
@@ -53,7 +55,7 @@ def photo_metadata(path: str | os.PathLike) -> Metadata:
 
 
 @functools.lru_cache(maxsize=4096)
-def _video_metadata(path: pathlib.Path, modified: int, size: int) -> Metadata:
+def _video_metadata(path: pathlib.Path, _modified: int, _size: int) -> Metadata:
     try:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", str(path)]
         done = subprocess.run(
@@ -63,7 +65,7 @@ def _video_metadata(path: pathlib.Path, modified: int, size: int) -> Metadata:
         return Metadata()
     # QuickTime has com.apple.quicktime.camera.focal_length.35mm_equivalent, others FocalLengthIn35mmFormat.
     lens = re.search(r"focal_?length\W?(?:in)?_?35mm\w*\s*:\s*([0-9.]+)", done.stderr, re.IGNORECASE)
-    # Of other containers that are cut off, ffmpeg guesses a duration from their size.
+    # If a file of another format is cut off, ffmpeg estimates its duration from its size.
     length = re.search(r"Input #0, mov,.*Duration: (\d+):(\d\d):(\d\d\.\d+)", done.stderr, re.DOTALL)
     hours, minutes, seconds = map(float, length.groups()) if length else (0, 0, 0)
     return Metadata(

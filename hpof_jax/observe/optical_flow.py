@@ -1,7 +1,8 @@
-"""Optical flow from each frame of a clip to the next and back, in the followed person's box.
+"""Optical flow between neighbouring frames of a clip, forward and backward, in the person's box.
 
-OpenCV's DIS (Kroeger et al., ECCV 2016), preset MEDIUM, looks at one square around the boxes of both frames; or the flow
-is another program's, read from files. Either way it is checked forward against backward and brought to `SIDE` pixels.
+OpenCV's DIS (Kroeger et al., ECCV 2016), preset MEDIUM, runs in a square around the boxes of both frames. Or
+the flow is read from another program's files. Either way it is checked forward against backward, and
+resampled to `SIDE` pixels.
 """
 
 import pathlib
@@ -18,8 +19,8 @@ from hpof_jax.errors import UserError
 from hpof_jax.geometry import flow
 from hpof_jax.observe.crops import crop, square_to_frame
 
-SIDE = 64  # pixels of a box, which the losses look at
-FINE_SIDE = 256  # pixels of the square in which it is found: on only 64, DIS would miss half of the motion
+SIDE = 64  # pixels of a box, as the losses use them
+FINE_SIDE = 256  # pixels of the square in which DIS runs: in 64, it misses half of the motion
 FLO_MAGIC = 202021.25
 
 _common_box = jax.jit(flow.common_box)
@@ -28,7 +29,7 @@ _consistency = jax.jit(flow.consistency)
 
 
 class FlowTracker:
-    """Takes the frames of a video one after another, each with the person's box, and keeps the flow between them."""
+    """Takes the frames of a video one by one, with the person's box, and collects the flow between them."""
 
     def __init__(self):
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -51,9 +52,7 @@ class FlowTracker:
         self._last = grey
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """flow (T - 1, 2, 64, 64, 2) float16, flow_valid (T - 1, 2, 64, 64) bool and flow_box (T, 3) float32 of the
-        T frames so far; see `hpof_jax.observe.clip.Observations`.
-        """
+        """flow, flow_valid and flow_box of the T frames so far: see `hpof_jax.observe.clip.Observations`."""
         return _stack(self._pairs, self._boxes)
 
     def _between(self, grey, next_grey, box, next_box):
@@ -72,11 +71,12 @@ def flow_in_boxes(
     boxes: np.ndarray,
     image_size: tuple[int, int],
 ) -> dict[str, np.ndarray]:
-    """What `FlowTracker.arrays` gives, from the flow of whole frames that another program found.
+    """What `FlowTracker.arrays` gives, from another program's flow between whole frames.
 
     Args:
-      forward, backward: T - 1 fields (H, W, 2) each, px: from frame t to t + 1, in t's pixels, and from t + 1 back to t,
-        in the pixels of t + 1. What is unknown is NaN or, as Middlebury's tools write it, larger than 1e9.
+      forward, backward: T - 1 fields (H, W, 2) each, px: from frame t to t + 1, in the pixels of t, and from
+        t + 1 back to t, in the pixels of t + 1. Unknown flow is NaN or, as Middlebury's tools write it,
+        larger than 1e9.
       boxes: (T, 3) [centre x, centre y, size] px, zeros where the person is not seen.
       image_size: (H, W).
     """
@@ -93,10 +93,16 @@ def flow_in_boxes(
 
 
 def read_flow(path: str | pathlib.Path, count: int, image_size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Yields the `count` flow fields (H, W, 2) float32 of a clip, px, that another program wrote; `UserError` if it did not.
+    """Yields the flow fields of a clip, (H, W, 2) float32 px, that another program wrote.
 
-    `path` is a folder of `.flo` files (Middlebury's format) in the order of their numbers, one such file, or an array
-    (count, H, W, 2) in an `.npy` or `.npz` file.
+    Args:
+      path: a folder of `.flo` files (Middlebury's format) in the order of their numbers, one such file, or an
+        array (count, H, W, 2) in an `.npy` or `.npz` file.
+      count: how many fields there must be.
+      image_size: (H, W).
+
+    Raises:
+      UserError: the files cannot be read, or hold another number or size of fields.
     """
     path = pathlib.Path(path).expanduser()
     if path.is_dir() or path.suffix.lower() == ".flo":
@@ -108,8 +114,8 @@ def read_flow(path: str | pathlib.Path, count: int, image_size: tuple[int, int])
         shape = fields.shape
     if shape[:1] != (count,):
         raise UserError(
-            f"{path} holds {shape[0] if shape else 'no'} flow fields, and the clip of {count + 1} frames needs "
-            f"{count}: give one from each frame to the next"
+            f"{path} holds {shape[0] if shape else 'no'} flow fields, and the clip of {count + 1} frames "
+            f"needs {count}: give one from each frame to the next"
         )
     for field in fields:
         if field.shape != (*image_size, 2):
@@ -146,7 +152,8 @@ def _read_array(path: pathlib.Path) -> np.ndarray:
         raise UserError(f"the flow {path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
         raise UserError(
-            f"the flow {path} is not one array in an .npy or .npz file, nor a folder of .flo files: give one of these"
+            f"the flow {path} is not one array in an .npy or .npz file, nor a folder of .flo files: "
+            "give one of these"
         ) from error
     if fields.dtype.kind != "f":
         raise UserError(f"the flow {path} holds {fields.dtype} numbers: give floating point, in pixels")
@@ -154,14 +161,14 @@ def _read_array(path: pathlib.Path) -> np.ndarray:
 
 
 def _square(box: np.ndarray, next_box: np.ndarray) -> tuple[int, int, int]:
-    """[left, top, side], whole pixels, of a square around both boxes."""
+    """[left, top, side] in whole pixels of a square around both boxes."""
     x, y, size = np.asarray(_common_box(box, next_box), np.float64)
     left, top = int(np.floor(x - size / 2)), int(np.floor(y - size / 2))
     return left, top, int(np.ceil(size)) + 1
 
 
 def _cut(grey: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
-    """The square of a grey picture at FINE_SIDE pixels; beyond the picture, its rim goes on."""
+    """The square of a grey image, at FINE_SIDE pixels; outside the image, its border pixels are repeated."""
     left, top, side = square
     rows, columns = (np.clip(np.arange(side) + at, 0, end - 1) for at, end in zip((top, left), grey.shape))
     smooth = cv2.INTER_AREA if side > FINE_SIDE else cv2.INTER_LINEAR
@@ -169,7 +176,7 @@ def _cut(grey: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
 
 
 def _cut_field(field: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
-    """The square of a flow field at, and in, FINE_SIDE pixels."""
+    """The square of a flow field, at FINE_SIDE pixels and in their unit."""
     left, top, side = square
     to_frame = square_to_frame((left + side / 2, top + side / 2, side))
     cut = crop(field, to_frame, (FINE_SIDE, FINE_SIDE), cv2.BORDER_REPLICATE)
@@ -177,7 +184,7 @@ def _cut_field(field: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
 
 
 def _to_boxes(forward, backward, square, box, next_box, image_size):
-    """Flow and validity in both directions, (2, SIDE, SIDE, 2) and (2, SIDE, SIDE), from fields on the square."""
+    """Flow (2, SIDE, SIDE, 2) and validity (2, SIDE, SIDE) in both directions, from fields on the square."""
     ways = (forward, backward, box, next_box), (backward, forward, next_box, box)
     flows, valids = zip(*(_to_box(*way, square, image_size) for way in ways), strict=True)
     return np.stack(flows), np.stack(valids)
@@ -188,9 +195,10 @@ def _to_box(there, back, box, next_box, square, image_size):
     agree = np.asarray(_consistency(there, back))
     pixels = np.moveaxis(np.indices((SIDE, SIDE), np.float32), 0, -1)[..., ::-1] + 0.5
     place = (pixels / SIDE - 0.5) * box[2] + box[:2]
-    x, y = np.moveaxis((place - np.float32(corner)) * np.float32(FINE_SIDE / side) - np.float32(0.5), -1, 0)
+    fine = FINE_SIDE / side
+    to_square = square_to_frame((*(box[:2] - corner) * fine, box[2] * fine))
     there, agree = (
-        cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        crop(values, to_square, (SIDE, SIDE), cv2.BORDER_REPLICATE)
         for values in (there, agree.astype(np.float32))
     )
     moved = there * np.float32(side / FINE_SIDE)

@@ -1,9 +1,9 @@
-"""One person, chosen among those in the picture and followed without jumping to somebody else.
+"""Chooses one person in a video and tracks them without switching to somebody else.
 
-While the person is in sight, each frame's landmarks say where the next frame is looked at (BlazePose's own
-way, one network run a frame). The detector is run to choose the person, to find them again, and whenever the
-track looks wrong: then everybody near competes by place, size and the torso's colours, and if nobody fits,
-the frame is a gap.
+While the person is in sight, the landmarks of each frame give the region for the next frame, as in MediaPipe:
+one network runs per frame. The person detector runs to choose the person, to find them again, and when the
+track looks wrong. Then everybody near is compared by place, size and the colours of the torso. If nobody
+fits, the person is not seen in the frame.
 """
 
 import dataclasses
@@ -16,18 +16,19 @@ import numpy as np
 from hpof_jax.errors import UserError
 from hpof_jax.observe.blazepose import HIPS, MIN_PRESENCE, SHOULDERS, BlazePose, Pose, Region, overlap
 
-# Distances are in region sizes (about 1.3 body heights), times in frames of a video at 30 frames/s.
-MAX_STEP = 0.25  # the furthest a body moves between two frames
-STEP_PER_LOST_FRAME = 0.04  # and what each lost frame adds: about 2.7 m/s
+# Distances are in region sizes, about 1.3 body heights. Times are in frames at 30 frames/s.
+MAX_STEP = 0.25  # the longest way of a body between two frames
+STEP_PER_LOST_FRAME = 0.04  # added to it for each lost frame: about 2.7 m/s
 MAX_SIZE_RATIO = 1.7
-# The colours' distance: of two people 0.4 to 0.7, of one person 0.1 to 0.5 as light, turn and background change.
+# Colour distances: 0.4 to 0.7 between two people, 0.1 to 0.5 of one person in changing light, pose and
+# background.
 SUSPICIOUS_COLOURS, UNKNOWN_COLOURS = 0.45, 0.4
-MAX_COLOURS = 0.7  # in sight
-MAX_COLOURS_LOST, MAX_COLOURS_FAR = 0.6, 0.4  # after a gap; and that more than a size away
+MAX_COLOURS = 0.7  # while in sight
+MAX_COLOURS_LOST, MAX_COLOURS_FAR = 0.6, 0.4  # after a gap; after a gap and more than one size away
 LOOK_AROUND_EVERY, LOOK_AROUND_EVERY_ALERT, SEARCH_WIDE_EVERY, FORGET_RIVALS_AFTER = 10, 5, 5, 30
 MIN_COLOURS_OF_RIVAL, MAX_LOOKS_OF_RIVAL = 0.25, 10
-RIVAL_MARGIN = 0.05  # by how much more the colours must look like a rival's to be theirs
-# How well somebody near must look, and how much better than the one followed, to be taken instead.
+RIVAL_MARGIN = 0.05  # somebody whose colours are closer to a rival's, by this much, is the rival
+# Somebody near is taken for the person at no larger distance than this, and if it is smaller by this much.
 MAX_COLOURS_TO_SWITCH, SWITCH_MARGIN = 0.25, 0.1
 SAME_PERSON_DISTANCE = 0.1
 MAX_LOOKS, MIN_NEW_PRESENCE, MIN_CONFIRMING_OVERLAP = 5, 0.8, 0.45
@@ -36,7 +37,7 @@ COLOUR_RATE, COLOUR_RATE_UNSURE = 0.1, 0.02
 
 @dataclasses.dataclass
 class _Track:
-    """The person as last seen."""
+    """The person as last seen, `lost` frames ago."""
 
     pose: Pose
     colours: np.ndarray
@@ -45,7 +46,7 @@ class _Track:
 
 @dataclasses.dataclass
 class _Rival:
-    """Somebody else near the followed person: where they were last seen, and how they looked each time."""
+    """Somebody else near the person: where and when they were last seen, and their colours each time."""
 
     region: Region
     frame: int
@@ -53,17 +54,18 @@ class _Rival:
 
 
 class PersonTracker:
-    """Calls on consecutive frames return the followed person's `Pose`, or None where they are not seen.
+    """Tracks a person: called on consecutive frames, gives the person's `Pose`, or None if they are not seen.
 
     Args:
-      person: "largest", "leftmost", or the number of the person counted from the left, from 1, in the first frame of a
-        shot that shows so many.
+      person: "largest", "leftmost", or the person's number from the left, from 1, in the first frame of a
+        shot that shows so many people.
       landmark_model: "full" or "heavy".
-      fps: frame rate of the frames to come.
-      net: networks that another tracker, of an earlier video, is done with.
+      fps: frame rate of the frames.
+      threads: for each of the two networks.
+      net: networks to use, such as those of a tracker that is no longer needed; None: new ones.
 
     Raises:
-      UserError: another `person` or `landmark_model`.
+      UserError: `person` or `landmark_model` is none of these.
     """
 
     def __init__(
@@ -82,10 +84,10 @@ class PersonTracker:
         self._track: _Track | None = None
         self._rivals: list[_Rival] = []
         self._count = 0
-        self.most_people = 0  # the most people ever seen at once while choosing
+        self.most_people = 0  # the most people seen at once while choosing
 
     def __call__(self, image: np.ndarray) -> Pose | None:
-        """The person's pose in `image` (H, W, 3) uint8 RGB, the frame after the last one given."""
+        """The person's pose in `image` (H, W, 3) uint8 RGB, which is the next frame."""
         self._count += 1
         if self._track is None:
             pose = self._choose(image)
@@ -100,15 +102,15 @@ class PersonTracker:
         return pose
 
     def restart(self) -> None:
-        """Forgets the person: the next frame is of another shot, in which the person is chosen anew."""
+        """Forgets the person, before the first frame of a new shot, in which the person is chosen anew."""
         self._track, self._rivals, self._count = None, [], 0
 
     def _learn(self, pose: Pose) -> np.ndarray:
-        """The person's colours after another look: a running mean."""
+        """The running mean of the person's colours, with those of `pose`."""
         seen, before = torso_colours(pose), self._track.colours
         if not (seen.any() and before.any()):
             return before if before.any() else seen
-        # Whoever slowly comes to cover the person must not become what they are known by.
+        # Somebody who slowly covers the person must not change the person's colours.
         covered = any(self._may_be(rival, pose.region) for rival in self._rivals)
         unsure = covered or colour_distance(seen, before) > SUSPICIOUS_COLOURS
         rate = COLOUR_RATE_UNSURE if unsure else COLOUR_RATE
@@ -147,13 +149,13 @@ class PersonTracker:
         return candidates[int(np.argmin(costs))] if costs and min(costs) < np.inf else None
 
     def _look_around(self, image: np.ndarray, own: Pose) -> Pose:
-        """Remembers how everybody near looks, to know them when they cover the followed person.
+        """Remembers the colours of everybody near, to recognise them when they cover the person.
 
-        Returns `own`, or somebody near who looks more like the followed person: then `own` is who has covered
-        them.
+        Returns `own`, or the pose of somebody near who looks more like the person: then `own` is somebody who
+        covers the person.
         """
         x, y, size, _ = own.region
-        # The detector mostly sees one of two people in a square: so one square on each side, too.
+        # The detector mostly finds one of two people in a square, so there is one square on each side, too.
         squares = [(x, y, 2 * size), (x - 0.8 * size, y, 1.4 * size), (x + 0.8 * size, y, 1.4 * size)]
         colours = [(pose, torso_colours(pose)) for pose in self._find_people(image, squares, [own])]
         distances = [colour_distance(seen, self._track.colours) for _, seen in colours]
@@ -162,7 +164,7 @@ class PersonTracker:
         if not clearly or _change(own.region, colours[best][0].region)[0] > 1:
             best = 0
         for number, (pose, seen) in enumerate(colours):
-            if number != best and distances[number] > MIN_COLOURS_OF_RIVAL:  # else too alike to tell apart
+            if number != best and distances[number] > MIN_COLOURS_OF_RIVAL:  # otherwise too alike
                 known = [rival for rival in self._rivals if self._may_be(rival, pose.region)]
                 looks = [look for rival in known for look in rival.looks][-MAX_LOOKS_OF_RIVAL:]
                 self._rivals = [rival for rival in self._rivals if not any(rival is other for other in known)]
@@ -170,7 +172,7 @@ class PersonTracker:
         return colours[best][0]
 
     def _cost(self, pose: Pose) -> float:
-        """How unlike the followed person `pose` is; infinite where it cannot be them."""
+        """How unlike the person `pose` is; infinite if it cannot be the person."""
         lost = self._track.lost
         moved, grown = _change(self._track.pose.region, pose.region)
         reach = MAX_STEP + STEP_PER_LOST_FRAME * lost * self._frame_time
@@ -185,7 +187,7 @@ class PersonTracker:
         return float(moved / reach + np.log(grown) + 2 * colours)
 
     def _may_be(self, rival: _Rival, region: Region) -> bool:
-        """Whether the rival can have come to `region` since they were last seen."""
+        """Whether the rival can have moved to `region` since they were last seen."""
         elapsed = (self._count - rival.frame) * self._frame_time
         reach = min(MAX_STEP + STEP_PER_LOST_FRAME * elapsed, 1.0)
         return _change(rival.region, region)[0] < reach
@@ -193,7 +195,7 @@ class PersonTracker:
     def _find_people(
         self, image: np.ndarray, squares: Iterable[tuple[float, float, float]], known: Iterable[Pose] = ()
     ) -> list[Pose]:
-        """Everybody that the detector sees in the squares, once each, after those `known` already."""
+        """The poses `known`, and of everybody else whom the detector finds in the squares, once each."""
         people = list(known)
         regions = [pose.region for pose in people]
         for square in squares:
@@ -209,10 +211,10 @@ class PersonTracker:
         return people
 
     def _settle(self, image: np.ndarray, region: Region) -> Pose | None:
-        """The pose of who is in `region`, or None if nobody is.
+        """The pose of the person in `region`, or None if there is nobody.
 
-        A rough region is improved by looking again where each look says. Scenery that passes for a person
-        drifts on.
+        Each pose gives a better region, in which the network runs again. If the region does not come to rest,
+        it shows something else than a person.
         """
         for _ in range(MAX_LOOKS):
             pose = self._net.landmarks(image, region)
@@ -227,16 +229,16 @@ class PersonTracker:
         return pose if pose.score >= MIN_NEW_PRESENCE else None
 
     def _confirmed(self, image: np.ndarray, place: Region) -> bool:
-        """Whether the detector, shown just that place, sees a person there: in scenery it sees nobody, or elsewhere."""
+        """Whether the detector finds a person in crops around `place`. In scenery it does not."""
         return all(
             any(overlap(place, other) > MIN_CONFIRMING_OVERLAP for other in self._net.detect(image, square))
             for square in ((place.x, place.y, place.size), (place.x, place.y, 1.5 * place.size))
         )
 
 
-@functools.lru_cache(maxsize=8)  # each pose is asked about three times a frame
+@functools.lru_cache(maxsize=8)  # called about three times a frame for the same pose
 def torso_colours(pose: Pose) -> np.ndarray:
-    """(64, 64) histogram of the torso's colours (Lab's a and b, without the lightness), summing to 1."""
+    """(64, 64) histogram of the torso's colours, Lab's a and b without the lightness, which sums to 1."""
     corners = pose.landmarks_2d[[SHOULDERS[0], SHOULDERS[1], HIPS[1], HIPS[0]], :2] - pose.to_frame[:, 2]
     corners = np.linalg.solve(pose.to_frame[:, :2], corners.T).T * len(pose.crop)
     left, top = np.clip(np.floor(corners.min(0)), 0, len(pose.crop) - 2).astype(int)
@@ -250,9 +252,9 @@ def torso_colours(pose: Pose) -> np.ndarray:
 
 
 def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Hellinger distance of two histograms that sum to 1: 0 the same, 1 nothing in common.
+    """Hellinger distance of two histograms that sum to 1: 0 if they are equal, 1 if nothing is in common.
 
-    0.4, which decides nothing, where one is empty: the torso lies outside the picture.
+    It is 0.4, which decides nothing, if one is empty because the torso lies outside the image.
     """
     if not (a.any() and b.any()):
         return UNKNOWN_COLOURS
@@ -260,7 +262,7 @@ def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _change(old: Region, new: Region) -> tuple[float, float]:
-    """How far `new` is from `old`, in `old`'s sizes, and the ratio of the larger size to the smaller."""
+    """The distance from `old` to `new` in sizes of `old`, and the ratio of the larger to the smaller size."""
     moved = np.hypot(new.x - old.x, new.y - old.y) / old.size
     return float(moved), max(new.size / old.size, old.size / max(new.size, 1e-6))
 
@@ -271,10 +273,9 @@ def _is_same(a: Pose, b: Pose) -> bool:
 
 
 def _tiles(shape: tuple[int, ...], scale: float) -> list[tuple[float, float, float]]:
-    """Squares [x, y, side] that cover an image half overlapping, their side `scale` times its shorter one.
+    """Squares [x, y, side] that cover an image and overlap by half; `side` is `scale` times its shorter side.
 
-    The detector misses people much smaller than its square, as everybody in a wide image looked at as a
-    whole.
+    The detector misses people who are much smaller than its square, as in the whole of a wide image.
     """
     height, width = shape[:2]
     side = scale * min(height, width)
@@ -292,6 +293,7 @@ def _parse_person(person: str | int) -> str | int:
     text = str(person)
     if isinstance(person, bool) or not (text.isascii() and text.isdigit() and int(text) > 0):
         raise UserError(
-            f"person {person!r} is not understood: give 'largest', 'leftmost' or a number from the left, 1 or more"
+            f"person {person!r} is not understood: give 'largest', 'leftmost' or a number from the left, "
+            "1 or more"
         )
     return int(text)

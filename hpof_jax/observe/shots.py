@@ -1,8 +1,8 @@
 """Scene cuts: where one shot of a video ends and the next begins.
 
-Within a shot, a frame consists of blocks of the frame before, each moved a little. After a cut it does not. Frames are
-compared as thumbnails of normalised brightness and contrast, so that a change of exposure does not count. A flash does not
-count either: the frames after it are like those before it.
+Within a shot, a frame consists of blocks of the frame before, each moved a little. After a cut it does not.
+Frames are compared as thumbnails of normalised brightness and contrast, so that a change of exposure does not
+count. A flash does not count either: the frames after it are like those before it.
 """
 
 import collections
@@ -15,21 +15,21 @@ import numpy as np
 HEIGHT, WIDTH = 18, 32  # of a thumbnail
 REACH = 3  # pixels of the thumbnail that a block may move between two frames: a tenth of the image
 BLOCK = 7  # pixels
-# What the moved blocks leave. Measured: between frames of different scenes at least 0.54, mostly over 0.8; within shots of
-# real and rendered videos at most 0.34.
+# The least difference across a cut. Measured: between frames of different scenes at least 0.54, mostly over
+# 0.8; within shots of real and rendered videos at most 0.34.
 MIN_CHANGE = 0.5
-MIN_RATIO = 2.0  # of a cut's change to the mean of the four around it, which a fast pan keeps high
-WINDOW = 3  # frames on each side of a cut, of which no two may be alike
+MIN_RATIO = 2.0  # of a cut's difference to the mean of the four around it, which is high in a fast pan
+WINDOW = 3  # frames before and after a cut, each of which must differ from each
 MIN_CONTRAST = 8  # grey levels; less is taken for noise
-# Colour relative to brightness, which an exposure changes together. At medium brightness 40 levels of Lab's a or b count as
-# much as one standard deviation of brightness.
+# Colours are divided by brightness, because the exposure changes both. At medium brightness, 40 levels of
+# Lab's a or b count as much as one standard deviation of brightness.
 COLOUR_WEIGHT, DARK = 5, 70
 
 
 def mark_cuts(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
-    """Yields each frame (H, W, 3) uint8 RGB, and whether it is the first one after a cut.
+    """Yields each frame, (H, W, 3) uint8 RGB, and whether it is the first one after a cut.
 
-    Three frames more are read than have been yielded.
+    It reads three frames ahead.
     """
     before: collections.deque[np.ndarray] = collections.deque(maxlen=WINDOW)
     changes_before: collections.deque[float] = collections.deque(maxlen=2)
@@ -59,9 +59,9 @@ def mark_cuts(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:
-    """(3, HEIGHT, WIDTH) float32: brightness with mean 0 and standard deviation 1, less at low contrast; and colours."""
+    """(3, HEIGHT, WIDTH) float32: normalised brightness and two colours of a frame."""
     step = max(1, min(frame.shape[0] // (4 * HEIGHT), frame.shape[1] // (4 * WIDTH)))
-    # Every few pixels alone: the mean of all of them would take as long as the comparison.
+    # Only every few pixels are read, to save time.
     small = cv2.resize(frame[::step, ::step], (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     grey, *colours = np.moveaxis(cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32), -1, 0)
     colours = [COLOUR_WEIGHT * (colour - 128) / (grey + DARK) for colour in colours]
@@ -69,9 +69,9 @@ def _thumbnail(frame: np.ndarray) -> np.ndarray:
 
 
 def _change(old: np.ndarray, new: np.ndarray) -> float:
-    """The mean difference of `new` from blocks of `old` that are moved to where they fit best."""
+    """The mean difference of two thumbnails, with each block of `old` moved to where it fits `new` best."""
     unmoved = float(np.abs(old - new).sum(axis=0).mean())
-    if unmoved < MIN_CHANGE / MIN_RATIO:  # less than this decides nothing
+    if unmoved < MIN_CHANGE / MIN_RATIO:  # an upper bound, low enough for the decision
         return unmoved
     padded = np.pad(old, ((0, 0), (REACH, REACH), (REACH, REACH)), mode="edge")
     best = np.full((HEIGHT, WIDTH), np.inf, np.float32)

@@ -1,4 +1,4 @@
-"""The followed person's landmarks, masks and optical flow, collected over the frames of a clip."""
+"""Runs a tracker over a clip and collects the person's landmarks, masks and optical flow."""
 
 from collections.abc import Callable, Iterable
 
@@ -26,15 +26,16 @@ def track(
     """Runs a tracker over the T frames (H, W, 3) uint8 RGB of a clip, and collects what it finds.
 
     Args:
-      tracker: a `PersonTracker`, or what is called like one; `restart()` is called before the first frame of a new shot.
-      mask_side: also collect the person's masks, of so many pixels.
+      tracker: a `hpof_jax.observe.person.PersonTracker`, or a function like it. Its `restart()` is called
+        before the first frame of each further shot.
+      mask_side: also collect the person's masks, of so many pixels a side.
       keep_flow: also collect optical flow.
-      find_cuts: the clip may have several shots.
-      stop: given which of the frames so far show the person, whether to leave out the rest.
+      find_cuts: look for scene cuts; False: the clip is one shot.
+      stop: called after each frame with the list of `seen` so far; True leaves out the rest of the frames.
 
     Returns:
-      landmarks_2d, landmarks_3d, seen, shots and, if asked for, masks and mask_to_frame, flow, flow_valid and flow_box:
-      see `hpof_jax.observe.clip.Observations`.
+      landmarks_2d, landmarks_3d, seen and shots; with `mask_side` masks and mask_to_frame; with `keep_flow`
+      flow, flow_valid and flow_box. See `hpof_jax.observe.clip.Observations`.
     """
     seen, shots, flow = [], [0], FlowTracker()
     landmarks_2d, landmarks_3d, masks, mask_to_frame = [], [], [], []

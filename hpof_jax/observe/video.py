@@ -21,8 +21,11 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".
 class VideoInfo:
     """What is known of a video before its frames are read.
 
-    fps: frames/s, the mean where the rate varies; image_size: (H, W) px, upright; frame_count: frames to come, nearly,
-    None if unknown; name: for messages; focal_length: px, from the file's metadata, None if unknown.
+    fps: frames/s; the mean if the rate varies.
+    image_size: (H, W) px, upright.
+    frame_count: number of frames that will be read, approximate; None if unknown.
+    name: for messages.
+    focal_length: px, from the file's metadata; None if unknown.
     """
 
     fps: float
@@ -33,7 +36,7 @@ class VideoInfo:
 
 
 class Frames(Iterator[np.ndarray]):
-    """Yields frames (H, W, 3) uint8 RGB; `time` is the last one's, in seconds of the video, as the file has it."""
+    """Yields frames, (H, W, 3) uint8 RGB; `time` is that of the last one in the file, in seconds."""
 
     def __init__(self, timed: Iterator[tuple[np.ndarray, float]]):
         self.timed, self.time = timed, 0.0
@@ -50,18 +53,20 @@ def read_video(
     start: float | None = None,
     end: float | None = None,
 ) -> tuple[Frames, VideoInfo]:
-    """An iterator over the frames, one in memory at a time, and what is known of them beforehand.
+    """An iterator over the frames of a video, with one frame in memory at a time, and what is known of them.
+
+    A file that is cut off gives the frames that it has, and a warning.
 
     Args:
-      source: a file that OpenCV reads, turned upright as its metadata says; a folder of images, in the natural order of
-        their names; one image; or the number of a webcam.
-      max_frames: read at most so many.
-      fps: frames/s in place of the source's own rate and times. None: the source's; 30 where it has none, as of images.
-      start, end: seconds; read the frames whose time t has start <= t < end. None: from the first, to the last.
+      source: a file that OpenCV reads, a folder of images in the natural order of their names, one image, or
+        the number of a webcam. Files are turned upright, as their metadata says.
+      max_frames: read at most so many frames.
+      fps: frames/s, in place of the source's own rate and times. None: the source's own, or 30 if it has
+        none.
+      start, end: seconds; read the frames at start <= time < end. None: from the first, to the last frame.
 
     Raises:
-      UserError: there is nothing to read, or an argument makes no sense. A file that breaks off later gives the frames
-        it has, and a warning.
+      UserError: the source cannot be read, it has no frame from start to end, or an argument makes no sense.
     """
     if max_frames is not None and max_frames < 1:
         raise UserError(f"max_frames is {max_frames}: give at least 1, or leave it out to read every frame")
@@ -101,7 +106,7 @@ def read_video(
 
 
 def thin(frames: Frames, info: VideoInfo, fps: float) -> tuple[Frames, VideoInfo]:
-    """Every n-th frame alone, with the n that comes nearest to `fps` frames/s, and what is known of these."""
+    """Only every n-th frame, with the n that comes nearest to `fps` frames/s, and what is known of them."""
     step = max(1, round(info.fps / fps))
     count = None if info.frame_count is None else -(-info.frame_count // step)
     thinned = dataclasses.replace(info, fps=info.fps / step, frame_count=count)
@@ -109,10 +114,10 @@ def thin(frames: Frames, info: VideoInfo, fps: float) -> tuple[Frames, VideoInfo
 
 
 def frame_times(times: np.ndarray, fps: float) -> np.ndarray:
-    """The times (T,) of a clip's frames in seconds, from those that its file has and its frame rate.
+    """The times of a clip's frames, (T,) seconds, from the times in its file and its frame rate.
 
-    They are evenly spaced, by 1 / fps, where the file's times agree with that to a millisecond, and where the file's
-    times are broken: they do not increase everywhere.
+    If the times in the file are 1 / fps apart, to a millisecond, they are exactly so. If they do not increase
+    everywhere, they are broken, and are replaced by times that are 1 / fps apart.
     """
     times = np.asarray(times, np.float64)
     even = times[:1] + np.arange(len(times)) / fps
@@ -121,7 +126,7 @@ def frame_times(times: np.ndarray, fps: float) -> np.ndarray:
 
 
 def is_webcam(source: str | pathlib.Path | int) -> bool:
-    """Whether `source` is a webcam's number, whose frames come only once. A file of that name has priority."""
+    """Whether `source` is the number of a webcam and not a file of that name. A webcam is read only once."""
     text = str(source)
     return isinstance(source, int) or (text.isascii() and text.isdigit() and not pathlib.Path(text).exists())
 
@@ -187,8 +192,8 @@ def _read_images(
             image = _read_image(images[number])
             if image.shape[:2] != size:
                 raise UserError(
-                    f"the image {images[number]} has {image.shape[1]} x {image.shape[0]} pixels and the first of {name} "
-                    f"{size[1]} x {size[0]}: the frames of one video must be of one size"
+                    f"the image {images[number]} has {image.shape[1]} x {image.shape[0]} pixels and the "
+                    f"first of {name} {size[1]} x {size[0]}: the frames of one video must be of one size"
                 )
             yield image, number / fps
 
@@ -197,7 +202,7 @@ def _read_images(
 
 
 def _read_image(path: pathlib.Path) -> np.ndarray:
-    # Not cv2.imread, which cannot open every file name on every system.
+    # cv2.imread cannot open every file name on every system.
     data = np.fromfile(path, np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:

@@ -24,8 +24,9 @@ def cut_off(path, share=0.6):
 def films(tmp_path_factory):
     """A folder of films: a test picture with a clock, 6 seconds at 30 frames/s.
 
-    whole.mp4; edited.mp4: its last 3.5 seconds, by an edit list; cut.mp4 and cut.avi: cut off after about 3 seconds;
-    cut_edited.mp4: both; uneven.mp4: 60 frames/s for a second and then 15; damaged.mp4: overwritten in the middle.
+    whole.mp4; edited.mp4: its last 3.5 seconds, by an edit list; cut.mp4 and cut.avi: cut off after about 3
+    seconds; cut_edited.mp4: both; uneven.mp4: 60 frames/s for a second and then 15; damaged.mp4: overwritten
+    in the middle.
     """
     folder = tmp_path_factory.mktemp("films")
     source = ("-f", "lavfi", "-i", f"testsrc=size={SIZE}:rate=30", "-t", 6)

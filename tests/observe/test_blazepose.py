@@ -7,7 +7,7 @@ from hpof_jax.observe.blazepose import BlazePose, Region, overlap
 
 @pytest.fixture
 def net(monkeypatch):
-    """A BlazePose whose networks answer what the test puts into `net.outputs`, and keep what they were shown."""
+    """A BlazePose whose networks give what the test puts into `net.outputs`, and keep their inputs."""
 
     class Network:
         def __init__(self, name, threads):
@@ -90,7 +90,7 @@ def test_detections_of_one_body_are_one(net):
         raw[index, 4:8] = (0, 0, 0, -20)
         logits[index] = score
     net._detector.outputs = [raw, logits]
-    found = net.detect(np.zeros((100, 200, 3), np.uint8))
+    found = net.detect(np.zeros((100, 200, 3), np.uint8), (100, 50, 200))
     scale = 200 / 224  # the image is as wide as the detector's square, and lies in its middle
     expected = [(*(anchors[i] * 200 - (0, 50)), 2.5 * 20 * scale, 0) for i in (near, far)]
     np.testing.assert_allclose(found, expected, atol=1e-3)

@@ -14,7 +14,7 @@ from hpof_jax.observe.clip import (
     observe,
     resample,
 )
-from hpof_jax.observe.crops import mask_in_frame
+from hpof_jax.observe.crops import mask_in_square
 from hpof_jax.observe.video import Frames, VideoInfo
 
 HEIGHT, WIDTH = 60, 80
@@ -88,14 +88,15 @@ def test_masks_are_kept_if_asked(film):
     seen = observe("dance.mp4", progress=False, keep_masks=True)
     assert seen.masks.shape == (2, clip.MASK_SIDE, clip.MASK_SIDE) and seen.masks.dtype == np.uint8
     assert seen.mask_to_frame.dtype == np.float32 and not seen.mask_to_frame[1].any()
-    whole = mask_in_frame(seen.masks[0], seen.mask_to_frame[0], seen.image_size)
-    assert whole[20:40, 30:50].mean() > 0.9 and whole.sum() == pytest.approx(400, rel=0.01)
+    whole = mask_in_square(seen.masks[0], seen.mask_to_frame[0], np.array([40, 30, 80]), 80)
+    assert whole[30:50, 30:50].mean() > 0.9 and whole.sum() == pytest.approx(400, rel=0.01)
 
 
 def test_the_times_are_the_files_own_at_a_varying_rate(film):
     film([True] * 4, times=[0.0, 0.02, 0.1, 0.11], fps=30.0)
     seen = observe("dance.mp4", progress=False)
     np.testing.assert_array_equal(seen.times, [0.0, 0.02, 0.1, 0.11])
+    assert seen.fps == pytest.approx(3 / 0.11)
     assert seen.times.dtype == np.float64
     film([True] * 4, times=[1.0, 1.033, 1.067, 1.1], fps=30.0)  # rounded to milliseconds
     np.testing.assert_allclose(observe("dance.mp4", progress=False).times, 1 + np.arange(4) / 30, atol=1e-12)

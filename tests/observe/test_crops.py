@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hpof_jax.observe.crops import crop, mask_in_frame, mask_in_square, square_to_frame
+from hpof_jax.observe.crops import crop, mask_in_square, square_to_frame
 
 
 def ramp(height=40, width=60):
@@ -38,11 +38,11 @@ def test_masks_lie_on_the_frame():
     mask = np.zeros((128, 128), np.uint8)
     mask[32:96, 32:96] = 255  # the middle of its square
     to_frame = square_to_frame((40, 30, 40))
-    whole = mask_in_frame(mask, to_frame, np.array([60, 80]))
+    whole = mask_in_square(mask, to_frame, np.array([40, 30, 80]), 80)[10:70]
     expected = np.zeros((60, 80))
     expected[20:40, 30:50] = 1
     np.testing.assert_allclose(whole, expected, atol=0.6)  # its edge is soft
     np.testing.assert_allclose(whole.sum(), expected.sum(), rtol=0.01)
     square = mask_in_square(mask, to_frame, np.array([45.0, 30.0, 20.0]), 10)
     np.testing.assert_allclose(square.sum(0), [10] * 7 + [5] + [0] * 2, atol=3)  # x from 35 to 55, 2 px each
-    assert not mask_in_frame(mask, np.zeros((2, 3)), np.array([60, 80])).any()
+    assert not mask_in_square(mask, np.zeros((2, 3)), np.array([40, 30, 80]), 80).any()  # nobody is seen

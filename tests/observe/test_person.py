@@ -31,8 +31,8 @@ class FakeBlazePose:
             if number < len(places) and places[number] is not None:
                 yield Region(float(places[number]), HEIGHT / 2, SIZE, 0.0), colours
 
-    def detect(self, image, square=None):
-        x, _, side = square if square is not None else (WIDTH / 2, 0, WIDTH)
+    def detect(self, image, square):
+        x, _, side = square
         return [region for region, _ in self._people(image) if abs(region.x - x) < side / 2]
 
     def landmarks(self, image, region):

@@ -129,7 +129,8 @@ def test_phone_video_is_turned_upright(tmp_path, degrees):
     frames, info = read_video(turned)
     blue = next(frames)[..., 2]
     assert info.image_size == blue.shape == (WIDTH, HEIGHT)
-    # The tag turns anticlockwise: the blue left side comes to lie at the bottom with 90 degrees, at the top with 270.
+    # The tag turns anticlockwise: the blue left side comes to lie at the bottom with 90 degrees, at the top
+    # with 270.
     top, bottom = blue[: WIDTH // 4].mean(), blue[-WIDTH // 4 :].mean()
     assert (bottom > top + 100) if degrees == 90 else (top > bottom + 100)
 
