@@ -88,7 +88,7 @@ def sample_poses(rng: np.random.Generator, num_frames: int, batch: int) -> tuple
     """
     keys = int(np.ceil(num_frames / FPS / 0.7)) + 2
     lying = rng.random(batch) < 0.15
-    poses, tilts = random_poses(rng, batch * keys, np.repeat(lying, keys))
+    poses, tilts = _random_poses(rng, batch * keys, np.repeat(lying, keys))
     poses, tilts = poses.reshape(batch, keys, 24, 3), tilts.reshape(batch, keys, 3)
     # Each clip has its own pace, each segment its own duration; minimum-jerk interpolation between the poses.
     lengths = rng.uniform(0.35, 1.6, (batch, keys)) * rng.uniform(0.7, 1.5, (batch, 1))
@@ -115,7 +115,7 @@ def sample_poses(rng: np.random.Generator, num_frames: int, batch: int) -> tuple
     )
 
 
-def random_poses(rng: np.random.Generator, count: int, lying: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _random_poses(rng: np.random.Generator, count: int, lying: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Random single poses.
 
     Args:

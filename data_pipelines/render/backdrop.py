@@ -99,7 +99,10 @@ def make_backdrop(rng: np.random.Generator, shot: Shot, pictures: Sequence[pathl
         plate = _fill(rng, photo, size)
     else:
         kind = rng.choice(["room", "meadow", "blur"], p=[0.6, 0.25, 0.15])
-        plate = {"room": _room, "meadow": _meadow, "blur": _blur}[kind](rng, camera, rays, photo)
+        if kind == "room":
+            plate = _room(rng, camera, rays, photo)
+        else:
+            plate = _meadow(rng, camera, rays) if kind == "meadow" else _blur(rng, rays)
     plate = np.clip(plate, 0, 255).astype(np.uint8)
     _clutter(rng, plate)
     if rng.random() < 0.6:
@@ -166,7 +169,7 @@ def _room(rng, camera, rays, photo):
     return np.where((along[..., 1:] < 0), floor, drawn * rng.uniform(0.7, 1.1))
 
 
-def _meadow(rng, camera, rays, photo):
+def _meadow(rng, camera, rays):
     """Ground to the horizon, bushes and sky."""
     up = np.clip(rays[..., 1:2] * 2, 0, 1)
     sky = _colour32(rng, 0.55, 0.3, 0.9) * (1 - up) + _colour32(rng, 0.6, 0.6, 0.8) * up
@@ -180,7 +183,7 @@ def _meadow(rng, camera, rays, photo):
     return np.where(rays[..., 1:2] < -0.01, _floor(rng, camera, rays), near)
 
 
-def _blur(rng, camera, rays, photo):
+def _blur(rng, rays):
     """Smooth colours, as of things out of focus."""
     rows, columns = rng.integers(2, 7, 2)
     coarse = np.array([[_colour(rng) for _ in range(columns)] for _ in range(rows)], np.float32)
