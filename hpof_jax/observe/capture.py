@@ -17,14 +17,11 @@ from hpof_jax.observe.metadata import Metadata
 
 DEFAULT_FPS = 30.0
 TOLERANCE = 1e-3  # seconds by which a frame's time may be off: some containers round to milliseconds
-SEEK_MARGIN = (
-    1.0  # seconds before the wanted frame where OpenCV is sent to: its aim is not exact in every file
-)
-LONGEST_SHORTFALL = 0.25  # seconds that may lack at the end: of sound, and of frames that were announced
+SEEK_MARGIN = 1.0  # seconds before the wanted frame: OpenCV does not seek exactly in every file
+LONGEST_SHORTFALL = 0.25  # seconds: the frames of a whole file may end before its sound
 
-os.environ.setdefault(
-    "OPENCV_FFMPEG_LOGLEVEL", "-8"
-)  # AV_LOG_QUIET; OpenCV reads it whenever it opens a file
+# OpenCV reads this whenever it opens a file; -8 is AV_LOG_QUIET.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 class Capture:

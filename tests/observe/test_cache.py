@@ -67,13 +67,13 @@ def test_a_damaged_entry_is_made_again(observed, tmp_path, damage):
     assert [*stored.parent.iterdir()] == [stored]
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(observed, tmp_path, caplog):
+def test_a_cache_that_cannot_be_written_is_not_used(observed, tmp_path, caplog):
     (tmp_path / "cache").write_text("a file in the folder's place")
     video, calls = observed
     assert len(observe_cached(video)) == 40 and len(calls) == 1
     assert "are not kept" in caplog.text
 
 
-def test_a_missing_video_is_told_in_a_sentence(observed, tmp_path):
+def test_a_missing_video_ends_in_one_sentence(observed, tmp_path):
     with pytest.raises(UserError, match="nowhere.mp4 cannot be read"):
         observe_cached(tmp_path / "nowhere.mp4")

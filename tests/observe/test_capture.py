@@ -83,8 +83,8 @@ def test_a_time_is_found_where_seeking_is_not_exact(opened, slow):
     assert not source.grab_at(30.0)
 
 
-def test_what_ends_early_is_told_once(opened, caplog):
-    def warnings(frames, **options):
+def test_a_file_that_ends_early_gives_one_warning(opened, caplog):
+    def warnings_of(frames, **options):
         caplog.clear()
         capture._warn_once.cache_clear()
         for _ in range(2):
@@ -93,11 +93,11 @@ def test_what_ends_early_is_told_once(opened, caplog):
             source.warn_if_cut_off()
         return caplog.messages
 
-    told = ["clip breaks off after 5 of its 90 frames: going on with those"]
-    assert warnings(5, announced=90) == warnings(5, announced=90, duration=3.0) == told
-    assert warnings(5, announced=90, duration=0.2) == []  # the rest is hidden by an edit list
-    assert warnings(88, announced=90, duration=3.0) == []
-    assert warnings(5, announced=90, duration=3.0, fps=300.0) == told
+    warning = ["clip breaks off after 5 of its 90 frames: going on with those"]
+    assert warnings_of(5, announced=90) == warnings_of(5, announced=90, duration=3.0) == warning
+    assert warnings_of(5, announced=90, duration=0.2) == []  # the rest is hidden by an edit list
+    assert warnings_of(88, announced=90, duration=3.0) == []
+    assert warnings_of(5, announced=90, duration=3.0, fps=300.0) == warning
 
 
 @pytest.mark.parametrize("fps", [0.0, float("nan"), float("inf"), -5.0, 90000.0])

@@ -65,7 +65,7 @@ def film(monkeypatch):
     return film
 
 
-def test_a_film_becomes_observations(film, caplog):
+def test_a_video_becomes_observations(film, caplog):
     film([False, True, True, False, False, True])
     with caplog.at_level(logging.INFO, logger="absl"):
         seen = observe("dance.mp4", progress=False, keep_masks=True)
@@ -143,7 +143,7 @@ def test_flow_is_kept_where_both_frames_show_the_person(film):
     np.testing.assert_array_equal(seen.flow_box[:, 0], [6, 7, 0, 9, 10])  # the landmarks' middle
 
 
-def test_a_fast_film_is_looked_at_in_steps(film):
+def test_a_fast_video_is_thinned(film):
     film([True] * 8, fps=60.0)
     seen = observe("dance.mp4", progress=False, keep_flow=True, thin_to=30)
     assert len(seen) == 4 and seen.fps == 30 and seen.flow.shape[0] == 3

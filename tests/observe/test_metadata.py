@@ -26,7 +26,7 @@ def test_focal_length_in_pixels():
 
 @pytest.mark.parametrize("key", [APPLE, "FocalLengthIn35mmFormat", "com.android.camera.focallength35mm"])
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])
-def test_a_video_tells_its_focal_length(films, tmp_path, key, suffix):
+def test_the_focal_length_of_a_video(films, tmp_path, key, suffix):
     path = tmp_path / f"clip{suffix}"
     tags = ("-movflags", "use_metadata_tags") if suffix == ".mov" else ()
     ffmpeg("-i", films / "whole.mp4", "-c", "copy", *tags, "-metadata", f"{key}=26", path)
@@ -42,7 +42,7 @@ def test_a_video_without_focal_length(films):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
-def test_a_photograph_tells_its_focal_length(tmp_path, suffix):
+def test_the_focal_length_of_a_photograph(tmp_path, suffix):
     path = write_photo(tmp_path / f"photo{suffix}", 28)
     assert photo_metadata(path).focal_length_35mm == 28
     expected = pytest.approx(28 / 43.27 * np.hypot(64, 48))
@@ -57,7 +57,7 @@ def test_what_is_no_focal_length_is_unknown(tmp_path, value):
     assert photo_metadata(tmp_path / "photo.jpg") == Metadata()
 
 
-def test_other_files_tell_nothing(tmp_path):
+def test_other_files_have_no_metadata(tmp_path):
     text = tmp_path / "notes.jpg"
     text.write_text("no picture")
     cv2.imwrite(str(tmp_path / "plain.png"), np.zeros((8, 8, 3), np.uint8))
@@ -65,7 +65,7 @@ def test_other_files_tell_nothing(tmp_path):
         assert photo_metadata(path) == video_metadata(path) == Metadata()
 
 
-def test_ffmpeg_is_asked_once_a_file_and_may_fail(films, tmp_path, monkeypatch):
+def test_ffmpeg_runs_once_for_a_file_and_may_fail(films, tmp_path, monkeypatch):
     path = tmp_path / "clip.mp4"
     path.write_bytes((films / "whole.mp4").read_bytes())
     known = video_metadata(path)

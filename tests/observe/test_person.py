@@ -53,16 +53,16 @@ class FakeBlazePose:
 
 
 @pytest.fixture
-def watch(monkeypatch):
+def follow(monkeypatch):
     """Runs a tracker over a play and returns the x of whom it follows, None where nobody is."""
 
-    def watch(play, frames, **options):
+    def follow(play, frames, **options):
         monkeypatch.setattr(person, "BlazePose", lambda model, threads: FakeBlazePose(play))
         tracker = PersonTracker(**options)
         poses = [tracker(np.full((HEIGHT, WIDTH, 3), number, np.uint8)) for number in range(frames)]
         return [None if pose is None else round(pose.region.x) for pose in poses]
 
-    return watch
+    return follow
 
 
 def standing(x, frames=20):
@@ -70,12 +70,12 @@ def standing(x, frames=20):
 
 
 @pytest.mark.parametrize("choice, x", [("leftmost", 150), (1, 150), ("2", 450), (3, 750), (4, None)])
-def test_choice_counts_from_the_left(watch, choice, x):
+def test_choice_counts_from_the_left(follow, choice, x):
     play = {"b": (RED, standing(450)), "a": (GREEN, standing(150)), "c": (RED, standing(750))}
-    assert watch(play, 20, person=choice) == [x] * 20
+    assert follow(play, 20, person=choice) == [x] * 20
 
 
-def test_largest(watch, monkeypatch):
+def test_largest(follow, monkeypatch):
     real = FakeBlazePose._people
     monkeypatch.setattr(
         FakeBlazePose,
@@ -85,21 +85,21 @@ def test_largest(watch, monkeypatch):
         ],
     )
     play = {"small": (RED, standing(150)), "large": (GREEN, standing(600))}
-    assert watch(play, 5, person="largest") == [600] * 5
+    assert follow(play, 5, person="largest") == [600] * 5
 
 
-def test_choice_waits_for_somebody_to_come(watch):
+def test_choice_waits_for_somebody_to_come(follow):
     play = {"a": (RED, standing(150)), "b": (GREEN, [None] * 7 + standing(700, 13))}
-    assert watch(play, 20, person=2) == [None] * 7 + [700] * 13
+    assert follow(play, 20, person=2) == [None] * 7 + [700] * 13
 
 
-def test_track_follows_a_walk_past_somebody_else(watch):
+def test_track_follows_a_walk_past_somebody_else(follow):
     walk = list(range(150, 750, 10))
     play = {"walker": (RED, walk), "other": (GREEN, standing(453, 60))}
-    assert watch(play, 60, person=1) == walk
+    assert follow(play, 60, person=1) == walk
 
 
-def test_who_is_covered_by_somebody_else_is_a_gap(watch, monkeypatch):
+def test_who_is_covered_by_somebody_else_is_a_gap(follow, monkeypatch):
     real = FakeBlazePose._people
 
     def visible(people):  # nobody who is near to somebody named before them
@@ -108,22 +108,22 @@ def test_who_is_covered_by_somebody_else_is_a_gap(watch, monkeypatch):
     monkeypatch.setattr(FakeBlazePose, "_people", lambda self, image: visible(list(real(self, image))))
     walk = list(range(150, 750, 10))
     play = {"other": (GREEN, standing(455, 60)), "walker": (RED, walk)}
-    assert watch(play, 60, person=1) == [None if abs(x - 455) <= 70 else x for x in walk]
+    assert follow(play, 60, person=1) == [None if abs(x - 455) <= 70 else x for x in walk]
     front = {"walker": (RED, walk), "other": (GREEN, standing(455, 60))}
-    assert watch(front, 60, person=1) == walk
-    followed = watch(front, 60, person=2)
+    assert follow(front, 60, person=1) == walk
+    followed = follow(front, 60, person=2)
     assert set(followed) == {455, None} and followed[0] == followed[-1] == 455
 
 
-def test_who_leaves_is_a_gap_and_nobody_else(watch):
+def test_who_leaves_is_a_gap_and_nobody_else(follow):
     play = {"a": (RED, standing(150, 10)), "b": (GREEN, standing(300, 90))}
-    assert watch(play, 90, person=1) == [150] * 10 + [None] * 80
+    assert follow(play, 90, person=1) == [150] * 10 + [None] * 80
 
 
-def test_who_comes_back_is_found_again(watch):
+def test_who_comes_back_is_found_again(follow):
     places = standing(150, 10) + [None] * 15 + standing(230, 10)
     play = {"a": (RED, places), "b": (GREEN, standing(420, 35))}
-    assert watch(play, 35, person=1) == places
+    assert follow(play, 35, person=1) == places
 
 
 @pytest.mark.parametrize("choice, after", [("largest", 700), ("leftmost", 150), (2, 700)])
@@ -150,19 +150,19 @@ def test_the_person_is_chosen_anew_in_each_shot(monkeypatch, choice, after):
     assert followed == [None if choice == 2 else 450] * 6 + [after] * 6
 
 
-def test_somebody_alike_but_far_is_refused(watch):
+def test_somebody_alike_but_far_is_refused(follow):
     play = {"a": (RED, standing(150, 10)), "double": (RED, [None] * 10 + standing(700, 10))}
-    assert watch(play, 20, person=1) == [150] * 10 + [None] * 10
+    assert follow(play, 20, person=1) == [150] * 10 + [None] * 10
 
 
-def test_scenery_that_the_detector_does_not_confirm_is_nobody(watch, monkeypatch):
+def test_scenery_that_the_detector_does_not_confirm_is_nobody(follow, monkeypatch):
     real = FakeBlazePose.detect
     monkeypatch.setattr(
         FakeBlazePose,
         "detect",
         lambda self, image, square: real(self, image, square) if square[2] > 1.2 * SIZE else [],
     )
-    assert watch({"a": (RED, standing(150))}, 5) == [None] * 5
+    assert follow({"a": (RED, standing(150))}, 5) == [None] * 5
 
 
 def test_wrong_choices(monkeypatch):

@@ -154,7 +154,7 @@ def test_a_whole_video_gives_no_warning(films, caplog, name, frames):
     assert not caplog.messages
 
 
-def test_an_edit_list_that_is_cut_off_is_told(films, caplog):
+def test_an_edited_video_that_is_cut_off_gives_a_warning(films, caplog):
     list(read_video(films / "cut_edited.mp4")[0])
     assert len(caplog.messages) == 1
 
@@ -200,7 +200,7 @@ def test_images_must_be_images_of_one_size(tmp_path):
     ("fps", "kept"),
     [(15.0, [*range(12)]), (25.0, [*range(12)]), (60.0, [0, 2, 4, 6, 8, 10]), (150.0, [0, 5, 10])],
 )
-def test_a_fast_film_is_thinned(tmp_path, fps, kept):
+def test_a_fast_video_is_thinned(tmp_path, fps, kept):
     frames, info = thin(*read_video(write_folder(tmp_path / "film"), fps=fps), 30)
     assert info.fps == pytest.approx(30 if fps > 30 else fps)
     assert [int(frame[0, 0, 0]) for frame in frames] == [20 * number for number in kept]
