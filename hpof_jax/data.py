@@ -1,21 +1,23 @@
 """Prepares training data: rendered clips, a check of BVH skeletons, and motion as a tfds data set.
 
     python -m hpof_jax.data render --motion synthetic --out rendered/ --frames 100000
-    python -m hpof_jax.data render --motion bvh:FOLDER_OR_ZIP --motion amass:FOLDER --out rendered/ --frames 500000 --processes 8
+    python -m hpof_jax.data render --motion bvh:PATH --motion amass:PATH --out rendered/ --frames 500000 --processes 8
     python -m hpof_jax.train --config configs/hpof.py --config.data.rendered=rendered/
 
-    python -m hpof_jax.data skeletons recordings/                         # which joint of each file became which joint of SMPL
+    python -m hpof_jax.data skeletons recordings/
     python -m hpof_jax.data records --motion bvh:recordings/ --out my_motion
+    python -m hpof_jax.train --config configs/hpof.py --config.data.tfds=my_motion
 
-`render` draws the body in random clothes, places and cameras, and runs the same detector on the pictures that runs on
-real video. A clip is 120 frames (`--clip-frames`) of one motion. The same command goes on where it stopped; more
-`--frames` add clips. `records` writes motion for `tfds.builder_from_directory`.
+`render` draws the body in random clothes, places and cameras, and runs the detector on the pictures. The same command
+resumes a stopped run; a larger --frames adds clips. `skeletons` prints which joint of each file becomes which joint of
+SMPL. `records` writes motion for `tfds.builder_from_directory`.
 """
 
 import argparse
 import pathlib
 
 from hpof_jax import cli
+from hpof_jax.errors import UserError
 
 
 @cli.entry_point
@@ -35,17 +37,28 @@ def main() -> None:
 def _add_render(commands) -> None:
     command = commands.add_parser("render", help="render people and run the detector on them")
     add = command.add_argument
-    add("--motion", action="append", required=True, metavar="SOURCE", help="synthetic, bvh:PATH, amass:PATH or tfds:PATH; may be repeated")  # fmt: skip
-    add("--out", required=True, type=pathlib.Path, help="the folder for the clips")
-    add("--frames", required=True, type=_positive, help="how many frames, of all clips together")
-    add("--clip-frames", type=_positive, help="how many frames in a clip (default: 120)")
-    add("--landmark-model", choices=("full", "heavy"), default="full", help="which detector model")
-    add("--processes", type=_positive, default=1, help="how many work in parallel")
-    add("--seed", type=int, default=0)
-    add("--pictures", help="a folder of photographs and videos for the background")
+    add(
+        "--motion",
+        action="append",
+        required=True,
+        metavar="SOURCE",
+        help="synthetic, bvh:PATH, amass:PATH or tfds:PATH; may be repeated, a source named twice gets twice the share",
+    )
+    add("--out", required=True, type=pathlib.Path, metavar="FOLDER", help="the folder of the clips")
+    add("--frames", required=True, type=_positive, help="frames of all clips together")
+    add("--clip-frames", type=_positive, help="frames of a clip (default: 120)")
+    add("--landmark-model", choices=("full", "heavy"), default="full", help="model of the detector")
+    add(
+        "--processes",
+        type=_positive,
+        default=1,
+        help="number of processes, each with one thread (default: 1)",
+    )
+    add("--seed", type=int, default=0, help="seed of the collection (default: 0)")
+    add("--pictures", metavar="FOLDER", help="photographs and videos for the background, without people")
     add("--keep-flow", action="store_true", help="also compute and store optical flow")
     add("--as-recorded", action="store_true", help="do not augment the motion")
-    add("--keep-video", action="store_true", help="also write each clip's pictures as a video")
+    add("--keep-video", action="store_true", help="also write the pictures of each clip as a video")
     command.set_defaults(run=_render)
 
 
@@ -54,13 +67,13 @@ def _render(args: argparse.Namespace) -> None:
 
     from data_pipelines.render import collection
 
-    jax.config.update("jax_platforms", "cpu")  # it only places the camera
+    jax.config.update("jax_platforms", "cpu")  # JAX only places cameras here
     options = collection.Options(
         motions=tuple(args.motion),
-        detector=args.landmark_model,
+        landmark_model=args.landmark_model,
         seed=args.seed,
         pictures=args.pictures,
-        vary=not args.as_recorded,
+        augment=not args.as_recorded,
         keep_flow=args.keep_flow,
         **({"frames": args.clip_frames} if args.clip_frames else {}),
     )
@@ -70,7 +83,7 @@ def _render(args: argparse.Namespace) -> None:
 
 def _add_skeletons(commands) -> None:
     command = commands.add_parser(
-        "skeletons", help="report how the skeletons of BVH files map to SMPL's 24 joints"
+        "skeletons", help="print which joint of each BVH file becomes which joint of SMPL"
     )
     command.add_argument("source", type=pathlib.Path, help="a folder or zip of .bvh files, or one file")
     command.set_defaults(run=_skeletons)
@@ -82,6 +95,8 @@ def _skeletons(args: argparse.Namespace) -> None:
 
     source = args.source
     if source.suffix.lower() == ".bvh":
+        if not source.is_file():
+            raise UserError(f"There is no BVH file at {source}: give an existing one.")
         print(bvh.describe(source.parent, [source.name]))
     else:
         print(bvh.describe(source, [name for name, _, _ in list_files(source, ".bvh")]))
@@ -96,7 +111,9 @@ def _add_records(commands) -> None:
         metavar="SOURCE",
         help="bvh:PATH or amass:PATH; may be repeated",
     )
-    command.add_argument("--out", required=True, help="the data set's folder; its name is the data set's")
+    command.add_argument(
+        "--out", required=True, metavar="FOLDER", help="a new folder; its name is the data set's"
+    )
     command.set_defaults(run=_records)
 
 
@@ -112,7 +129,11 @@ def _records(args: argparse.Namespace) -> None:
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number") from error
+    if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not at least 1")
     return number
 

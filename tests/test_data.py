@@ -20,7 +20,7 @@ def run(monkeypatch):
 def test_render_passes_its_options_on(run, tmp_path, monkeypatch, capsys):
     def make_clips(folder, frames, options, processes, keep_video):
         assert (folder, frames, processes, keep_video) == (tmp_path / "made", 41, 1, False)
-        assert options.frames == 40 and not options.vary and options.detector == "heavy"
+        assert options.frames == 40 and not options.augment and options.landmark_model == "heavy"
         return 2, 0.975
 
     monkeypatch.setattr(collection, "make_clips", make_clips)
@@ -33,8 +33,11 @@ def test_render_passes_its_options_on(run, tmp_path, monkeypatch, capsys):
     ("options", "words"),
     [
         (["--frames", 0], "0 is not at least 1"),
-        (["--frames", 1, "--clip-frames", 1, "--keep-flow"], "Clips of one frame have no flow"),
+        (["--frames", "many"], "many is not a whole number"),
+        (["--frames", 1, "--clip-frames", 1, "--keep-flow"], "Clips of one frame have no optical flow"),
         (["--frames", 1, "--pictures", "."], "There is no picture or video in"),
+        (["--frames", 1, "--motion", "dance"], "'dance' is not a data source"),
+        (["--frames", 1, "--motion", "videos:x"], "'videos:x' holds no motion to render"),
     ],
 )
 def test_render_refuses_wrong_options_before_it_makes_a_folder(
@@ -46,10 +49,11 @@ def test_render_refuses_wrong_options_before_it_makes_a_folder(
     assert words in capsys.readouterr().err and not (tmp_path / "made").exists()
 
 
-def test_skeletons_of_a_missing_folder(run, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["nothing", "nothing.bvh"])
+def test_skeletons_of_what_is_not_there(run, tmp_path, capsys, name):
     with pytest.raises(SystemExit):
-        run("skeletons", tmp_path / "nothing")
-    assert "nothing" in capsys.readouterr().err
+        run("skeletons", tmp_path / name)
+    assert f"{tmp_path / name}: give an existing one" in capsys.readouterr().err
 
 
 def test_records_writes_splits_by_file(run, monkeypatch, tmp_path, capsys):

@@ -1,20 +1,15 @@
-"""Makes a folder of rendered clips: draws each clip, runs the detector on it, and writes both beside the ground truth.
+"""Makes a collection of rendered clips: renders each clip, runs the detector on it, and writes its file.
 
-A clip depends only on the options, the seed and its number. So a stopped run goes on where it stopped, and a larger
-number of frames adds clips. `data_pipelines.observed.rendered` describes the files.
+A clip depends only on the options and its number. So a stopped run can be resumed, and more frames add clips.
+`data_pipelines.observed.rendered` describes the files.
 """
 
-import contextlib
 import dataclasses
 import functools
 import json
-import multiprocessing
 import os
 import pathlib
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 import numpy as np
@@ -25,7 +20,9 @@ from data_pipelines.observed.rendered import clip_path, write_clip
 from data_pipelines.render.backdrop import list_pictures
 from data_pipelines.render.film import FRAMES, VERSION, Film, make_film, motion_files
 from data_pipelines.render.scene import Window
-from hpof_jax import visualize
+from data_pipelines.render.workers import parallel_map
+from data_pipelines.sources import parse_spec
+from hpof_jax import interrupt, visualize
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 from hpof_jax.observe.blazepose import BlazePose, Pose
@@ -34,21 +31,21 @@ from hpof_jax.observe.person import PersonTracker
 from hpof_jax.observe.track import track
 
 MASK_SIDE = 64
-FLOW_STEPS = 16  # in a pixel; what is finer is noise and would not be compressed
-PATIENCE = 30  # frames after which a clip is given up in which nobody has been found
+FLOW_STEPS = 16  # per pixel; finer steps are noise, which does not compress
+PATIENCE = 30  # frames; a clip in which nobody is seen by then is given up
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What decides, besides its number, what is in a clip."""
+    """What decides, besides its number, what is in a clip. The manifest holds all of it."""
 
-    motions: tuple[str, ...]
-    detector: str = "full"
+    motions: tuple[str, ...]  # specs of motion sources, see `data_pipelines.sources`
+    landmark_model: str = "full"  # of the detector, or "heavy"
     seed: int = 0
-    pictures: str | None = None
-    vary: bool = True
-    keep_flow: bool = False
-    frames: int = FRAMES
+    pictures: str | None = None  # a folder of photographs and videos for the background
+    augment: bool = True  # augment the motion
+    keep_flow: bool = False  # store optical flow
+    frames: int = FRAMES  # in a clip
 
 
 def make_clips(
@@ -59,22 +56,28 @@ def make_clips(
     keep_video: bool = False,
     progress: bool = True,
 ) -> tuple[int, float]:
-    """Makes the clips that `folder` lacks of those that hold `num_frames` frames together.
+    """Makes the clips of a collection that are missing in `folder`.
 
     Args:
-      processes: how many work side by side, each on one thread.
-      keep_video: the pictures, too, as a video beside each new clip.
-      progress: a bar, on a terminal.
+      num_frames: frames of the whole collection, rounded up to whole clips.
+      processes: number of processes, each with one thread.
+      keep_video: also write each new clip's pictures as a video.
+      progress: whether to show a progress bar on a terminal.
 
     Returns:
-      the number of new clips, and the share of their frames in which the person was seen.
+      the number of new clips, and the share of their frames in which the detector sees the person.
 
     Raises:
-      UserError: flow of single frames, a motion source or picture folder without content, a folder made with other options or that cannot be
-        written to.
+      UserError: optical flow of clips of one frame, what is no motion source, a motion source or picture folder without content, or a folder
+        that was made with other options or cannot be written to.
     """
     if options.keep_flow and options.frames < 2:
-        raise UserError("Clips of one frame have no flow to keep: leave --keep-flow or raise --clip-frames.")
+        raise UserError("Clips of one frame have no optical flow: omit --keep-flow or raise --clip-frames.")
+    for spec in options.motions:
+        if parse_spec(spec).kind.group != "motion":
+            raise UserError(
+                f"'{spec}' holds no motion to render: give a source such as synthetic or bvh:PATH."
+            )
     folder = pathlib.Path(folder).expanduser()
     _pictures(options.pictures)
     _open_collection(folder, options)
@@ -90,7 +93,12 @@ def make_clips(
         dynamic_ncols=True,
     )
     seen = 0
-    with bar, _workers(min(processes, len(missing))) as each:
+    # Ctrl-C kills the other processes, which leaves their unfinished files.
+    with (
+        bar,
+        interrupt.cleanup(lambda: _remove_unfinished(folder)),
+        parallel_map(min(processes, len(missing))) as each,
+    ):
         for number_seen in each(make, missing):
             seen += number_seen
             bar.update(options.frames)
@@ -98,28 +106,38 @@ def make_clips(
 
 
 def make_clip(folder: pathlib.Path, options: Options, number: int, keep_video: bool = False) -> int:
-    """Makes one clip's file and returns in how many frames the person was seen."""
+    """Writes one clip's file, and returns in how many frames the detector sees the person."""
     pictures = _pictures(options.pictures)
-    film = make_film(options.seed, number, options.motions, pictures, options.frames, options.vary)
-    kept: list[np.ndarray] = []
+    film = make_film(options.seed, number, options.motions, pictures, options.frames, options.augment)
+    tracker = PersonTracker(options.landmark_model, fps=FPS, net=_net(options.landmark_model))
+    images: list[np.ndarray] | None = [] if keep_video else None
+    observations = observe_film(film, tracker, options.keep_flow, images)
     if keep_video:
-        film = dataclasses.replace(film, pictures=_keeping(film.pictures, kept))
-    tracker = PersonTracker(options.detector, fps=FPS, net=_net(options.detector))
-    observations = watch(film, tracker, options.keep_flow)
-    if keep_video:
-        visualize.record(kept, FPS, clip_path(folder, number).with_suffix(".mp4"))
-    write_clip(clip_path(folder, number), observations | _truth(film))
+        visualize.record(images, FPS, clip_path(folder, number).with_suffix(".mp4"))
+    write_clip(clip_path(folder, number), observations | _ground_truth(film))
     return int(observations["seen"].sum())
 
 
-def watch(
-    film: Film, tracker: Callable[[np.ndarray], Pose | None], keep_flow: bool = False
+def observe_film(
+    film: Film,
+    tracker: Callable[[np.ndarray], Pose | None],
+    keep_flow: bool = False,
+    images: list[np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """What the tracker sees in a film, in pixels of the full frame, as `observe.clip.Observations` has it, and the true
-    masks on the same squares. `keep_flow`: optical flow, too, if anybody is seen."""
+    """Observations of a film in pixels of the full frame, and the true masks on the squares of the masks.
+
+    Args:
+      tracker: as `observe.track.track` takes it.
+      keep_flow: also optical flow, if the person is seen at all.
+      images: a list to which the pictures are appended.
+
+    Returns:
+      the arrays of `observe.clip.Observations`, and true_masks (T, 64, 64) uint8. A film in whose first `PATIENCE` frames
+      nobody is seen is given up, and counts as unseen.
+    """
     true_masks: list[np.ndarray] = []
     found = track(
-        _keeping_masks(film.pictures, true_masks),
+        _split(film.pictures, true_masks, images),
         tracker,
         mask_side=MASK_SIDE,
         keep_flow=keep_flow,
@@ -132,12 +150,12 @@ def watch(
         found = {key: _padded(rows, frames) for key, rows in found.items() if "flow" not in key}
     found["true_masks"] = np.zeros_like(found["masks"])
     for number in np.flatnonzero(found["seen"]):
-        found["true_masks"][number] = _on_square(true_masks[number], found["mask_to_frame"][number])
+        found["true_masks"][number] = _mask_on_square(true_masks[number], found["mask_to_frame"][number])
     return _in_full_frame(found, film.shot.window) | {"fps": np.float32(FPS)}
 
 
 def _in_full_frame(found: dict[str, np.ndarray], window: Window) -> dict[str, np.ndarray]:
-    """What was found in the window, in pixels of the full frame."""
+    """Converts observations from pixels of the window to pixels of the full frame."""
     points, to_frame, seen = found["landmarks_2d"], found["mask_to_frame"], found["seen"][:, None]
     points[..., :2] = np.where(seen[..., None], window.to_frame(points[..., :2]), 0)
     to_frame[..., :2] /= window.scale
@@ -151,7 +169,7 @@ def _in_full_frame(found: dict[str, np.ndarray], window: Window) -> dict[str, np
     return found
 
 
-def _truth(film: Film) -> dict[str, np.ndarray]:
+def _ground_truth(film: Film) -> dict[str, np.ndarray]:
     shot = film.shot
     shift = -np.einsum("tij,j->ti", shot.to_camera, shot.camera)[..., None]
     return shot.ground_truth | {
@@ -163,26 +181,33 @@ def _truth(film: Film) -> dict[str, np.ndarray]:
     }
 
 
-def _on_square(mask: np.ndarray, to_frame: np.ndarray) -> np.ndarray:
-    """A mask of the picture on the square that `to_frame` (2, 3) maps from the unit square."""
+def _mask_on_square(mask: np.ndarray, to_frame: np.ndarray) -> np.ndarray:
+    """A mask (H, W) of the window on the square that `to_frame` (2, 3) maps from the unit square."""
     fine = crop(mask, to_frame, (4 * MASK_SIDE, 4 * MASK_SIDE))
     return cv2.resize(fine, (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
 
 
-def _keeping_masks(pictures: Iterator, masks: list[np.ndarray]) -> Iterator[np.ndarray]:
+def _split(
+    pictures: Iterator[tuple[np.ndarray, np.ndarray]],
+    masks: list[np.ndarray],
+    images: list[np.ndarray] | None,
+) -> Iterator[np.ndarray]:
+    """The images of (image, mask) pairs; masks, and images if a list is given, are collected on the way."""
     for image, mask in pictures:
         masks.append(mask)
+        if images is not None:
+            images.append(image)
         yield image
 
 
 def _padded(rows: np.ndarray, count: int) -> np.ndarray:
-    """Zeros for the frames that were not looked at."""
+    """Rows with zeros for the frames that were given up, to `count` rows."""
     return np.concatenate([rows, np.zeros((count - len(rows), *rows.shape[1:]), rows.dtype)])
 
 
 @functools.cache
-def _net(detector: str) -> BlazePose:
-    return BlazePose(detector, threads=1)
+def _net(landmark_model: str) -> BlazePose:
+    return BlazePose(landmark_model, threads=1)
 
 
 @functools.cache
@@ -190,18 +215,12 @@ def _pictures(folder: str | None) -> tuple[pathlib.Path, ...]:
     return tuple(list_pictures(folder)) if folder else ()
 
 
-def _keeping(pictures: Iterator, kept: list[np.ndarray]) -> Iterator:
-    for image, mask in pictures:
-        kept.append(image)
-        yield image, mask
-
-
 def _open_collection(folder: pathlib.Path, options: Options) -> None:
-    """Makes the folder with its manifest, or checks that what is in it was made in the same way."""
+    """Makes the folder and its manifest, or checks that the manifest there is of the same options and version."""
     manifest = folder / "manifest.json"
     files = motion_files(options.motions)
     wanted = dataclasses.asdict(options) | {"version": VERSION, "motion_files": files}
-    wanted = json.loads(json.dumps(wanted))
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
     try:
         found = {**json.loads(manifest.read_text())} if manifest.exists() else None
         if found is None:
@@ -212,32 +231,12 @@ def _open_collection(folder: pathlib.Path, options: Options) -> None:
         with replacing(manifest, "The manifest") as partial:
             partial.write_text(json.dumps(wanted, indent=1) + "\n")
     elif found != wanted:
-        changed = ", ".join(sorted(key for key in wanted if found.get(key) != wanted[key]))
+        changed = ", ".join(sorted(k for k in wanted | found if found.get(k) != wanted.get(k)))
         raise UserError(
             f"The clips in {folder} were made with another {changed}: give another folder, or the same options."
         )
 
 
-@contextlib.contextmanager
-def _workers(processes: int) -> Iterator[Callable]:
-    """A `map` over so many processes, in this one if it is one."""
-    if processes <= 1:
-        yield map
-        return
-    # Each works on one thread, and on the CPU: an accelerator would be shared out among them for nothing.
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    os.environ.update(threads | {"JAX_PLATFORMS": "cpu"})
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start_worker)
-    try:
-        yield pool.map
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A process was killed, probably for lack of memory: give fewer --processes."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    cv2.setNumThreads(1)
+def _remove_unfinished(folder: pathlib.Path) -> None:
+    for path in folder.glob(".clip_*.part.*"):
+        path.unlink(missing_ok=True)

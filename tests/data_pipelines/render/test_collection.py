@@ -19,7 +19,7 @@ OPTIONS = Options(motions=("synthetic",), frames=FRAMES)
 class FakeTracker:
     """Sees somebody in the middle of every picture but the first."""
 
-    watched = 0
+    frames = 0  # in which any tracker has looked
 
     def __init__(self, model, fps, net):
         assert (model, fps, net) == ("full", 30, "net")
@@ -27,7 +27,7 @@ class FakeTracker:
 
     def __call__(self, image):
         self.count += 1
-        FakeTracker.watched += 1
+        FakeTracker.frames += 1
         if self.count == 1:
             return None
         height, width = image.shape[:2]
@@ -43,8 +43,8 @@ class FakeTracker:
 @pytest.fixture
 def fake(monkeypatch):
     monkeypatch.setattr(collection, "PersonTracker", FakeTracker)
-    monkeypatch.setattr(collection, "_net", lambda detector: "net")
-    FakeTracker.watched = 0
+    monkeypatch.setattr(collection, "_net", lambda landmark_model: "net")
+    FakeTracker.frames = 0
 
 
 def load(folder, number):
@@ -52,21 +52,25 @@ def load(folder, number):
         return {key: file[key] for key in file.files}
 
 
-def test_a_collection_is_made_once_and_grows(fake, tmp_path):
+def test_a_collection_can_be_resumed_and_grows(fake, tmp_path):
     folder = tmp_path / "rendered"
     made, seen = make_clips(folder, num_frames=3 * FRAMES - 1, options=OPTIONS, progress=False)
     assert made == 3 and seen == pytest.approx(11 / 12)
-    assert FakeTracker.watched == 3 * FRAMES
+    assert FakeTracker.frames == 3 * FRAMES
     before = [load(folder, number) for number in range(3)]
     clip_path(folder, 1).unlink()
     assert make_clips(folder, 4 * FRAMES, OPTIONS, progress=False)[0] == 2
-    assert FakeTracker.watched == 5 * FRAMES
+    assert FakeTracker.frames == 5 * FRAMES
     for number in range(3):
         after = load(folder, number)
         assert before[number].keys() == after.keys()
         for key in after:
             np.testing.assert_array_equal(before[number][key], after[key], err_msg=key)
     assert make_clips(folder, 4 * FRAMES, OPTIONS, progress=False) == (0, 0.0)
+    (tmp_path / "alone").mkdir()
+    collection.make_clip(tmp_path / "alone", OPTIONS, 2)
+    for key, value in load(tmp_path / "alone", 2).items():
+        np.testing.assert_array_equal(value, before[2][key], err_msg=f"{key} of a clip made alone")
     assert sorted(path.name for path in folder.iterdir()) == [
         *(f"clip_00000{n}.npz" for n in range(4)),
         "manifest.json",
@@ -75,13 +79,13 @@ def test_a_collection_is_made_once_and_grows(fake, tmp_path):
     assert manifest["seed"] == 0 and manifest["motion_files"] == {"synthetic": ["gait", "poses"]}
 
 
-def test_a_clip_is_observations_and_truth(fake, tmp_path):
+def test_a_clip_is_observations_and_ground_truth(fake, tmp_path):
     make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
     clip, seen = load(tmp_path, 0), Observations.load(clip_path(tmp_path, 0))
     assert len(seen) == FRAMES and seen.gaps == [(0, 1)] and seen.fps == 30
     height, width = clip["image_size"]
     assert seen.focal_length == pytest.approx(0.75 * np.hypot(height, width), rel=1e-6)
-    # The tracker looks at a window; what it sees is kept in pixels of the full frame.
+    # The tracker gets the window; observations are in pixels of the full frame.
     scale, corner = clip["window"][0], clip["window"][1:]
     x, y, size = seen.mask_to_frame[1, 0, 2], seen.mask_to_frame[1, 1, 2], seen.mask_to_frame[1, 0, 0]
     assert not seen.mask_to_frame[0].any() and not seen.landmarks_2d[0].any()
@@ -92,7 +96,7 @@ def test_a_clip_is_observations_and_truth(fake, tmp_path):
     assert (middle > 10).all() and (middle < 1000).all()
     assert seen.masks.shape == clip["true_masks"].shape == (FRAMES, 64, 64)
     assert (seen.masks[1:] == 255).all() and 0.005 < (clip["true_masks"][1:] > 127).mean() < 0.7
-    # The truth: joints in the camera's frame, which the mask surrounds, and the way from the world to it.
+    # Joints in the camera frame, inside the mask, and the transform from the world.
     joints = clip["joints"][1:]
     pixels = joints[..., :2] / joints[..., 2:] * clip["true_focal_length"] + (width / 2, height / 2)
     column, row = np.moveaxis((pixels - (x, y)) / size * 64, -1, 0).astype(int)
@@ -104,31 +108,20 @@ def test_a_clip_is_observations_and_truth(fake, tmp_path):
     assert -0.1 < world[..., 1].min() < 0.2 and world[..., 1].max() < 2.5  # the floor is at y = 0
 
 
-def test_the_clips_of_several_processes_are_the_same(fake, tmp_path, monkeypatch):
-    """Here without processes: whoever makes a clip, and after which, it is the same."""
-    for folder, numbers in ((tmp_path / "a", (0, 1)), (tmp_path / "b", (1, 0))):
-        folder.mkdir()
-        for number in numbers:
-            collection.make_clip(folder, OPTIONS, number)
-    for number in range(2):
-        first, second = (load(tmp_path / name, number) for name in "ab")
-        for key in first:
-            np.testing.assert_array_equal(first[key], second[key], err_msg=key)
-
-
-def test_a_clip_without_anybody_is_given_up(fake, tmp_path, monkeypatch):
+def test_a_clip_in_which_nobody_is_seen_is_given_up(fake, monkeypatch):
     monkeypatch.setattr(collection, "PATIENCE", 4)
     monkeypatch.setattr(FakeTracker, "__call__", lambda self, image: setattr(self, "count", self.count + 1))
     tracker = FakeTracker("full", 30, "net")
     film = collection.make_film(0, 0, ("synthetic",), frames=FRAMES)
-    seen = collection.watch(film, tracker)
+    seen = collection.observe_film(film, tracker)
     assert not seen["seen"].any() and len(seen["landmarks_2d"]) == FRAMES and tracker.count == 5
 
 
-def test_optical_flow_is_kept_if_asked(fake, tmp_path):
-    """In boxes of the full frame; between frames that are alike it is small, and nothing reaches the first, unseen frame."""
+def test_flow_and_video_are_stored_if_asked(fake, tmp_path):
+    """Flow is in boxes of the full frame, rounded to sixteenths of a pixel, and 0 at the first, unseen frame."""
     options = dataclasses.replace(OPTIONS, keep_flow=True)
-    make_clips(tmp_path, FRAMES, options, progress=False)
+    make_clips(tmp_path, FRAMES, options, keep_video=True, progress=False)
+    assert clip_path(tmp_path, 0).with_suffix(".mp4").stat().st_size > 1000
     seen = Observations.load(clip_path(tmp_path, 0))
     assert seen.flow.shape == (FRAMES - 1, 2, 64, 64, 2) and seen.flow.dtype == np.float16
     boxes = np.asarray(box_from_keypoints(seen.landmarks_2d))
@@ -139,16 +132,18 @@ def test_optical_flow_is_kept_if_asked(fake, tmp_path):
         make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
 
 
-def test_the_pictures_are_kept_if_asked(fake, tmp_path):
-    make_clips(tmp_path, FRAMES, OPTIONS, keep_video=True, progress=False)
-    assert clip_path(tmp_path, 0).with_suffix(".mp4").stat().st_size > 1000
+def test_after_ctrl_c_no_unfinished_file_is_left(tmp_path):
+    for name in (".clip_000001.77.part.npz", "clip_000000.npz"):
+        (tmp_path / name).touch()
+    collection._remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip_000000.npz"]
 
 
 def test_a_folder_of_other_clips_is_left_alone(fake, tmp_path, monkeypatch):
     make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
     with pytest.raises(UserError, match="made with another seed"):
         make_clips(tmp_path, 2 * FRAMES, Options(("synthetic",), seed=1, frames=FRAMES), progress=False)
-    monkeypatch.setattr(collection, "VERSION", collection.VERSION + 1)  # the looks have changed
+    monkeypatch.setattr(collection, "VERSION", collection.VERSION + 1)
     with pytest.raises(UserError, match="made with another version"):
         make_clips(tmp_path, 2 * FRAMES, OPTIONS, progress=False)
     (tmp_path / "manifest.json").write_text("{")
