@@ -1,4 +1,4 @@
-"""The body: SMPL's functional layer, its files, its joint names, and the free body."""
+"""The SMPL layer as pure functions, body files, joint names and keypoint sets."""
 
 from hpof_jax.body.files import load_body, save_body
 from hpof_jax.body.keypoint_sets import keypoint_basis

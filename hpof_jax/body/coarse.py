@@ -1,4 +1,4 @@
-"""The same body with fewer vertices: for losses that look at its outline and its motion, not at its skin."""
+"""The same body with fewer vertices, for losses on silhouettes and optical flow."""
 
 import dataclasses
 
@@ -11,9 +11,9 @@ from hpof_jax.body.model import BodyModel
 def decimate(model: BodyModel, num_faces: int = 1000) -> BodyModel:
     """A body of about `num_faces` triangles that moves as `model` does.
 
-    Quadric edge collapse on the template (Garland and Heckbert 1997); what is left of the vertices is put back on the
-    nearest ones of `model`, so that shape, pose and skinning carry over unchanged. Joints and landmarks stay those
-    of the whole body; of the regressors, which need all of its vertices, nothing is left: (24, 0) and (33, 0).
+    Quadric edge collapse on the template (Garland and Heckbert, SIGGRAPH 1997). Every remaining vertex is
+    moved to the nearest vertex of `model` and takes its shape, pose and skinning. Joints and landmarks are
+    those of the whole body. Regressors need all vertices and become empty: (24, 0) and (33, 0).
     """
     import fast_simplification
     from scipy.spatial import cKDTree
@@ -22,7 +22,7 @@ def decimate(model: BodyModel, num_faces: int = 1000) -> BodyModel:
     points, faces = fast_simplification.simplify(template, faces, target_count=num_faces)
     kept, faces = np.unique(cKDTree(template).query(points)[1][faces], return_inverse=True)
     faces = faces.reshape(-1, 3).astype(np.int32)
-    faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]  # what the putting back closed
+    faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]  # two corners moved to the same vertex
     planar = model.basis.reshape(len(model.basis), 3, -1)
     return dataclasses.replace(
         model,

@@ -1,4 +1,4 @@
-"""Body files: SMPL's own, SMPL-H's and ours, read safely, checked, and written."""
+"""Reads and writes body files: SMPL, SMPL-H and the free body. Nothing in a file is executed."""
 
 import dataclasses
 import functools
@@ -20,10 +20,10 @@ from hpof_jax.body.unpickle import read_pickle
 from hpof_jax.errors import UserError
 
 FREE_BODY = pathlib.Path(__file__).parent.parent / "assets" / "free_body.npz"
-LARGEST = 2**30  # bytes; SMPL's own largest files, with 300 shape components as text, have a quarter of that
+LARGEST = 2**30  # bytes; four times the largest SMPL file, with 300 shape components as text
 
 _KEYS = "v_template shapedirs posedirs J_regressor weights kintree_table f landmark_regressor name".split()
-_WRISTS = {20: range(22, 37), 21: range(37, 52)}  # in SMPL-H: the joints of their fingers, three each
+_WRISTS = {20: range(22, 37), 21: range(37, 52)}  # SMPL-H: wrist -> joints of its fingers, three each
 _SMPLH_PARENTS = SMPL_PARENTS[:22] + tuple(
     wrist if joint % 3 == fingers[0] % 3 else joint - 1
     for wrist, fingers in _WRISTS.items()
@@ -31,9 +31,9 @@ _SMPLH_PARENTS = SMPL_PARENTS[:22] + tuple(
 )
 _TREES = {24: SMPL_PARENTS, 52: _SMPLH_PARENTS}
 _OTHER_MODELS = {55: "SMPL-X", 16: "MANO", 5: "FLAME"}
-# What a file is instead of a body, by its first bytes, and what to do.
+# First bytes of other kinds of files -> what the file is, and what to do.
 _NO_BODIES = {
-    b"<": "a web page, which is what a download without a login gives: log in at its site and download it again",
+    b"<": "a web page, as a download without a login gives: log in at its site and download it again",
     b"version https://git-lfs": "a pointer to a file in Git LFS: get the file itself with 'git lfs pull'",
     b"\x1f\x8b": "a packed archive: unpack it and give the file that is in it",
     b"\xfd7zXZ": "a packed archive: unpack it and give the file that is in it",
@@ -44,18 +44,19 @@ _NO_BODIES = {
 def load_body(path: str | os.PathLike | None = None, num_betas: int = 10) -> BodyModel:
     """Reads a body model.
 
-    SMPL's files, v1.0.0 and v1.1.0, are read as they are downloaded: `.pkl`, without chumpy, and nothing in them is
-    run. So are SMPL-H's `.npz` and `.pkl`, which become a body with stiff fingers: the hand's joint is the middle
-    finger's knuckle, and moves the fingers as a whole. What a file is called does not matter.
+    SMPL's files, v1.0.0 and v1.1.0, are read as downloaded: `.pkl`, without chumpy, and without running
+    anything in them. SMPL-H's `.npz` and `.pkl` become a body with stiff fingers: the hand joint is the
+    middle finger's knuckle and moves all fingers together. The format is recognised by the content, not by
+    the name.
 
     Args:
-      path: an SMPL or SMPL-H file, or what `save_body` wrote; None is the free body that comes with the package (CC0); every
-        call returns the same object.
-      num_betas: how many shape components to take, the first ones; SMPL's files have 10 or 300, SMPL-H's 16.
+      path: an SMPL or SMPL-H file, or one that `save_body` wrote. None is the free body of this package
+        (CC0), which is loaded once per process; every call returns the same object.
+      num_betas: the number of shape components, the first ones. SMPL's files have 10 or 300, SMPL-H's 16.
 
     Raises:
-      UserError: no such file, not such a body, a file that asks for more than arrays, arrays of the wrong shape or
-        with NaN, fewer shape components.
+      UserError: the file is missing, is no SMPL-format body, holds more than arrays, has arrays of the wrong
+        shape or with NaN, or has fewer shape components.
     """
     if path is None:
         return _free_body(num_betas, jax.config.jax_default_device)
@@ -65,21 +66,23 @@ def load_body(path: str | os.PathLike | None = None, num_betas: int = 10) -> Bod
 
 @functools.cache
 def _free_body(num_betas: int, device: object) -> BodyModel:
-    """One load per process and default device: the arrays are immutable, so that all callers can share them."""
-    with jax.ensure_compile_time_eval():  # arrays and no tracers, also if the first call is under jit
+    """The free body, loaded once per default device. All callers can share its immutable arrays."""
+    with jax.ensure_compile_time_eval():  # arrays, not tracers, if the first call is under jit
         return _to_model(_read(FREE_BODY), FREE_BODY, num_betas)
 
 
 def save_body(model: BodyModel, path: str | os.PathLike) -> None:
-    """Writes a whole body as an SMPL-format `.npz`, from which `load_body` makes the same arrays, bit for bit.
+    """Writes a body as an SMPL-format `.npz`. `load_body` reads the same arrays back, bit for bit.
 
     An existing file is replaced only by a complete one.
 
     Raises:
-      UserError: the file cannot be written, or this is a coarse body, of which too little is left.
+      UserError: the file cannot be written, or the body is a coarse one, which has no regressors.
     """
     if model.J_regressor.shape[1] != model.skinning.shape[1]:
-        raise UserError(f"{model.name!r} is a coarse body: write the whole one to {path}.")
+        raise UserError(
+            f"{model.name!r} is a coarse body, which has no regressors: write the whole body to {path}."
+        )
     parents = np.array(model.parents)
     arrays = dict(
         v_template=model.v_template,
@@ -97,11 +100,11 @@ def save_body(model: BodyModel, path: str | os.PathLike) -> None:
 
 
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of a body file by their key, whichever of them are there."""
+    """The arrays of a body file by key; keys that the file lacks are left out."""
     if not path.is_file():
         raise UserError(
-            f"There is no body file at {path}: SMPL's files need a registration at smpl.is.tue.mpg.de; without a path, "
-            "load_body() takes the free body, which needs none."
+            f"There is no body file at {path}: SMPL's files need a registration at smpl.is.tue.mpg.de; "
+            "load_body() without a path loads the free body, which needs none."
         )
     try:
         with path.open("rb") as file:
@@ -119,7 +122,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
         return read_pickle(path, _KEYS)
     except UserError:
         raise
-    except Exception as error:  # a damaged file, and one that is made to hurt, raises nearly anything
+    except Exception as error:  # damaged and malicious files raise nearly anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} is not a readable body file ({reason}): download or make it again."
@@ -138,7 +141,7 @@ def _read_npz(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _read_npy(content: bytes) -> np.ndarray:
-    """An array of numbers or text; unlike `np.load` it reserves nothing for numbers that are not there."""
+    """An array of numbers or text. Unlike `np.load`, it reserves no memory for data that the file lacks."""
     file = io.BytesIO(content)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, fortran, dtype = readers[np.lib.format.read_magic(file)](file)
@@ -162,7 +165,7 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path, num_betas: int)
         with np.errstate(all="ignore"):
             finite = array.dtype.kind in "fiu" and np.all(np.isfinite(array.astype(np.float32)))
         if not finite:
-            raise UserError(f"'{key}' in {path} holds something else than finite numbers: give another file.")
+            raise UserError(f"'{key}' in {path} does not hold finite numbers: give another file.")
         return array
 
     weights = take("weights", None, None)
@@ -180,10 +183,10 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path, num_betas: int)
         raise UserError(f"{path} has {shapedirs.shape[2]} shape components: give a num_betas from 1 to that.")
     if posedirs.shape[2] not in (0, 9 * (joints - 1)):
         raise UserError(
-            f"'posedirs' in {path} has {posedirs.shape[2]} components instead of 0 or {9 * (joints - 1)}: give another "
-            "file."
+            f"'posedirs' in {path} has {posedirs.shape[2]} components instead of 0 or {9 * (joints - 1)}: "
+            "give another file."
         )
-    # The root's parent is none: -1, or what -1 is in some unsigned type.
+    # The root's parent is -1, or -1 cast to some unsigned type.
     if root in range(joints) or parents != [*_TREES[joints][1:]] or numbers != [*range(joints)]:
         raise UserError(f"'kintree_table' in {path} is not SMPL's tree of joints: give another file.")
     if not faces.size or faces.min() < 0 or faces.max() >= vertices:
@@ -193,7 +196,7 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path, num_betas: int)
     if joints == 52:
         weights, regressor, posedirs = _with_stiff_fingers(weights, regressor, posedirs)
 
-    # In single precision before anything is made of it, so that a body that was written reads back bit by bit.
+    # Cast to single precision first: derived arrays are then the same when a written body is read again.
     parts = [v_template[..., None], shapedirs[..., :num_betas], posedirs]
     basis = np.concatenate([part.astype(np.float32) for part in parts], axis=-1).transpose(2, 1, 0)
     regressor = regressor.astype(np.float32)
@@ -209,7 +212,7 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path, num_betas: int)
         skinning=jnp.asarray(weights.T, jnp.float32),
         faces=jnp.asarray(faces.astype(np.int32)),
         landmark_regressor=jnp.asarray(landmark_regressor(regressor, own, str(path)), jnp.float32),
-        landmarks=None,  # made of all the rest
+        landmarks=None,  # made from the model, below
         parents=SMPL_PARENTS,
         num_betas=num_betas,
         name=str(arrays.get("name", path.stem)),
@@ -222,9 +225,9 @@ def _with_stiff_fingers(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """SMPL-H's 52 joints (Romero et al. 2017) to SMPL's 24, whose last two are the hands.
 
-    A hand is where SMPL-H has the middle finger's first joint, on the hand's midline, and has the weights of all of its
-    fingers; so while its rotation is zero, the body is SMPL-H's with fingers stretched out, exactly. The body's pose blend
-    shapes stay as they are; the fingers' go, and the hands, which SMPL-H has no joints for, have none.
+    A hand joint lies at SMPL-H's first joint of the middle finger, on the hand's midline, and has the weights
+    of all its fingers. With hand rotations of zero, the body is exactly SMPL-H's with stretched fingers. The
+    pose blend shapes of the body are kept, those of the fingers are dropped, and the hand joints have none.
     """
     left, right = _WRISTS.values()
     hands = [weights[:, fingers.start : fingers.stop].sum(axis=1, keepdims=True) for fingers in (left, right)]

@@ -1,7 +1,7 @@
-"""Where the points of COCO, Human3.6M, OpenPose and the others lie on a body.
+"""The points of COCO, Human3.6M, OpenPose and other keypoint sets on a body.
 
-A point is a mix of the body's joints, landmarks and vertices, or a row of a regressor file that the field shares for
-SMPL. `docs/keypoints.md` lists every set, and says what is an approximation.
+A point is a weighted mean of the body's joints, landmarks and vertices, or a row of a regressor file for
+SMPL. `docs/keypoints.md` lists the sets and says which are approximations.
 """
 
 import os
@@ -20,7 +20,7 @@ from hpof_jax.body.skeletons import (
 )
 from hpof_jax.errors import UserError
 
-# SMPL's mesh has points of the face, hands and feet at these vertices (Pavlakos et al. 2019, SMPL-X's vertex list).
+# Vertices of SMPL's mesh on the face, hands and feet (SMPL-X's vertex list, Pavlakos et al., CVPR 2019).
 _SMPL_LANDMARKS = {
     "nose": 332,
     "left_eye": 2800,
@@ -46,7 +46,7 @@ _SMPL_TOES = {
 }
 _NUM_SMPL_VERTICES = 6890
 
-# The free body has as many vertices, in another order: the foremost one of each toe, and the highest one of all.
+# The free body has the same number of vertices in another order: the front of each toe, and the crown.
 _FREE_BODY_VERTICES = {
     "left_big_toe": 5876,
     "right_big_toe": 2446,
@@ -58,9 +58,9 @@ _FREE_BODY_OPENPOSE = {
     "neck": {"left_shoulder": 0.5, "right_shoulder": 0.5},
     "mid_hip": {"left_hip": 0.5, "right_hip": 0.5},
 }
-# In place of the rows of SMPL's regressor files, mixes. They make bones as long as in Human3.6M's own skeleton: hips
-# higher and wider apart than SMPL's, closer shoulders, a neck between the collarbones, a head that ends below the
-# crown.
+# Mixes for the free body, where SMPL has rows of regressor files. Bones are as long as in Human3.6M's own
+# skeleton: compared with SMPL, hips are higher and wider apart, shoulders closer, the neck lies between the
+# collarbones, and the head ends below the crown.
 _FREE_BODY_MIXES = {
     "pelvis": {"left_hip": 0.25, "right_hip": 0.25, "pelvis": 0.5},
     "left_hip": {"left_hip": 1.0, "right_hip": -0.5, "pelvis": 0.5},
@@ -75,7 +75,7 @@ _FREE_BODY_MIXES = {
     "right_shoulder": {"right_shoulder": 0.8, "right_collar": 0.2},
 }
 
-# The rows of HMR's and SPIN's regressor files, and the sets that are read from them.
+# The rows of HMR's and SPIN's regressor files, and the sets that need them.
 _ROWS = {
     "J_regressor_h36m.npy": KEYPOINT_SETS["h36m17"],
     "J_regressor_extra.npy": tuple(
@@ -89,19 +89,18 @@ _FILE_OF["spin49"] = "J_regressor_extra.npy"
 def keypoint_basis(model: BodyModel, name: str, regressor: str | os.PathLike | None = None) -> KeypointBasis:
     """A keypoint set on a body, for `keypoints(model, basis, betas, rotations)`.
 
-    The free body has every set. On SMPL, `smpl24`, `coco17`, `openpose25` and `blazepose33` are joints and vertices;
-    the others need the file that the field evaluates with: `J_regressor_h36m.npy` (17, V), with the right leg's rows
-    first or the left one's, for `h36m17`, `mpi_inf_3dhp17` and `lsp14` (the 14 joints of 3DPW's protocol), and
-    `J_regressor_extra.npy` (9, V) for `spin49`.
+    The free body has every set. On SMPL, `smpl24`, `coco17`, `openpose25` and `blazepose33` need no file.
+    `h36m17`, `mpi_inf_3dhp17` and `lsp14` (the 14 joints of 3DPW's protocol) need `J_regressor_h36m.npy` (17,
+    V), with the rows of either leg first; `spin49` needs `J_regressor_extra.npy` (9, V).
 
     Args:
-      model: a whole body; the basis then also fits what `coarse.decimate` makes of it.
-      name: one of `skeletons.KEYPOINT_SETS`, whose order the points have.
+      model: a whole body; the basis also works with the body that `coarse.decimate` makes of it.
+      name: one of `skeletons.KEYPOINT_SETS`, which gives the order of the points.
       regressor: the `.npy` file, for a set that needs one.
 
     Raises:
-      UserError: no such set; the file is missing, needless, unreadable or another one; it is not known where the
-        points are on this body.
+      UserError: there is no such set, the file is missing, not needed, unreadable or a different one, or the
+        body's vertices are in an unknown order.
     """
     names, file = keypoint_names(name), _FILE_OF.get(name)
     free = model.name == "free_body"
@@ -140,13 +139,13 @@ def landmark_regressor(
     """BlazePose's 33 landmarks from vertices, (33, V).
 
     Args:
-      joint_regressor: (24, V); its rows are taken for the landmarks that are joints.
-      landmarks: (33, V) for the others; None is SMPL's vertices, where the eye's corners are the eye, the mouth's the
-        nose, and the fingers' knuckles the fingertips.
-      where: what has these vertices, for the message.
+      joint_regressor: (24, V), used for the landmarks that are joints.
+      landmarks: (33, V), used for the others. None takes SMPL's vertices: the eye for its corners, the nose
+        for the mouth, the fingertips for the knuckles.
+      where: the name of the body or file, for the error message.
 
     Raises:
-      UserError: no `landmarks`, and not SMPL's number of vertices.
+      UserError: `landmarks` is None, and the body does not have SMPL's number of vertices.
     """
     if landmarks is None:
         _check_topology(where, joint_regressor.shape[1])
@@ -161,11 +160,11 @@ def landmark_regressor(
 
 
 def _anchors(model: BodyModel) -> dict[str, np.ndarray]:
-    """The joints and landmarks of a body by name, as rows (V + 24,): weights of the vertices, then of the joints."""
+    """The joints and landmarks of a body by name, as weights (V + 24,) of vertices, then joints."""
     num_vertices, num_joints = model.skinning.shape[1], len(SMPL_JOINTS)
     if model.landmark_regressor.shape[1] != num_vertices:
         raise UserError(
-            f"{model.name!r} is a coarse body: make the keypoint basis of the whole one, it fits both."
+            f"{model.name!r} is a coarse body: make the keypoint basis of the whole one, which fits both."
         )
     landmarks = np.pad(np.asarray(model.landmark_regressor, np.float64), ((0, 0), (0, num_joints)))
     joints = np.eye(num_joints, num_vertices + num_joints, num_vertices)
@@ -184,11 +183,11 @@ def _mix(shares: dict[str, float], points: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _read_regressor(path: pathlib.Path, file: str, model: BodyModel) -> dict[str, np.ndarray]:
-    """The rows of a file of SPIN's by name."""
+    """The rows of one of SPIN's files by the name of the point."""
     names, num_vertices = _ROWS[file], model.skinning.shape[1]
     try:
-        rows = np.lib.format.open_memmap(path, mode="r")  # the numbers are read when their shape is known
-    except Exception as error:  # a header made to hurt raises much more than ValueError
+        rows = np.lib.format.open_memmap(path, mode="r")  # data is read only after the shape is checked
+    except Exception as error:  # malicious headers raise more than ValueError
         raise UserError(
             f"{path} is not a readable .npy ({error}): give the path of SPIN's {file}."
         ) from error
@@ -197,11 +196,10 @@ def _read_regressor(path: pathlib.Path, file: str, model: BodyModel) -> dict[str
         raise UserError(f"{path} does not hold {shape} numbers: give the path of SPIN's {file}.")
     rows = np.array(rows, np.float64)
     if not np.all(np.abs(rows.sum(axis=1) - 1) < 0.1):  # NaN fails as well
-        raise UserError(
-            f"The rows of {path} do not add up to 1, so they are no averages: give the path of SPIN's {file}."
-        )
+        raise UserError(f"The rows of {path} do not add up to 1: give the path of SPIN's {file}.")
     if file == "J_regressor_h36m.npy":
-        # SPIN's own file has the left leg first, Pose2Mesh's "correct" one the right leg, as the data set does.
+        # SPIN's file has the left leg first; Pose2Mesh's "correct" file has the right leg first, as the data
+        # set.
         first, second = (rows[[1, 4]] @ np.asarray(model.v_template))[:, 0]
         if first > second:
             rows[1:7] = rows[[4, 5, 6, 1, 2, 3]]
@@ -211,26 +209,26 @@ def _read_regressor(path: pathlib.Path, file: str, model: BodyModel) -> dict[str
 def _check_topology(where: str, num_vertices: int) -> None:
     if num_vertices != _NUM_SMPL_VERTICES:
         raise UserError(
-            f"{where} has {num_vertices} vertices and not SMPL's {_NUM_SMPL_VERTICES}, so it is not known where its "
-            "landmarks are: take the free body or an SMPL file."
+            f"{where} has {num_vertices} vertices and not SMPL's {_NUM_SMPL_VERTICES}, so its landmarks are "
+            "unknown: take the free body or an SMPL file."
         )
 
 
 def _check_sides(rows: np.ndarray, names: tuple[str, ...], name: str, model: BodyModel) -> None:
-    """A vertex order or a regressor that is not this body's leaves left and right no mirror images of each other."""
+    """Refuses points that are not symmetric: the vertex order or the regressor is that of another body."""
     rest = rows @ np.concatenate([model.v_template, model.J_template]) - np.asarray(model.J_template[0])
     partners = rest[mirror_permutation(names)]
     left = [row for row, point in enumerate(names) if point.startswith("left_")]
     asymmetry = np.linalg.norm(partners * (-1, 1, 1) - rest, axis=1)
     if asymmetry.max() > 0.05 or (rest - partners)[left, 0].min() < 0.01:
         raise UserError(
-            f"On {model.name!r} the left and right points of {name} do not match, so its vertices are not in SMPL's "
-            "order or the regressor file is another one: take the files that belong together."
+            f"On {model.name!r} the left and right points of {name} do not match: its vertices are not in "
+            "SMPL's order, or the regressor file belongs to another body; take files that belong together."
         )
 
 
 def _fold(rows: np.ndarray, model: BodyModel) -> KeypointBasis:
-    """Rows (K, V + 24) over vertices and joints; the joints are exact, whatever the skin around them does."""
+    """Folds rows (K, V + 24) over vertices and joints. Points on joints move rigidly with the joint."""
     skin, joints = np.split(rows, [model.skinning.shape[1]], axis=1)
     owners, moved_by = np.nonzero(joints)
     mass = joints[owners, moved_by]

@@ -7,32 +7,32 @@ import numpy as np
 from hpof_jax.body.skeletons import SMPL_PARENTS, tree_levels
 from hpof_jax.geometry.rotations import compose, rotate
 
-FEW = 4  # up to so many bodies, the number of operations decides the time; above it, their size does
+FEW = 4  # bodies up to which the number of operations decides the time, and above which their size does
 
 
 def forward_kinematics(
     rest: jax.Array, rotations: jax.Array, parents: tuple[int, ...] = SMPL_PARENTS
 ) -> tuple[jax.Array, jax.Array]:
-    """Rotations and bones along the tree.
+    """Absolute rotations and joint positions along the tree.
 
     Args:
       rest: (..., J, 3) rest joints.
       rotations: (..., J, 3, 3) relative to the parent.
 
     Returns:
-      global rotations (..., J, 3, 3) and joint positions (..., J, 3); the root stays at its rest place.
+      global rotations (..., J, 3, 3) and joint positions (..., J, 3); the root stays at its rest position.
     """
     rest, rotations = jnp.broadcast_arrays(rest[..., None], rotations)
     rest = rest[..., 0]
     parents_ = np.array(parents)
     bones = rest - jnp.where(parents_[:, None] < 0, 0.0, rest[..., parents_, :])
-    # Few bodies: time goes by the number of operations, and doubling takes log2(levels). Many: by the arithmetic.
+    # Doubling takes log2(levels) steps instead of one per level, at the price of more arithmetic.
     along = _along_ancestors if rest.size <= FEW * rest.shape[-2] * 3 else _along_levels
     return along(rotations, bones, parents)
 
 
 def _along_levels(rotations, bones, parents):
-    """Motions relative to the parents -> absolute ones, one level of the tree after the other."""
+    """One level of the tree after the other."""
     levels = tree_levels(parents)
     world, place = [rotations[..., levels[0], :, :]], [bones[..., levels[0], :]]
     for above, level in zip(levels, levels[1:], strict=False):
@@ -45,7 +45,7 @@ def _along_levels(rotations, bones, parents):
 
 
 def _along_ancestors(rotations, bones, parents):
-    """The same by doubling: every joint takes in its parent, then its parent's parent's pair, and so on."""
+    """By pointer doubling: every step doubles the number of ancestors that each joint is composed with."""
     up = np.array(parents)
     while np.any(up >= 0):
         child = (up >= 0)[:, None]

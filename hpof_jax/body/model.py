@@ -1,7 +1,8 @@
 """SMPL as pure functions of a pytree of constants (Loper et al., SMPL, SIGGRAPH Asia 2015).
 
-Rest frame: x to the body's left, y up, z out of the chest, metres; the rest pose is SMPL's T-pose.
-All functions take any leading axes, are jit-, vmap- and grad-clean, and never need the mesh unless vertices are asked for.
+Rest frame: x to the body's left, y up, z out of the chest, metres; the rest pose is SMPL's T-pose. All
+functions take any leading axes and work under jit, vmap and grad. Only those that return vertices make the
+mesh.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from hpof_jax.body.kinematics import forward_kinematics
 from hpof_jax.body.skeletons import SMPL_PARENTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix, rotate
 
-CHUNK = 32  # bodies whose meshes are made at a time: more of them no longer fit the processor's cache
+CHUNK = 32  # meshes made at a time: more do not fit the processor's cache
 
 
 @functools.partial(
@@ -35,16 +36,16 @@ CHUNK = 32  # bodies whose meshes are made at a time: more of them no longer fit
 )
 @dataclasses.dataclass(frozen=True)
 class BodyModel:
-    """The constants of an SMPL-format body. V vertices, F triangles, 24 joints, B shape and P pose components."""
+    """The constants of an SMPL-format body: V vertices, F triangles, B shape and P pose components."""
 
-    basis: jax.Array  # (1 + B + P, 3 V) template, shapedirs and posedirs, component-planar: [x of all, y, z]
-    J_template: jax.Array  # (24, 3) rest joints of betas = 0
+    basis: jax.Array  # (1 + B + P, 3 V) template, shapedirs, posedirs; a row is [all x, all y, all z]
+    J_template: jax.Array  # (24, 3) rest joints for betas = 0
     J_shapedirs: jax.Array  # (B, 24, 3) rest joints per unit of each beta
     J_regressor: jax.Array  # (24, V) rest joints from rest vertices
-    skinning: jax.Array  # (24, V) share of each joint in moving each vertex, columns sum to 1
+    skinning: jax.Array  # (24, V) skinning weights, columns sum to 1
     faces: jax.Array  # (F, 3) int32, counter-clockwise from outside
     landmark_regressor: jax.Array  # (33, V) BlazePose's landmarks from vertices
-    landmarks: "KeypointBasis"  # the same, folded: see `keypoints`
+    landmarks: "KeypointBasis"  # the same, for `keypoints`
     parents: tuple[int, ...] = SMPL_PARENTS
     num_betas: int = 10
     name: str = "body"
@@ -56,7 +57,7 @@ class BodyModel:
 
     @property
     def lbs_weights(self) -> jax.Array:
-        """(V, 24) the skinning weights as SMPL's files have them, rows sum to 1."""
+        """(V, 24) the skinning weights as in SMPL's files, rows sum to 1."""
         return self.skinning.T
 
     @property
@@ -68,7 +69,7 @@ class BodyModel:
 
     @property
     def posedirs(self) -> jax.Array:
-        """(V, 3, P) displacement per element of (R - I) of the 23 body joints; P is 207, or 0 where there is none."""
+        """(V, 3, P) displacement per element of R - I of the 23 body joints; P is 207, or 0 for none."""
         rows = self.basis[1 + self.num_betas :]
         return jnp.moveaxis(rows.reshape(rows.shape[0], 3, self.basis.shape[1] // 3), -1, 0).swapaxes(1, 2)
 
@@ -78,14 +79,14 @@ class BodyModel:
 )
 @dataclasses.dataclass(frozen=True)
 class KeypointBasis:
-    """Keypoints that are linear in the vertices, folded with the blend basis: no mesh is made to find them.
+    """Keypoints that are linear in the vertices, in a form that needs no mesh; see `fold_regressor`.
 
-    One row for each of the N pairs (keypoint, joint that moves part of it); see `fold_regressor`.
+    One row for each of the N pairs (keypoint, joint that moves part of it).
     """
 
-    blend: jax.Array  # (1 + B + P, N * 3) the pair's share of the rest keypoint, per blend component
-    mass: jax.Array  # (N,) the pair's share of the keypoint's weight
-    collect: jax.Array  # (K, N) 0/1 sums the pairs of each keypoint
+    blend: jax.Array  # (1 + B + P, N * 3) the pair's part of the rest keypoint, per blend component
+    mass: jax.Array  # (N,) the pair's part of the keypoint's weight
+    collect: jax.Array  # (K, N) 1 where the pair belongs to the keypoint, else 0
     joints: tuple[int, ...]  # (N,) the joint of each pair
 
 
@@ -96,23 +97,23 @@ def forward(
     body_pose: jax.Array,
     transl: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """The posed body.
+    """The posed body: vertices and joints.
 
     Args:
       model: the body's constants.
       betas: (..., B) shape.
       global_orient: (..., 3) axis-angle of the root, about the pelvis.
       body_pose: (..., 23, 3) axis-angle of the other joints relative to their parents.
-      transl: (..., 3) metres, added to everything; none by default.
+      transl: (..., 3) metres, added to vertices and joints; None is zero.
 
     Returns:
-      vertices (..., V, 3) and joints (..., 24, 3), metres, in the frame that `global_orient` leads to.
+      vertices (..., V, 3) and joints (..., 24, 3), metres, in the frame that `global_orient` rotates into.
     """
     global_orient, body_pose = jnp.asarray(global_orient), jnp.asarray(body_pose)
     batch = jnp.broadcast_shapes(global_orient.shape[:-1], body_pose.shape[:-2])
     root = jnp.broadcast_to(global_orient[..., None, :], (*batch, 1, 3))
     pose = jnp.concatenate([root, jnp.broadcast_to(body_pose, (*batch, *body_pose.shape[-2:]))], axis=-2)
-    # bfloat16 is for storing poses: a rotation made in it is off by a degree.
+    # Rotations are not computed in bfloat16: they would be off by a degree.
     pose = pose.astype(jnp.promote_types(pose.dtype, model.basis.dtype))
     return skin(model, betas, axis_angle_to_matrix(pose), transl)
 
@@ -120,7 +121,7 @@ def forward(
 def skin(
     model: BodyModel, betas: jax.Array, rotations: jax.Array, transl: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """`forward` for rotation matrices (..., 24, 3, 3), root first, relative to the parents."""
+    """`forward` with rotation matrices (..., 24, 3, 3), relative to the parents, root first."""
     betas, rotations, batch = _broadcast(model, betas, rotations)
     transforms, joints = _transforms(model, betas, rotations)
     weights = _blend_weights(model, betas, rotations)
@@ -128,8 +129,8 @@ def skin(
     if len(weights) <= CHUNK:
         vertices = jax.vmap(one)(weights, transforms)
     else:
-        # Of a chunk only the rest shape is kept for the gradient: the blended transforms, four times as large, are
-        # cheaper to make again than to fetch from memory.
+        # The gradient keeps only the rest shape of a chunk: the blended transforms are four times as large,
+        # and computing them again is faster than reading them from memory.
         kept = jax.checkpoint_policies.save_only_these_names("rest")
         one = jax.checkpoint(one, policy=kept, prevent_cse=False)
         vertices = jax.lax.map(lambda body: one(*body), (weights, transforms), batch_size=CHUNK)
@@ -141,14 +142,14 @@ def skin(
 
 
 def rest_joints(model: BodyModel, betas: jax.Array) -> jax.Array:
-    """(..., B) -> (..., 24, 3): the joints of this shape in the rest pose; linear in betas, no mesh needed."""
+    """The joints of a shape in the rest pose, linear in betas: (..., B) -> (..., 24, 3) metres."""
     return model.J_template + jnp.tensordot(betas, model.J_shapedirs, axes=1)
 
 
 def posed_joints(
     model: BodyModel, betas: jax.Array, rotations: jax.Array, transl: jax.Array | None = None
 ) -> jax.Array:
-    """The 24 joints alone: (..., B) and (..., 24, 3, 3) -> (..., 24, 3)."""
+    """The 24 posed joints: betas (..., B), rotations (..., 24, 3, 3) -> (..., 24, 3) metres."""
     _, joints = forward_kinematics(rest_joints(model, betas), rotations, model.parents)
     return joints if transl is None else joints + transl[..., None, :]
 
@@ -167,8 +168,8 @@ def keypoints(
       betas: (..., B). rotations: (..., 24, 3, 3). transl: (..., 3).
 
     Returns:
-      keypoints (..., K, 3) and joints (..., 24, 3), metres; the regressor applied to `skin`'s vertices, but for
-      keypoints that were folded as rigid.
+      keypoints (..., K, 3) and joints (..., 24, 3), metres. Keypoints equal the regressor applied to the
+      vertices of `skin`, except those folded as rigid.
     """
     betas, rotations, batch = _broadcast(model, betas, rotations)
     transforms, joints = _transforms(model, betas, rotations)
@@ -186,15 +187,15 @@ def keypoints(
 def fold_regressor(
     basis: np.ndarray, lbs_weights: np.ndarray, regressor: np.ndarray, rigid: dict[int, int] | None = None
 ) -> KeypointBasis:
-    """Folds a vertex regressor with blend basis and skinning weights.
+    """Combines a vertex regressor with blend basis and skinning weights.
 
-    A keypoint is sum_v r_v sum_j w_vj (R_j x_v + t_j), with x_v linear in the blend weights: summing over v first
-    leaves one small vector and one weight for each joint that moves the keypoint.
+    A keypoint is sum_v r_v sum_j w_vj (R_j x_v + t_j), with x_v linear in the blend weights. Summing over v
+    first leaves one small vector and one weight for each joint that moves the keypoint.
 
     Args:
       basis: (1 + B + P, 3 V) planar. lbs_weights: (V, 24). regressor: (K, V).
-      rigid: keypoint -> joint, for keypoints that move with one joint as if no skin were between: with a row of
-        `J_regressor`, that is the joint itself, which the skinned vertices around a bent joint do not give.
+      rigid: keypoint -> joint, for keypoints that move rigidly with one joint. With a row of `J_regressor`
+        that is the joint itself; regressed from skinned vertices, it would shift as the joint bends.
     """
     rigid = rigid or {}
     planar = np.asarray(basis, np.float64).reshape(len(basis), 3, -1)
@@ -223,8 +224,8 @@ def fold_regressor(
 def _skin_one(model, weights, transforms):
     """One body: blend weights (1 + B + P,) and transforms (24, 3, 4) to vertices (V, 3).
 
-    Component-planar, and one product with the skinning weights for each coordinate: every step, and every step of
-    its gradient, runs along the vertices, and little is alive at a time.
+    One product with the skinning weights per coordinate: each step, and each step of the gradient, runs along
+    the vertices, and little memory is in use at a time.
     """
     x, y, z = jnp.split(checkpoint_name(weights @ model.basis, "rest"), 3)
 
@@ -236,7 +237,7 @@ def _skin_one(model, weights, transforms):
 
 
 def _broadcast(model, betas, rotations):
-    """Common leading axes, flattened: (N, B), (N, 24, 3, 3) and the leading shape; in the model's precision or better."""
+    """betas (N, B), rotations (N, 24, 3, 3), at least in the model's precision; the common leading shape."""
     dtype = jnp.promote_types(jnp.result_type(betas, rotations), model.basis.dtype)
     betas, rotations = betas.astype(dtype), rotations.astype(dtype)
     batch = jnp.broadcast_shapes(betas.shape[:-1], rotations.shape[:-3])
@@ -248,7 +249,7 @@ def _broadcast(model, betas, rotations):
 
 
 def _transforms(model, betas, rotations):
-    """Each joint's rigid motion from the rest pose, (N, 24, 3, 4), and the posed joints, (N, 24, 3)."""
+    """Each joint's rigid transform from the rest pose, (N, 24, 3, 4), and the posed joints, (N, 24, 3)."""
     rest = rest_joints(model, betas)
     world, joints = forward_kinematics(rest, rotations, model.parents)
     shift = joints - rotate(world, rest)

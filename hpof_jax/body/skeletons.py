@@ -1,9 +1,11 @@
 """Joint names, trees and keypoint sets: plain data, no JAX.
 
-Left and right are the person's own. Permutations `*_MIRROR` give, for each index, its partner on the other side.
+Left and right are the person's own. Permutations `*_MIRROR` give, for each index, its partner on the other
+side.
 
-Points of two sets that share a name are the same point as far as the habits of the data sets agree: `neck` is SMPL's
-joint in `smpl24` and lies between the collarbones in `h36m17`. `docs/keypoints.md` says where the points are.
+Points with the same name in two sets correspond, but data sets place them a little differently: `neck` is
+SMPL's joint in `smpl24` and lies between the collarbones in `h36m17`. `docs/keypoints.md` says where the
+points are.
 """
 
 import numpy as np
@@ -76,11 +78,12 @@ BLAZEPOSE_LANDMARKS = (
 
 OPENPOSE25 = tuple(
     """nose neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist mid_hip right_hip right_knee
-    right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear left_big_toe left_small_toe left_heel
+    right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear left_big_toe
+    left_small_toe left_heel
     right_big_toe right_small_toe right_heel""".split()
 )
-# The second half of SPIN's 49. `head_top_lsp` is LSP's crown of the head; `head_top`, Human3.6M's end of the head, is
-# the one that SPIN and its successors evaluate.
+# The second half of SPIN's 49. `head_top_lsp` is LSP's crown of the head. `head_top` is Human3.6M's end of
+# the head, which SPIN and its successors evaluate.
 SPIN24 = tuple(
     """right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder left_shoulder
     left_elbow left_wrist neck head_top_lsp pelvis thorax spine jaw head_top nose left_eye right_eye left_ear
@@ -97,7 +100,7 @@ KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
         """pelvis right_hip right_knee right_ankle left_hip left_knee left_ankle spine neck jaw head_top left_shoulder
         left_elbow left_wrist right_shoulder right_elbow right_wrist""".split()
     ),
-    # Its last point is the one that the data set itself calls the head, and SPIN the jaw.
+    # The data set calls its last point the head, SPIN calls it the jaw.
     "mpi_inf_3dhp17": tuple(
         """head_top neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist right_hip right_knee
         right_ankle left_hip left_knee left_ankle pelvis spine jaw""".split()
@@ -111,7 +114,7 @@ KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
     "spin49": tuple(f"{name}_openpose" for name in OPENPOSE25) + SPIN24,
 }
 
-# The twelve joints that every keypoint set agrees on; real-video evaluation uses them.
+# The twelve joints on which all keypoint sets agree; the evaluation on real videos uses them.
 LIMB_JOINTS = tuple(
     f"{side}_{joint}"
     for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -130,10 +133,10 @@ def mirror_permutation(names: tuple[str, ...]) -> np.ndarray:
 
 
 def keypoint_names(name: str) -> tuple[str, ...]:
-    """The points of a set in the data set's own order.
+    """The names of a set's points, in the data set's own order.
 
     Raises:
-      UserError: there is no set of that name.
+      UserError: there is no such set.
     """
     if name not in KEYPOINT_SETS:
         raise UserError(f"There is no keypoint set {name!r}: choose one of {', '.join(KEYPOINT_SETS)}.")
@@ -141,7 +144,7 @@ def keypoint_names(name: str) -> tuple[str, ...]:
 
 
 def keypoint_parents(name: str) -> tuple[int, ...]:
-    """For each point of a set the one that its bone comes from, -1 where there is none; not always an earlier one."""
+    """The index of each point's parent, -1 for none. A parent may come after its child."""
     names = keypoint_names(name)
     if name == "spin49":
         half = len(OPENPOSE25)
@@ -150,16 +153,17 @@ def keypoint_parents(name: str) -> tuple[int, ...]:
 
 
 def index_map(source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where the points of one set are in another, by their names.
+    """Maps the points of one set to another by name.
 
-    Returns: index (K,) int into the source for each of the target's points, and there (K,) bool; the index is 0 where
-      the source has no such point.
+    Returns:
+      index: (K,) int, the source's point for each of the target's; 0 where the source has no such point.
+      there: (K,) bool, whether the source has it.
     """
     have, want = keypoint_names(source), keypoint_names(target)
     if {source, target} == {
         "openpose25",
         "spin49",
-    }:  # the first of the 49 are OpenPose's own, under longer names
+    }:  # the first 25 of the 49 are OpenPose's, under longer names
         half = KEYPOINT_SETS["spin49"][: len(OPENPOSE25)]
         have, want = (half if names is OPENPOSE25 else names for names in (have, want))
     there = np.array([name in have for name in want])
@@ -167,19 +171,20 @@ def index_map(source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def convert(points: np.ndarray, source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Takes the points (..., K, D) of one set to another; inside `jax.jit` use `index_map`.
+    """Converts points (..., K, D) of one set to another by name; inside `jax.jit` use `index_map`.
 
-    Returns: the target's points (..., K', D), zeros (a confidence of zero as well) where the source has no point of
-      that name, and there (K',) bool.
+    Returns:
+      points: (..., K', D) of the target; zero, including the confidence, where the source has no such point.
+      there: (K',) bool, whether the source has it.
 
     Raises:
-      UserError: no such set, or `points` has not as many points as the source.
+      UserError: there is no such set, or `points` has another number of points than the source.
     """
     points, (index, there) = np.asarray(points), index_map(source, target)
     expected = len(keypoint_names(source))
     if points.ndim < 2 or points.shape[-2] != expected:
         raise UserError(
-            f"Points of {source} are (..., {expected}, D), but these have shape {points.shape}: name the right set."
+            f"Points of {source} are (..., {expected}, D), but these are {points.shape}: name the right set."
         )
     return np.where(there[:, None], points[..., index, :], 0), there
 
@@ -190,7 +195,7 @@ def indices_of(wanted: tuple[str, ...], names: tuple[str, ...]) -> np.ndarray:
 
 
 def tree_levels(parents: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """Joints grouped by depth, root first: forward kinematics takes one batched step a level (9 for SMPL)."""
+    """Joints grouped by depth, root first. Forward kinematics makes one batched step per level: 9."""
     depth = [0] * len(parents)
     for joint, parent in enumerate(parents):
         if parent >= joint:
@@ -199,7 +204,7 @@ def tree_levels(parents: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     return tuple(np.flatnonzero(np.array(depth) == level) for level in range(max(depth) + 1))
 
 
-# Which point a bone comes from: the first of these that a set has, on the same side if there is one.
+# The parent of a point: the first of these that the set has, on the same side where possible.
 _UP = {
     "hip": "pelvis mid_hip shoulder",
     "knee": "hip",

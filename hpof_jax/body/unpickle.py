@@ -1,8 +1,8 @@
-"""Reads the pickles that SMPL comes as, and runs nothing of what they ask for.
+"""Reads SMPL's pickles without running anything in them.
 
-A pickle is a program that names functions and calls them. Here every name that body files do not need ends the reading,
-and a name that they need, a call and an object's state are only written down; arrays are made of that afterwards. So
-nothing is imported by name, and neither chumpy nor an old SciPy has to be installed.
+A pickle is a program that names functions and calls them. This reader refuses every name that body files do
+not need. Names that they need, calls and object states are only recorded, and arrays are made from the
+records. So nothing is imported, and neither chumpy nor an old SciPy needs to be installed.
 """
 
 import dataclasses
@@ -18,9 +18,9 @@ import numpy as np
 
 from hpof_jax.errors import UserError
 
-LARGEST = 2**22  # elements of a sparse matrix when it is filled up; SMPL's joint regressor has 165,360
+LARGEST = 2**22  # elements of a sparse matrix when made dense; SMPL's joint regressor has 165,360
 
-# All that body files name: arrays, sparse matrices, chumpy's arrays, and what Python itself builds these with.
+# Names in body files: arrays, sparse matrices, chumpy's arrays, and Python's helpers to build them.
 _KNOWN = {
     *(
         (f"numpy.{core}.multiarray", name)
@@ -36,24 +36,26 @@ _KNOWN = {
     *((module, "_reconstructor") for module in ("copy_reg", "copyreg")),
     ("_codecs", "encode"),
 }
-# The instructions for plain data and names; persistent ids, extension codes and data outside of the file are not there.
+# Instructions for plain data and names. Left out: persistent ids, extension codes, out-of-band data.
 _PLAIN = (
     """MARK STOP POP POP_MARK DUP PROTO FRAME PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET NONE NEWTRUE NEWFALSE
-    INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE
-    SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 LIST EMPTY_LIST APPEND APPENDS DICT EMPTY_DICT SETITEM
+    INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE
+    BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 LIST EMPTY_LIST APPEND APPENDS
+    DICT EMPTY_DICT SETITEM
     SETITEMS EMPTY_SET ADDITEMS GLOBAL STACK_GLOBAL INST"""
 ).split()
 _TUPLES = ("EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE")
 
 
 def read_pickle(path: pathlib.Path, keys: Collection[str]) -> dict[str, np.ndarray]:
-    """The arrays of a pickled dictionary, those of `keys` that are there; the others are left alone.
+    """The arrays of a pickled dictionary for those of `keys` that it has.
 
-    Sparse matrices are filled up, chumpy's arrays become plain ones.
+    Sparse matrices become dense, chumpy's arrays become NumPy arrays.
 
     Raises:
-      UserError: the pickle asks for something that no body file needs.
-      Exception: of nearly any kind, if it is damaged, no dictionary, or its arrays hold no numbers.
+      UserError: the pickle names something that no body file needs.
+      Exception: of nearly any kind, if the pickle is damaged, is no dictionary, or its arrays hold no
+        numbers.
     """
     content = _Unpickler(path).load()
     if not isinstance(content, dict):
@@ -64,18 +66,18 @@ def read_pickle(path: pathlib.Path, keys: Collection[str]) -> dict[str, np.ndarr
 
 @dataclasses.dataclass(eq=False)
 class _Noted:
-    """What a pickle says of an object: the last part of its name, what that is called with, and the state it gets."""
+    """The record of an object in a pickle: the last part of its name, the call's arguments, its state."""
 
     name: str
-    arguments: list | None = None  # None: it is not called
+    arguments: list | None = None  # None: not called
     state: Any = None
 
 
 class _Unpickler(pickle._Unpickler):
-    """Python's own implementation, as the one in C reserves as much memory as a file of ten bytes demands."""
+    """Based on Python's implementation: the one in C reserves all memory that a tiny file asks for."""
 
     def __init__(self, path: pathlib.Path):
-        # All of it in memory: a read beyond its end then reserves nothing.
+        # The whole file is in memory: reads beyond its end then reserve nothing.
         super().__init__(io.BytesIO(path.read_bytes()), encoding="latin1")
         self._path = path
 
@@ -86,8 +88,8 @@ class _Unpickler(pickle._Unpickler):
 
     def _refuse(self, what: str):
         raise UserError(
-            f"{self._path} asks for {what}, which no body file needs: do not open it with other programs either, and "
-            "download it again from its own site."
+            f"{self._path} asks for {what}, which no body file needs: do not open it with other programs "
+            "either, and download it again from its own site."
         )
 
     def _call(self):
@@ -96,7 +98,7 @@ class _Unpickler(pickle._Unpickler):
 
     def _set_state(self):
         state, noted = self.stack.pop(), self.stack[-1]
-        noted.state = state  # which plain values have none of, and raise
+        noted.state = state  # raises for plain values, which have no state
 
 
 def _dispatch() -> dict[int, Callable[[_Unpickler], None]]:
@@ -114,9 +116,9 @@ def _dispatch() -> dict[int, Callable[[_Unpickler], None]]:
 
     table = {ord(code): refused(instruction.name) for code, instruction in pickletools.code2op.items()}
     table |= {code: known[code] for code in (getattr(pickle, name)[0] for name in _PLAIN)}
-    # Lists are no keys of dictionaries: to hash tuples of tuples may take for ever.
+    # Tuples become lists, which cannot be dictionary keys: hashing nested tuples can take forever.
     table |= {code: as_list(known[code]) for code in (getattr(pickle, name)[0] for name in _TUPLES)}
-    # Python's own way to a bytearray reserves as much as the file says, not as much as it has.
+    # Python's own handler reserves the size that the file claims, not the size that it has.
     table[pickle.BYTEARRAY8[0]] = known[pickle.BINBYTES8[0]]
     call, build = _Unpickler._call, _Unpickler._set_state
     return table | {pickle.REDUCE[0]: call, pickle.NEWOBJ[0]: call, pickle.BUILD[0]: build}
@@ -126,7 +128,7 @@ _Unpickler.dispatch = _dispatch()
 
 
 def _array(noted: _Noted) -> np.ndarray:
-    """The array that an object stands for; what it is made of is plain arrays, so that nothing is made twice."""
+    """The array that a record stands for. Its parts must be plain arrays, so that nothing is made twice."""
     kind = _kind(noted)
     if kind == "ndarray":
         return _plain(noted)
@@ -151,15 +153,15 @@ def _array(noted: _Noted) -> np.ndarray:
 
 
 def _kind(noted: _Noted) -> str:
-    if noted.name in ("_reconstruct", "_reconstructor"):  # which are told the class first
+    if noted.name in ("_reconstruct", "_reconstructor"):  # their first argument is the class
         return noted.arguments[0].name
     return "ndarray" if noted.name == "_frombuffer" else noted.name
 
 
 def _plain(noted: _Noted) -> np.ndarray:
-    """A NumPy array of numbers: from its state, or, since pickle's fifth protocol, from its bytes."""
+    """A NumPy array of numbers, from its state or, in pickle protocol 5, from its bytes."""
     if not isinstance(noted, _Noted) or _kind(noted) != "ndarray":
-        raise ValueError("something else than an array in an array's place")
+        raise ValueError("not an array where an array is needed")
     if noted.name == "_frombuffer":
         data, dtype, shape, layout = noted.arguments
     else:
@@ -172,12 +174,12 @@ def _plain(noted: _Noted) -> np.ndarray:
 
 
 def _bytes(data: Any) -> bytes:
-    """Bytes as Python 3 writes them, as the text that they are in Python 2, or as the call that makes them of text."""
+    """Bytes, from bytes (Python 3), text (Python 2), or a recorded call that makes bytes from text."""
     if isinstance(data, _Noted):
         data = data.arguments[0] if data.arguments else b""
     return data if isinstance(data, bytes) else data.encode("latin1")
 
 
 def _texts(state: dict) -> dict[str, Any]:
-    """The same with texts for keys; files that were converted carelessly have bytes."""
+    """The dictionary with text keys; some converted files have bytes as keys."""
     return {key if isinstance(key, str) else _bytes(key).decode(): value for key, value in state.items()}

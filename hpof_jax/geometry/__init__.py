@@ -1,1 +1,1 @@
-"""Rotations, cameras, rasterization and flow: mathematics that knows no body."""
+"""Rotations, cameras, time, visibility, rasterization and flow. Nothing here depends on a body model."""

@@ -1,8 +1,9 @@
-"""Optical flow: the backward warp, the forward-backward check, flow between two boxes, and a moving mesh's exact flow.
+"""Optical flow: backward warp, forward-backward check, flow between two boxes, exact flow of a moving mesh.
 
-A flow (..., H, W, 2) holds [dx, dy] in pixels: what is at pixel p of one picture is at p + flow(p) of the other. The two
-pictures may be squares of the frame that lie in different places (`between_boxes`): then the flow is from the pixels of
-the one to the pixels of the other. Pixels: x right, y down, the centre of pixel (row i, column j) at (j + 0.5, i + 0.5).
+A flow (..., H, W, 2) holds [dx, dy] in pixels: the point at p in one picture is at p + flow(p) in the other.
+The two pictures may be crops of a frame at different places (`between_boxes`); each end is then in its own
+crop's pixels.
+Pixels: x right, y down, the centre of pixel (row i, column j) is at (j + 0.5, i + 0.5).
 """
 
 import jax
@@ -14,12 +15,15 @@ from hpof_jax.geometry.visibility import front_facing
 
 
 def warp(image: jax.Array, flow: jax.Array, step: int = 1) -> jax.Array:
-    """Brings the picture that `flow` leads to back to where the flow starts: out[y, x] = image[y + dy, x + dx].
+    """Backward warp: out[y, x] = image[y + dy, x + dx], bilinear.
 
-    Bilinear, with gradients to both. Outside the image it is 0, faded in over the last pixel.
+    Differentiable with respect to image and flow. Outside the image the value is 0, with a linear ramp one
+    pixel wide.
 
     Args:
-      image: (..., H, W). flow: (..., H, W, 2) finite, pixels. step: `flow` holds every `step`-th row and column alone.
+      image: (..., H, W), the picture that the flow leads to.
+      flow: (..., H, W, 2) pixels, finite.
+      step: `flow` holds only every `step`-th row and column.
 
     Returns:
       (..., H, W), or as many rows and columns as `flow` has.
@@ -30,7 +34,7 @@ def warp(image: jax.Array, flow: jax.Array, step: int = 1) -> jax.Array:
 
 
 def sample(image: jax.Array, points: jax.Array) -> jax.Array:
-    """The image (..., H, W) at points (..., N, 2) in its pixels, bilinear, 0 outside: (..., N)."""
+    """Bilinear samples (..., N) of an image (..., H, W) at points (..., N, 2) in pixels; 0 outside."""
     height, width = image.shape[-2:]
     rim = [(0, 0)] * (image.ndim - 2) + [(1, 1), (1, 1)]
     padded = jnp.pad(image, rim).reshape(*image.shape[:-2], -1)
@@ -48,17 +52,17 @@ def sample(image: jax.Array, points: jax.Array) -> jax.Array:
 
 
 def consistency(forward: jax.Array, backward: jax.Array) -> jax.Array:
-    """Where going there and coming back ends near the start (Sundaram, Brox and Keutzer, ECCV 2010).
+    """Forward-backward check: where both flows, one after the other, end near the start.
 
-    Elsewhere the pixel is occluded in the other picture, or one of the flows is wrong. The check is
-    |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 in square pixels, so it is the stricter the finer the picture: make it where
-    the flow was computed, before reducing it.
+    |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 in square pixels (Sundaram, Brox and Keutzer, ECCV 2010). Elsewhere
+    the pixel is occluded in the other picture, or one flow is wrong. The bound depends on the resolution:
+    check at the one at which the flow was computed.
 
     Args:
-      forward, backward: (..., H, W, 2) pixels, from picture to picture and back.
+      forward, backward: (..., H, W, 2) pixels, from the first picture to the second and back.
 
     Returns:
-      (..., H, W) bool, in the pixels that `forward` starts from; false where it leaves the picture.
+      (..., H, W) bool, at the pixels of the first picture; false where `forward` leaves the picture.
     """
     size = jnp.asarray(forward.shape[-2:-4:-1])  # [W, H]
     target = _centres(forward.shape[-3:-1]) + forward
@@ -69,7 +73,7 @@ def consistency(forward: jax.Array, backward: jax.Array) -> jax.Array:
 
 
 def common_box(box: jax.Array, next_box: jax.Array) -> jax.Array:
-    """The smallest square around two squares, (..., 3) = [centre x, centre y, size] in pixels, as they are."""
+    """The smallest square around two squares; each is (..., 3) = [centre x, centre y, size] in pixels."""
     half, next_half = box[..., 2:] / 2, next_box[..., 2:] / 2
     low = jnp.minimum(box[..., :2] - half, next_box[..., :2] - next_half)
     high = jnp.maximum(box[..., :2] + half, next_box[..., :2] + next_half)
@@ -80,8 +84,8 @@ def between_boxes(flow: jax.Array, box: jax.Array, next_box: jax.Array) -> jax.A
     """Flow in the frame's pixels -> flow from the pixels of one box to those of another.
 
     Args:
-      flow: (..., R, R, 2) the frame's flow at the R x R pixels of `box`; zeros for what stands still.
-      box, next_box: (..., 3) = [centre x, centre y, size], frame pixels; R x R pixels each.
+      flow: (..., R, R, 2) flow in frame pixels, at the R x R pixels of `box`; zero for a static scene.
+      box, next_box: (..., 3) = [centre x, centre y, size], frame pixels. Each has R x R pixels of its own.
 
     Returns:
       (..., R, R, 2).
@@ -100,16 +104,17 @@ def rendered_flow(
     image_size: tuple[int, int],
     background: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The exact flow of a mesh that moves in front of what stands still, from each picture to the next and back.
+    """The exact flow of a mesh that moves in front of a background, from each picture to the next and back.
 
     Args:
       points: (T, V, 2) pixels in each picture. depth: (T, V) metres. faces: (F, 3) int.
       image_size: (H, W) of all pictures.
-      background: (T - 1, 2, H, W, 2) the flow of what stands still; zero unless the pictures lie in different places.
+      background: (T - 1, 2, H, W, 2) the background's flow; None is zero. Crops at different places need it.
 
     Returns:
-      flow (T - 1, 2, H, W, 2) float32; valid (T - 1, 2, H, W) bool: what is seen there is also seen in the other picture;
-      and the mesh's masks (T, H, W) bool.
+      flow: (T - 1, 2, H, W, 2) float32.
+      valid: (T - 1, 2, H, W) bool, false where the point is not visible in the other picture.
+      masks: (T, H, W) bool, the mesh.
     """
     pictures = [zbuffer.rasterize(p, d, faces, image_size) for p, d in zip(points, depth, strict=True)]
     masks = np.stack([picture.mask for picture in pictures])

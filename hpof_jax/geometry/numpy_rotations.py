@@ -1,7 +1,7 @@
-"""Rotations in NumPy, for data: ten times as fast as SciPy's. `rotations` has the ones for JAX, with gradients.
+"""Rotations in NumPy, for data: ten times as fast as SciPy's. `rotations` has the JAX ones, with gradients.
 
-Axis-angle (..., 3) in radians, unit quaternions (..., 4) as [w, x, y, z], matrices (..., 3, 3). Any leading axes; the
-results have the precision of the arguments.
+Axis-angle (..., 3) in radians, unit quaternions (..., 4) as [w, x, y, z], matrices (..., 3, 3), with any
+leading axes. Results have the precision of the arguments.
 """
 
 import numpy as np

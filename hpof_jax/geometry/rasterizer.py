@@ -1,11 +1,13 @@
-"""Soft silhouettes of a mesh: how much of each pixel it covers, exactly, and with exact gradients.
+"""Soft silhouettes of a mesh: the exact covered share of each pixel, with exact gradients.
 
-The area that a surface covers in a pixel is an integral along the surface's outline alone (Green's theorem): inside, the
-edges of neighbouring faces cancel. So only those edges are walked on whose one side looks at the camera and whose other
-side does not, pixel by pixel, and the gradient goes the same way (it is the boundary term of Reynolds' transport theorem;
-Li et al., Differentiable Monte Carlo ray tracing, SIGGRAPH Asia 2018, sample what is summed up here). Nothing of the size
-pixels x faces exists, no face is too large, and no probability of a face is multiplied with its neighbours', which is
-what swells the silhouettes of SoftRas (Liu et al., ICCV 2019). `docs/rasterizer.md` compares the two.
+The area that a surface covers in a pixel is an integral along the surface's outline (Green's theorem):
+inside, the edges of neighbouring faces cancel. So only silhouette edges, with exactly one front-facing side,
+are traversed, pixel by pixel. The gradient traverses them too: it is the boundary term of Reynolds' transport
+theorem, which Li et al. (Differentiable Monte Carlo ray tracing, SIGGRAPH Asia 2018) sample.
+
+Memory does not grow with pixels x faces, and faces may have any size. SoftRas (Liu et al., ICCV 2019)
+multiplies the probabilities of neighbouring faces, which makes its silhouettes too large;
+`docs/rasterizer.md` compares the two.
 """
 
 import functools
@@ -18,26 +20,27 @@ import numpy as np
 
 from hpof_jax.geometry.visibility import front_facing
 
-CHUNK = 8192  # bits of the outline that are walked along at a time
+CHUNK = 8192  # bits of the outline per step
 TINY = 1e-30
 
 
 def soft_silhouette(
     points: jax.Array, faces: jax.Array, image_size: tuple[int, int], sigma: float = 0.5
 ) -> jax.Array:
-    """The silhouette of a mesh as the covered share of each pixel, blurred.
+    """The silhouette of a mesh: the covered share of each pixel, blurred.
 
-    Where several layers of faces that look at the camera lie over one another, their shares are added up, to at most 1.
-    That is exact, but for pixels in which the rims of two layers meet.
+    Where several front-facing layers overlap, their shares are added, up to 1. That is exact except in pixels
+    that the outlines of two layers cross.
 
     Args:
-      points: (..., V, 2) pixels, x right, y down, the centre of pixel (row i, column j) at (j + 0.5, i + 0.5). A face
-        with a corner that is not finite, as those behind the camera may be marked, is not drawn.
-      faces: (F, 3) int, counter-clockwise when seen from outside; those that look away are not drawn, which
-        changes nothing if the mesh is closed. Not traced by `jax.jit`, they are sorted once and not at every call.
+      points: (..., V, 2) pixels, x right, y down, centre of pixel (row i, column j) at (j + 0.5, i + 0.5). A
+        face with a corner that is not finite is not drawn: mark points behind the camera as NaN.
+      faces: (F, 3) int, counter-clockwise when seen from outside. Back faces are not drawn; for a closed mesh
+        that makes no difference. Concrete faces (not traced by `jax.jit`) are sorted once; traced ones at
+        every call.
       image_size: (H, W).
-      sigma: standard deviation of a Gaussian blur in pixels; 0 for none. What blurs into the picture from beyond its
-        edges is right as well.
+      sigma: standard deviation of a Gaussian blur in pixels; 0 for none. The blur also takes in what lies up
+        to 3 sigma outside of the picture.
 
     Returns:
       (..., H, W) in [0, 1]; differentiable once with respect to the points, in reverse mode.
@@ -50,26 +53,26 @@ def soft_silhouette(
 
 
 class _Edges(NamedTuple):
-    """The R edges of a mesh, each between at most two of its F faces; one between more of them stands here again."""
+    """The R edges of a mesh of F faces. An edge of more than two faces is listed several times."""
 
     corners: jax.Array  # (3, F) the mesh's faces
-    ends: jax.Array  # (2, R) the vertices that each edge joins
-    faces: jax.Array  # (2, R) its faces, F where there is none
+    ends: jax.Array  # (2, R) the vertices at the edge's ends
+    faces: jax.Array  # (2, R) the adjacent faces, F where there is none
     signs: (
         jax.Array
-    )  # (2, R) whether that face goes along it from the first end to the second, 1, or back, -1
+    )  # (2, R) 1 where that face runs from the first end to the second, -1 for the reverse, 0: none
 
 
 class _Pieces(NamedTuple):
-    """N bits of edges in three pieces each, cut where they cross from pixel to pixel; (3, N) unless said."""
+    """N bits of edges, each cut into three pieces at the borders of pixels; (3, N) unless noted."""
 
     along: jax.Array  # (N, 2) from the edge's first end to the second, pixels
-    begin: jax.Array  # where on the edge the piece begins, 0 to 1
+    begin: jax.Array  # position on the edge where the piece begins, 0 to 1
     end: jax.Array
-    row: jax.Array  # of the pixel that the piece lies in
-    column: jax.Array  # -1 for all that lies to the left of the picture
-    rise: jax.Array  # pixels downwards
-    across: jax.Array  # how far its middle is from the pixel's left side
+    row: jax.Array  # of the pixel that contains the piece
+    column: jax.Array  # -1 for everything left of the picture
+    rise: jax.Array  # vertical extent, pixels downwards
+    across: jax.Array  # distance of the piece's middle from the pixel's left side
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -83,11 +86,11 @@ def _draw(points, edges, image_size, sigma):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _coverage(points: jax.Array, edges: _Edges, image_size: tuple[int, int]) -> jax.Array:
-    """The covered shares of all faces that look at the camera, added up: (B, V, 2) -> (B, H, W)."""
+    """The sum of the covered shares of all front faces: (B, V, 2) -> (B, H, W)."""
     height, width = image_size
 
     def add(steps, image, ends, layers, pieces):
-        # To the right of an edge a pixel is covered as high as the edge is there: running sums of steps along a row.
+        # Right of a piece, the pixels of its row are covered over its height: a running sum of steps.
         row, column = jnp.where(pieces.row < 0, height, pieces.row), jnp.maximum(pieces.column, 0)
         now = pieces.rise * layers
         later = now * jnp.where(pieces.column < 0, 0, pieces.across)
@@ -107,7 +110,7 @@ def _coverage_backward(image_size, kept, gradient):
     points, edges = kept
 
     def add(total, image, ends, layers, pieces):
-        # A piece that moves sweeps its own pixel, as far as it moves across.
+        # A piece that moves sideways sweeps area in its own pixel only.
         row, column = (jnp.where(index < 0, max(image_size), index) for index in (pieces.row, pieces.column))
         swept = gradient.at[image, row, column].get(mode="fill", fill_value=0) * (pieces.end - pieces.begin)
         by_end = jnp.sum(swept * (pieces.begin + pieces.end) / 2, axis=0)
@@ -122,13 +125,13 @@ _coverage.defvjp(_coverage_forward, _coverage_backward)
 
 
 def _walk(points, edges, image_size, add, total):
-    """`total = add(total, pieces)` for all pieces of the outline, some thousands at a time."""
+    """Applies `total = add(total, ...)` to all pieces of the outline, `CHUNK` bits at a time."""
     layers, bits = _outline(points, edges, image_size)
     until = jnp.cumsum(bits)
 
     def step(carry):
         first, total = carry
-        # Bit number k of all belongs to the first edge up to whose end there are more than k.
+        # Bit k belongs to the first edge whose cumulative count exceeds k.
         number = first + jnp.arange(CHUNK)
         there = number < until[-1]
         place = jnp.searchsorted(until, jnp.minimum(number, until[-1] - 1), side="right")
@@ -142,7 +145,7 @@ def _walk(points, edges, image_size, add, total):
 
 
 def _outline(points, edges, image_size):
-    """How many layers end at each edge, (R, B), and into how many bits it is cut, (R B,); 0 where it is no outline."""
+    """Layers that end at each edge, (R, B), and the bits it is cut into, (R B,); both 0 off the outline."""
     points = jnp.moveaxis(points, 0, 1)
     a, b, c = points[edges.corners]  # (F, B, 2) each
     facing = front_facing(a, b, c)
@@ -154,16 +157,21 @@ def _outline(points, edges, image_size):
 
 
 def _reach(start, end, image_size):
-    """The part of an edge that matters, and how it is cut: into bits of at most one pixel to either side.
+    """The relevant part of an edge, and the number of bits of at most one pixel that it is cut into.
+
+    Left of the picture an edge still covers the pixels on its right. Above, below and right of it, it covers
+    none.
 
     Returns:
-      where it begins or ends on the left of the picture, crosses its left side, and ends or begins in it, (3, ...), 0 at
-      the edge's start and 1 at its end; the number of bits on the left, and in the picture.
+      cuts: (3, ...) positions on the edge, 0 at its start and 1 at its end: the end of the part on the left,
+        the crossing of the picture's left side, the end of the part in the picture.
+      left, inside: (...) the number of bits of the two parts.
     """
     height, width = image_size
     (x, y), (dx, dy) = ((point[..., 0], point[..., 1]) for point in (start, end - start))
     slope_x, slope_y = (1 / jnp.where(jnp.abs(step) < TINY, TINY, step) for step in (dx, dy))
-    # A row too many at either end: nothing is drawn there, so that how exactly a long edge is cut off does not matter.
+    # One row more at the top and at the bottom: it is not drawn, so rounding errors in cutting long edges are
+    # harmless.
     top, bottom = jnp.clip((-1 - y) * slope_y, 0, 1), jnp.clip((height + 1 - y) * slope_y, 0, 1)
     low, high = jnp.minimum(top, bottom), jnp.maximum(top, bottom)
     enter, leave = jnp.clip(-x * slope_x, low, high), jnp.clip((width - x) * slope_x, low, high)
@@ -175,19 +183,19 @@ def _reach(start, end, image_size):
 
 
 def _cut(ends, number, image_size):
-    """The pieces of bit `number` (N,) of edges between `ends` (2, N, 2)."""
+    """The pieces of bit `number` (N,) of the edges between `ends` (2, N, 2)."""
     start, end = ends
     (outside, enter, leave), left, inside = _reach(start, end, image_size)
     is_left = number < left
     share = jnp.where(is_left, number, number - left) + jnp.array([[0], [1]])
     share = share / jnp.maximum(jnp.where(is_left, left, inside), 1)
     bit = jnp.where(is_left, outside, enter) * (1 - share) + jnp.where(is_left, enter, leave) * share
-    first, last = bit = jnp.stack([jnp.min(bit, axis=0), jnp.max(bit, axis=0)])  # jnp.sort takes far longer
+    first, last = bit = jnp.stack([jnp.min(bit, axis=0), jnp.max(bit, axis=0)])  # jnp.sort is far slower
     x, y = jnp.moveaxis(start * (1 - bit[..., None]) + end * bit[..., None], -1, 0)
     (cross_x, _), (cross_y, border) = _crossing(*x), _crossing(*y)
     inner = jnp.minimum(cross_x, cross_y), jnp.maximum(cross_x, cross_y)
     cuts = jnp.stack([jnp.zeros_like(first), *inner, jnp.ones_like(first)])
-    # On the border itself to the last digit, or what is above it and what is below do not add up.
+    # Exactly on the border: rounding would leave a gap between the pieces above and below.
     ys = jnp.where(cuts == cross_y, border, y[0] + (y[1] - y[0]) * cuts)
     ys = ys.at[0].set(y[0]).at[-1].set(y[1])
     middle_x = x[0] + (x[1] - x[0]) * (cuts[:-1] + cuts[1:]) / 2
@@ -205,7 +213,7 @@ def _cut(ends, number, image_size):
 
 
 def _crossing(first, second):
-    """Where between two numbers, 0 to 1, a whole number lies, and that number; 1 and the second number if nowhere."""
+    """Position (0 to 1) and value of the integer between two numbers; 1 and the second number if none."""
     border = jnp.floor(jnp.minimum(first, second)) + 1
     crosses = border < jnp.maximum(first, second)
     share = (border - first) / jnp.where(crosses, second - first, 1)
@@ -213,7 +221,7 @@ def _crossing(first, second):
 
 
 def _blur(image, sigma, axis):
-    """The picture blurred along an axis, as far as no more than 3 sigma beyond its end matters: shorter by that."""
+    """Gaussian blur along an axis, without padding: the result is shorter by 3 sigma at both ends."""
     rim = math.ceil(3 * sigma)
     taps = np.exp(-0.5 * (np.arange(-rim, rim + 1) / sigma) ** 2)
     size = image.shape[axis] - 2 * rim
@@ -237,7 +245,7 @@ def _sorted_once(faces: bytes) -> _Edges:
 
 
 def _find_edges(faces, xp) -> _Edges:
-    """The sides of all faces, paired where two are the same edge; the second of a pair has sign 0 in its own place."""
+    """The sides of all faces, paired where two share an edge; the second of a pair has sign 0."""
     number = len(faces)
     first, second = faces.reshape(-1), xp.roll(faces, -1, axis=1).reshape(-1)
     owner = xp.repeat(xp.arange(number), 3)

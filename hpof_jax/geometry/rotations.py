@@ -8,14 +8,18 @@ import jax.numpy as jnp
 
 from hpof_jax.geometry.vectors import normalise
 
-_SMALL = 1e-3  # squared angle under which a few terms of a Taylor series are exact in float64, derivatives included
+# Squared angle below which a few terms of a Taylor series are exact in float64, derivatives included.
+_SMALL = 1e-3
 
 
 def axis_angle_to_matrix(axis_angle: jax.Array) -> jax.Array:
-    """Rodrigues' formula: (..., 3) radians -> (..., 3, 3). Differentiable to second order at zero and at pi."""
+    """Rotation matrices by Rodrigues' formula: (..., 3) radians -> (..., 3, 3).
+
+    First and second derivatives are finite everywhere, also at zero and at pi.
+    """
     angle2 = jnp.sum(axis_angle * axis_angle, axis=-1)
     small = angle2 < _SMALL
-    # The closed form never sees the small values, so that its gradient is finite where it is not used.
+    # The closed form gets 1 in place of small angles: a NaN gradient would pass through `where`.
     safe2 = jnp.where(small, 1.0, angle2)
     angle = jnp.sqrt(safe2)
     sine_series = 1.0 - angle2 / 6.0 * (1.0 - angle2 / 20.0 * (1.0 - angle2 / 42.0))
@@ -29,12 +33,12 @@ def axis_angle_to_matrix(axis_angle: jax.Array) -> jax.Array:
 
 
 def matrix_to_axis_angle(matrix: jax.Array) -> jax.Array:
-    """(..., 3, 3) -> (..., 3) with angle in [0, pi], through the quaternion, whose branches avoid 0/0 everywhere."""
+    """(..., 3, 3) -> axis-angle (..., 3) with an angle in [0, pi]; finite gradients everywhere."""
     return quaternion_to_axis_angle(matrix_to_quaternion(matrix))
 
 
 def matrix_to_quaternion(matrix: jax.Array) -> jax.Array:
-    """(..., 3, 3) -> unit quaternion (..., 4) [w, x, y, z] with w >= 0 (Shepperd 1978: divide by the largest)."""
+    """(..., 3, 3) -> unit quaternion (..., 4) [w, x, y, z] with w >= 0, by Shepperd's method (1978)."""
     m = matrix
     m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     s01, s02, s12 = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
@@ -42,7 +46,7 @@ def matrix_to_quaternion(matrix: jax.Array) -> jax.Array:
     squares = jnp.stack(
         [1 + m00 + m11 + m22, 1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22], axis=-1
     )
-    # Row k is the quaternion times its own k-th component times 4.
+    # Row k is the quaternion times 4 times its k-th component. The row of the largest component is used.
     rows = jnp.stack(
         [
             jnp.stack([squares[..., 0], d0, d1, d2], axis=-1),
@@ -72,9 +76,10 @@ def quaternion_to_axis_angle(quaternion: jax.Array) -> jax.Array:
 
 
 def sixd_to_matrix(sixd: jax.Array) -> jax.Array:
-    """The two first columns, orthonormalised: (..., 6) -> (..., 3, 3) (Zhou et al. 2019).
+    """6D representation, the two first columns, to a rotation matrix: (..., 6) -> (..., 3, 3).
 
-    `[1, 0, 0, 0, 1, 0]` is the identity. The second column may not be parallel to the first.
+    The columns are orthonormalised (Zhou et al., CVPR 2019); they must not be parallel. `[1, 0, 0, 0, 1, 0]`
+    is the identity.
     """
     x = normalise(sixd[..., :3])
     y = sixd[..., 3:]
@@ -88,12 +93,15 @@ def matrix_to_sixd(matrix: jax.Array) -> jax.Array:
 
 
 def compose(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a b for matrices (..., 3, 3), written out: XLA fuses it, where a batch of tiny dot products is called one by one."""
+    """The matrix product a b, (..., 3, 3).
+
+    Written out, because XLA fuses it; a batch of tiny matrix products becomes one call each.
+    """
     return sum(a[..., :, k, None] * b[..., None, k, :] for k in range(3))
 
 
 def rotate(matrix: jax.Array, v: jax.Array) -> jax.Array:
-    """matrix (..., 3, 3) times vectors (..., 3), written out like `compose`."""
+    """Matrices (..., 3, 3) times vectors (..., 3), written out like `compose`."""
     return sum(matrix[..., :, k] * v[..., None, k] for k in range(3))
 
 

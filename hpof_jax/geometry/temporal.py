@@ -1,7 +1,7 @@
 """Motion in time: resampling, gap filling and smoothing.
 
-A position is a time in frames: 2.25 is a quarter of the way from frame 2 to frame 3. Resampling runs in NumPy, on data
-and observations; `interpolate_gaps` and `smooth_rotations` are JAX functions for use under jit.
+A position is a time in frames: 2.25 is a quarter of the way from frame 2 to frame 3. Resampling is NumPy, for
+data and observations; `interpolate_gaps` and `smooth_rotations` are JAX functions for use under jit.
 """
 
 import jax
@@ -13,15 +13,16 @@ from scipy.spatial.transform import Rotation
 from hpof_jax.geometry.numpy_rotations import to_axis_angle, to_quaternion
 from hpof_jax.geometry.rotations import matrix_to_sixd, sixd_to_matrix
 
-# Savitzky-Golay: the value at the middle of the parabola that fits nine frames, 0.3 s, best. More frames lose accuracy.
+# Savitzky-Golay filter: the middle of the parabola that fits nine frames (0.3 s) best. More frames cost
+# accuracy.
 SMOOTHING = np.array([-21, 14, 39, 54, 59, 54, 39, 14, -21]) / 231
 
 
 def positions(frames: int, fps: float, new_fps: float) -> np.ndarray:
     """The positions of a clip's samples at another frame rate, (N,): sample n is at n / new_fps seconds.
 
-    The samples cover the whole clip. If its duration is not a multiple of 1 / new_fps, the last sample is the last
-    frame and less than 1 / new_fps after the one before.
+    The samples cover the whole clip. If its duration is no multiple of 1 / new_fps, the last step is shorter
+    and ends at the last frame.
     """
     count = int(np.ceil((frames - 1) * new_fps / fps - 1e-6)) + 1
     position = np.minimum(np.arange(count) * (fps / new_fps), frames - 1)
@@ -55,10 +56,10 @@ def linear(values: np.ndarray, position: np.ndarray, first: np.ndarray | int = 0
 
 
 def nlerp(pose: np.ndarray, position: np.ndarray, first: np.ndarray | int = 0) -> np.ndarray:
-    """Axis-angle rotations (N, ..., 3) by normalised linear interpolation of quaternions; arguments as in `linear`.
+    """Rotations (N, ..., 3), axis-angle, by normalised linear interpolation of quaternions.
 
-    For training data: ten times as fast as `slerp`, from which it differs by at most 0.04 degrees where
-    neighbouring frames differ by up to 30. Whole frames are returned unchanged.
+    Arguments as in `linear`. For training data: ten times as fast as `slerp`, from which it differs by at
+    most 0.04 degrees where neighbouring frames differ by up to 30. Whole frames are returned unchanged.
     """
     low, high, share = neighbours(position)
     if not share.any():
@@ -70,7 +71,7 @@ def nlerp(pose: np.ndarray, position: np.ndarray, first: np.ndarray | int = 0) -
 
 
 def slerp(pose: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Axis-angle rotations (T, ..., 3) by spherical linear interpolation (Shoemake 1985), exact for large steps."""
+    """Rotations (T, ..., 3), axis-angle, at (N,) by spherical linear interpolation (Shoemake 1985)."""
     low, high, share = neighbours(position)
     rows = (len(low), *pose.shape[1:])
     share = np.broadcast_to(share.reshape(-1, *[1] * (pose.ndim - 1)), rows)
@@ -80,9 +81,9 @@ def slerp(pose: np.ndarray, position: np.ndarray) -> np.ndarray:
 
 
 def spline(values: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Cubic spline interpolation over the first axis: (T, ...) at (N,) -> (N, ...) float32; constant beyond the ends.
+    """Cubic spline through values (T, ...) at positions (N,): (N, ...) float32, constant beyond the ends.
 
-    For results that are looked at: linear pieces put all acceleration into the frames where they meet.
+    For predicted motion: linear interpolation would concentrate all acceleration at the frames.
     """
     frames = np.arange(len(values))
     if np.array_equal(position, frames):
@@ -101,10 +102,10 @@ def spline_rotations(rotations: jax.Array, position: np.ndarray) -> jax.Array:
 
 
 def local_means(position: np.ndarray, reach: float, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted means of the frames around each position, with weights that fall linearly to zero over `reach` frames.
+    """Weights for means of the frames around each position; they fall linearly to zero over `reach` frames.
 
-    A reach of 1 is linear interpolation. A clip that is resampled to a lower frame rate wants the ratio of the rates:
-    picking single frames would keep all of the noise.
+    A reach of 1 is linear interpolation. For a lower frame rate, use the ratio of the rates: single frames
+    would keep all of the noise.
 
     Args:
       position: (N,) in [0, T - 1]. reach: frames, at least 1. valid: (T,) bool; other frames get no weight.
@@ -115,7 +116,7 @@ def local_means(position: np.ndarray, reach: float, valid: np.ndarray) -> tuple[
     low, _, share = (around[:, None] for around in neighbours(position))
     taps = np.arange(1 - int(np.ceil(reach)), int(np.ceil(reach)) + 1)
     frames, last = low + taps, len(valid) - 1
-    # As many frames before as after the position: the first and the last sample stay the first and the last frame.
+    # Symmetric about the position, also at the clip's ends: the first and the last frame stay as they are.
     opposite = 2 * (low + share) - frames
     inside = (np.minimum(frames, opposite) >= 0) & (np.maximum(frames, opposite) <= last)
     inside |= (reach == 1) | ((taps == 0) & (share == 0))
@@ -150,7 +151,7 @@ def interpolate_gaps(values: jax.Array, seen: jax.Array) -> jax.Array:
 def smooth_rotations(rotations: jax.Array, mask: jax.Array) -> jax.Array:
     """Rotations without jitter: a Savitzky-Golay filter over nine frames, in the 6D representation.
 
-    Savitzky and Golay, Analytical Chemistry 1964. Before the first and after the last frame the motion stands still.
+    Savitzky and Golay, Analytical Chemistry 1964. Beyond its ends the motion is continued by its end frames.
 
     Args:
       rotations: (B, T, J, 3, 3). mask: (B, T), false on padding at the end.

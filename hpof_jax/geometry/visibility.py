@@ -1,4 +1,4 @@
-"""Which parts of a mesh look at the camera or lie in front, and the directions that its surface faces.
+"""Visibility of a mesh: front-facing triangles, vertex normals, vertices in front.
 
 Pixels: x right, y down. Faces are counter-clockwise when seen from outside. `zbuffer` gives exact visibility.
 """
@@ -11,7 +11,7 @@ CELL, LAYER = 4, 0.12  # pixels and metres: the resolution of `in_front`
 
 
 def front_facing(a: jax.Array, b: jax.Array, c: jax.Array) -> jax.Array:
-    """Whether triangles look at the camera: corners (..., 2) in pixels -> (...) bool. NumPy or JAX.
+    """Whether triangles face the camera: corners (..., 2) in pixels -> (...) bool. NumPy or JAX.
 
     False for triangles seen edge-on and for corners that are NaN.
     """
@@ -35,10 +35,10 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def in_front(points: jax.Array, depth: jax.Array, faces: jax.Array, side: int) -> jax.Array:
-    """Approximately visible vertices of a mesh in a picture of side x side pixels, (..., V) bool; for use under jit.
+    """The visible vertices of a mesh in a picture of side x side pixels, (..., V) bool; approximate, for jit.
 
-    A vertex counts if one of its faces looks at the camera and no vertex in the same cell of `CELL` pixels is more than
-    `LAYER` nearer. `zbuffer.visible_vertices` is exact and slower.
+    A vertex counts if one of its faces is front-facing and no vertex in the same cell of `CELL` pixels is
+    nearer by more than `LAYER`. `zbuffer.visible_vertices` is exact and slower.
 
     Args:
       points: (..., V, 2) pixels. depth: (..., V) metres. faces: (F, 3) int.

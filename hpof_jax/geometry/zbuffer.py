@@ -1,7 +1,7 @@
-"""Hard visibility in NumPy: which face each pixel sees, and how far away it is.
+"""Z-buffer in NumPy: the nearest face at each pixel and its depth, for masks, depth maps and overlays.
 
-Scan conversion, vectorised over all faces at once: faces -> rows -> runs of pixels -> nearest run wins. No compiler,
-no GPU and no gradients (`rasterizer.py` has those); masks, depth maps, part maps and overlays all come from here.
+Scan conversion, vectorised over all faces: faces -> rows -> runs of pixels -> the nearest run wins. It has no
+gradients (`rasterizer` has), and needs neither a compiler nor a GPU.
 """
 
 import dataclasses
@@ -11,24 +11,28 @@ import numpy as np
 from hpof_jax.geometry.visibility import front_facing
 
 NEAR = 0.05  # metres; a face with a corner nearer than this, or behind the camera, is not drawn
-SLIVER = 1e-2  # twice the pixels that a face must cover to have a slope
-TOLERANCE = 0.03  # metres; a surface this little behind what its pixel shows is visible: pixels span slopes
+SLIVER = 1e-2  # square pixels, twice the area below which a face counts as flat
+TOLERANCE = 0.03  # metres that a visible point may lie behind its pixel's surface: a pixel spans a slope
 
 
 @dataclasses.dataclass(frozen=True)
 class ZBuffer:
-    """What each pixel of a (H, W) picture sees."""
+    """The surface at each pixel of a (H, W) picture."""
 
     face: np.ndarray  # (H, W) int32 the nearest face, -1 where there is none
     depth: np.ndarray  # (H, W) float32 its z in metres at the pixel's centre, inf where there is none
 
     @property
     def mask(self) -> np.ndarray:
-        """(H, W) bool: the pixel's centre sees a face."""
+        """(H, W) bool: a face covers the pixel's centre."""
         return self.face >= 0
 
     def shows(self, points: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """Whether points (..., 2) in pixels at depths (...) lie in the picture and at most `TOLERANCE` behind its surface."""
+        """Whether points are visible: in the picture, at most `TOLERANCE` behind the surface at their pixel.
+
+        Args:
+          points: (..., 2) pixels. depth: (...) metres.
+        """
         height, width = self.depth.shape
         x, y = points[..., 0], points[..., 1]
         inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
@@ -46,13 +50,13 @@ def project(vertices: np.ndarray, focal_length: float, image_size: tuple[int, in
 def rasterize(
     points: np.ndarray, depth: np.ndarray, faces: np.ndarray, image_size: tuple[int, int]
 ) -> ZBuffer:
-    """Draws the faces that look at the camera; the nearest one wins each pixel.
+    """Draws the front faces; each pixel gets the nearest one.
 
     A pixel belongs to a face that covers its centre. Neighbouring faces share an edge without gap or overlap.
 
     Args:
-      points: (V, 2) pixels, x right, y down, the centre of pixel (row i, column j) at (j + 0.5, i + 0.5); a face
-        with a NaN corner is not drawn.
+      points: (V, 2) pixels, x right, y down, the centre of pixel (row i, column j) at (j + 0.5, i + 0.5). A
+        face with a NaN corner is not drawn.
       depth: (V,) metres, z of each vertex.
       faces: (F, 3) int, counter-clockwise when seen from outside.
       image_size: (H, W).
@@ -68,8 +72,9 @@ def rasterize(
     owner, row, first, length = _runs(corners, height, width)
     start = base[owner] + slope[0][owner] * (first + 0.5) + slope[1][owner] * (row + 0.5)
 
-    # Every run of pixels, laid out one after another. One integer per pixel holds 1/z in the high half, where larger
-    # is nearer (positive floats sort like their bits), and the face in the low half: one maximum settles both.
+    # All runs of pixels one after the other. One integer per pixel holds 1/z in its high half (positive
+    # floats sort like their bits; larger is nearer) and the face in its low half, so that one maximum finds
+    # the nearest face.
     before = np.cumsum(length) - length
     along = np.arange(length.sum(), dtype=np.int32) - np.repeat(before.astype(np.int32), length)
     pixel = np.repeat((row * width + first).astype(np.int32), length) + along
@@ -91,15 +96,16 @@ def rasterize(
 
 
 def interpolate(buffer: ZBuffer, points: np.ndarray, faces: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Spreads values of the vertices over the picture, linearly in each face.
+    """Interpolates values of the vertices over the picture, linearly in each face.
 
-    Linear in the picture, not in space: the difference is nothing for faces that are small against their distance.
+    Linear in the picture, not in space. The difference is negligible for faces much smaller than their
+    distance.
 
     Args:
       values: (V,) or (V, C).
 
     Returns:
-      (H, W) or (H, W, C) float32, 0 where no face is.
+      (H, W) or (H, W, C) float32, 0 where there is no face.
     """
     channels = np.atleast_2d(np.asarray(values, np.float64).T)  # (C, V)
     pixel = np.flatnonzero(buffer.mask)
@@ -119,10 +125,10 @@ def interpolate(buffer: ZBuffer, points: np.ndarray, faces: np.ndarray, values: 
 def visible_vertices(
     points: np.ndarray, depth: np.ndarray, faces: np.ndarray, image_size: tuple[int, int]
 ) -> np.ndarray:
-    """(V,) bool: the vertices in the picture that nothing hides; arguments as in `rasterize`.
+    """The visible vertices of a mesh, (V,) bool; arguments as in `rasterize`.
 
-    A vertex is visible if one of its faces looks at the camera and the picture `shows` it. Draw a person at least 100
-    pixels high: coarser pixels hide more.
+    A vertex is visible if one of its faces is front-facing and the z-buffer `shows` it. Draw a person at
+    least 100 pixels high; in coarser pictures too many vertices count as hidden.
     """
     turned = np.zeros(len(points), bool)
     turned[faces[front_facing(*points[faces].swapaxes(0, 1))]] = True
@@ -130,21 +136,24 @@ def visible_vertices(
 
 
 def _numbered(labels, count):
-    """The labels (P,) < count that occur, in order (N,), and which of them each one is (P,)."""
+    """The sorted distinct labels (N,) of labels (P,) < count, and the index of each label among them (P,)."""
     there = np.zeros(count, bool)
     there[labels] = True
     return np.flatnonzero(there), (np.cumsum(there) - 1)[labels]
 
 
 def _planes(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The linear function with `values` (..., 3, F) at `corners` (3, F, 2): at pixel (0, 0), (..., F), and d / d(x, y),
-    (2, ..., F)."""
+    """The linear function that has `values` (..., 3, F) at `corners` (3, F, 2).
+
+    Returns:
+      its value at pixel (0, 0), (..., F), and its derivatives by x and y, (2, ..., F).
+    """
     a, b, c = corners
     (abx, aby), (acx, acy) = (b - a).T, (c - a).T
     first, second, third = (values[..., corner, :] for corner in range(3))
     vb, vc = second - first, third - first
     area = abx * acy - aby * acx
-    # A sliver's slope is all rounding error: it gets its mean value everywhere.
+    # The slope of a sliver is rounding error: use its mean value everywhere.
     sliver = ~(np.abs(area) > SLIVER)
     scale = np.where(sliver, 0.0, 1.0 / np.where(sliver, 1.0, area))
     x, y = np.where(sliver, 0.0, (a + b + c).T / 3)
@@ -153,7 +162,7 @@ def _planes(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _drawn(points, faces, height, width) -> np.ndarray:
-    """Indices of the faces in front of the camera, turned to it and not wholly outside the picture."""
+    """Indices of the faces that are front-facing, before the camera and at least partly in the picture."""
     corners = points[faces.T]
     low, high = corners.min(axis=0), corners.max(axis=0)
     inside = (high[:, 0] > 0) & (high[:, 1] > 0) & (low[:, 0] < width) & (low[:, 1] < height)
@@ -168,7 +177,8 @@ def _runs(corners, height, width):
     owner = np.repeat(np.arange(len(rows)), rows)
     row = np.arange(len(owner)) - np.repeat(np.cumsum(rows) - rows - begin, rows)
     y = row + 0.5
-    # An edge always runs from its upper to its lower end, so both faces at it compute the very same crossing.
+    # Edges run from the upper to the lower end, so that both adjacent faces compute the same crossing to the
+    # bit.
     upper = y < middle[owner, 1]
     long = _crossing(y, top[owner], bottom[owner])
     short = _crossing(
@@ -183,7 +193,7 @@ def _runs(corners, height, width):
 
 
 def _from_above(corners):
-    """The corners of each face from the highest to the lowest in the picture: (3, F, 2) -> three of (F, 2)."""
+    """The corners of each face from top to bottom of the picture: (3, F, 2) -> three arrays (F, 2)."""
     a, b, c = corners
 
     def sort(one, other):

@@ -7,7 +7,6 @@ import pytest
 
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body import forward as forward_
-from hpof_jax.body.kinematics import FEW, forward_kinematics
 from hpof_jax.body.model import CHUNK, fold_regressor, keypoints, posed_joints, rest_joints, skin
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
@@ -189,15 +188,6 @@ def test_remat_and_pmap(small):
     np.testing.assert_allclose(saved(small, betas, pose), gradient, rtol=1e-4, atol=1e-3)
     spread = jax.pmap(gradient_by_pose, in_axes=(None, 0, 0))
     np.testing.assert_allclose(spread(small, betas, pose), gradient, rtol=1e-4, atol=1e-3)
-
-
-def test_few_and_many_bodies_take_the_same_tree():
-    rest, rotations = example(12, (FEW + 1,))[1], axis_angle_to_matrix(example(13, (FEW + 1,))[1])
-    along = jax.jit(forward_kinematics)
-    many = along(rest, rotations)
-    for body in range(FEW + 1):
-        for few, all_ in zip(along(rest[body], rotations[body]), many):
-            np.testing.assert_allclose(few, all_[body], atol=1e-5)
 
 
 def test_keypoints_need_no_mesh(small):

@@ -1,6 +1,6 @@
 """The free body's anatomy on MakeHuman's base mesh: joints, landmarks, the closed skin and its weights.
 
-Points are written as blends of the base mesh's vertices (rows that add up to 1), so that they hold for every shape.
+Points are weighted means of the base mesh's vertices, so that they are valid for every shape.
 """
 
 import pathlib
@@ -12,7 +12,8 @@ from hpof_jax.body.build import makehuman
 from hpof_jax.body.build.makehuman import BaseMesh
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS
 
-# MakeHuman's joint cubes, blended so that the proportions come near SMPL's. `{s}` is the own side, `{o}` the other.
+# Weights of MakeHuman's joint cubes, for proportions near SMPL's. `{s}` is the joint's side, `{o}` the other
+# one.
 _CLAVICLES = ("joint-l-clavicle", "joint-r-clavicle")
 _JOINTS = {
     "pelvis": {
@@ -43,22 +44,22 @@ _LANDMARKS = {
     "thumb": {"joint-{s}-finger-1-2": 1.0},
     "foot_index": {"joint-{s}-toe-1-3": 0.5, "joint-{s}-toe-2-4": 0.5},
 }
-# The game rig's bones outside the trunk; every finger belongs to the hand.
+# The game rig's bones outside of the trunk; all fingers belong to the hand.
 _BONES = {"neck": "neck", "head": "head", "thigh": "hip", "calf": "knee", "foot": "ankle", "ball": "foot"}
 _BONES |= {"clavicle": "collar", "upperarm": "shoulder", "lowerarm": "elbow", "hand": "wrist"}
 _BONES |= dict.fromkeys(("thumb", "index", "middle", "ring", "pinky"), "hand")
 _TRUNK = ("pelvis", "spine1", "spine2", "spine3")
-_TRUNK_BLEND = 0.10  # metres over which one spine joint hands over to the next
+_TRUNK_BLEND = 0.10  # metres over which the weights change from one spine joint to the next
 _SMOOTHING_PASSES = 12
 
 
 def joint_blends(mesh: BaseMesh) -> np.ndarray:
-    """The 24 joints, (24, V)."""
+    """The 24 joints as weights (24, V) of the base mesh's vertices."""
     return np.stack([_blend(mesh, name, _JOINTS) for name in SMPL_JOINTS])
 
 
 def landmark_blends(mesh: BaseMesh) -> np.ndarray:
-    """The 33 BlazePose landmarks, (33, V): joints, MakeHuman's joint cubes of hands and feet, surface points."""
+    """The 33 BlazePose landmarks as weights (33, V): joints, joint cubes, surface points."""
     rims = {name: np.unique(_boundary(mesh.quads[island])) for name, island in _cavities(mesh).items()}
     skin = np.unique(mesh.quads)
     head, ground = skin[mesh.vertices[skin, 1] > _height(mesh, "joint-neck")], _height(mesh, "joint-l-ankle")
@@ -91,10 +92,10 @@ def landmark_blends(mesh: BaseMesh) -> np.ndarray:
 
 
 def close_cavities(mesh: BaseMesh) -> tuple[csr_matrix, np.ndarray]:
-    """The outer skin: eye sockets and the inside of the mouth give way to lids.
+    """The outer skin, with lids in place of the eye sockets and the inside of the mouth.
 
     Returns:
-      skin: sparse (S, V), the skin's vertices as blends of the base mesh's.
+      skin: sparse (S, V), the skin's vertices as weights of the base mesh's.
       faces: (F, 3) triangles of a closed surface, counter-clockwise seen from outside.
     """
     cavities = _cavities(mesh)
@@ -113,7 +114,7 @@ def close_cavities(mesh: BaseMesh) -> tuple[csr_matrix, np.ndarray]:
 
 
 def skin_weights(wheel: pathlib.Path, mesh: BaseMesh, skin: csr_matrix, faces: np.ndarray) -> np.ndarray:
-    """Weights (S, 24) of the skin's vertices, from MakeHuman's game rig; the trunk is shared out anew by height."""
+    """Skinning weights (S, 24) from MakeHuman's game rig; the trunk's are distributed by height."""
     weights = np.zeros((len(mesh.vertices), len(SMPL_JOINTS)))
     trunk = np.zeros(len(mesh.vertices))
     for bone, values in makehuman.read_rig_weights(wheel, "game_engine", len(mesh.vertices)).items():
@@ -165,7 +166,7 @@ def _height(mesh: BaseMesh, group: str) -> float:
 
 
 def _cavities(mesh: BaseMesh) -> dict[str, np.ndarray]:
-    """Quads of the eye sockets ("left", "right") and of the mouth's inside: the head's small islands on the texture."""
+    """Quads of the eye sockets ("left", "right") and the mouth: small islands of the texture map."""
     found = {}
     for island in mesh.islands:
         centre = mesh.vertices[np.unique(mesh.quads[island])].mean(axis=0)
@@ -175,7 +176,7 @@ def _cavities(mesh: BaseMesh) -> dict[str, np.ndarray]:
 
 
 def _boundary(quads: np.ndarray) -> np.ndarray:
-    """The directed edges (E, 2) whose opposite belongs to no quad."""
+    """The directed edges (E, 2) whose reverse is in no quad."""
     edges = np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1).reshape(-1, 2).tolist()
     known = set(map(tuple, edges))
     return np.array([(a, b) for a, b in edges if (b, a) not in known])

