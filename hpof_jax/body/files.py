@@ -104,7 +104,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(
             f"There is no body file at {path}: SMPL's files need a registration at smpl.is.tue.mpg.de; "
-            "load_body() without a path loads the free body, which needs none."
+            "without a path, load_body() loads the free body, which needs none."
         )
     try:
         with path.open("rb") as file:

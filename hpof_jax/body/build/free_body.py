@@ -1,7 +1,8 @@
 """Builds the free body, `assets/free_body.npz`, from MakeHuman's data (CC0). Needs `hpof_jax[build]`.
 
-    python -m hpof_jax.body.build.free_body --out hpof_jax/assets/free_body.npz      # about a minute, 2 GB of
-    memory
+    python -m hpof_jax.body.build.free_body --out hpof_jax/assets/free_body.npz
+
+About a minute and 2 GB of memory.
 
 Samples a population of adults, puts them into SMPL's T-pose, computes a mean and ten shape components,
 decimates the mesh to SMPL's 6,890 vertices, and fits joint and landmark regressors. The build is
