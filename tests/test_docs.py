@@ -25,12 +25,7 @@ page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative
 WIDEST = 120
 WIDE = {
     "experiments.md",
-    "flow.md",
-    "free_body.md",
-    "keypoints.md",
-    "rasterizer.md",
     "rendered_data.md",
-    "smpl_layer.md",
     "hpof.md",
 }
 
