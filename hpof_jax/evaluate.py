@@ -15,13 +15,11 @@ import json
 import os
 import pathlib
 
-import jax
-
 from hpof_jax import cli
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
-from hpof_jax.models.build import init_params, make_model
-from hpof_jax.models.weights import SHIPPED, check_params, load_weights
+from hpof_jax.models.build import model_for
+from hpof_jax.models.weights import SHIPPED, load_weights
 from hpof_jax.training import evaluation
 
 COLUMNS = {
@@ -78,8 +76,7 @@ def evaluate(
         raise UserError("No source is named to evaluate on: give one, such as --data synthetic.")
     params, config = load_weights(weights)
     body = load_body()
-    model = make_model(config)
-    check_params(params, jax.eval_shape(lambda: init_params(model, body, 0)), str(weights or SHIPPED))
+    model = model_for(params, config, body, str(weights or SHIPPED))
     options = stream.StreamOptions(batch_size=16, clip_length=clip_length, seed=seed, split=split)
     windows = {
         source: validation.validation_windows(

@@ -15,8 +15,8 @@ def mirror_observations(batch: Mapping[str, Any]) -> dict[str, Any]:
     """What the detector would have given for the mirrored video.
 
     Args:
-      batch: `landmarks_2d` (B, T, 33, 3) = [x px, y px, visibility], `landmarks_3d` (B, T, 33, 3) metres in camera axes,
-        `seen` (B, T), `image_size` (B, 2) = [height, width], and other arrays.
+      batch: `landmarks_2d` (B, T, 33, 3) = [x px, y px, visibility], `landmarks_3d` (B, T, 33, 3) metres in
+        camera axes, `seen` (B, T), `image_size` (B, 2) = [height, width], and other arrays.
 
     Returns:
       The batch with other `landmarks_2d` and `landmarks_3d`. In unseen frames the landmarks' x stays 0.
@@ -31,5 +31,8 @@ def mirror_observations(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mirror_rotations(rotations: Any) -> Any:
-    """Joint rotations (..., 24, 3, 3) of the mirrored motion: F R F with F = diag(-1, 1, 1), left and right exchanged."""
+    """Joint rotations (..., 24, 3, 3) of the mirrored motion.
+
+    F R F with F = diag(-1, 1, 1), and the rotation of each joint from its counterpart on the other side.
+    """
     return rotations[..., SMPL_MIRROR, :, :] * (_SIGNS[:, None] * _SIGNS)

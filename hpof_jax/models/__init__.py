@@ -1,1 +1,1 @@
-"""From a clip's observations to one shape, and a pose and a camera for every frame."""
+"""The networks: from a clip's observations to its shape, and to a pose and a camera for each frame."""

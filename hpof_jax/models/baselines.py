@@ -28,7 +28,7 @@ class MeanPoseHead(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array, rest: jax.Array) -> jax.Array:
-        """Rotations of all joints; arguments and result as for `KinematicHead`. The rest joints are not used."""
+        """Rotations of all joints; arguments and result as for `KinematicHead`. `rest` is not used."""
         root = nn.gelu(nn.Dense(self.hidden, name="feature")(features))
         root = nn.Dense(6, kernel_init=nn.initializers.normal(0.01), name="root")(root)[..., None, :]
         body_pose = self.param("body_pose", nn.initializers.zeros, (len(SMPL_PARENTS) - 1, 6))

@@ -1,7 +1,7 @@
 """From a config to a model and its initial parameters.
 
-The one place that reads a model's config. `CHOICES` are parts that can be exchanged; the first is HPOF's own, the
-others are ablations.
+The one place that reads a model's config. `CHOICES` are parts that can be exchanged; the first is HPOF's own,
+the others are ablations.
 """
 
 import inspect
@@ -46,14 +46,14 @@ def hpof(
 
     Args:
       channels: of the encoder's features.
-      kernel_size: frames of a convolution; 1 gives a per-frame MLP. dilations: one for each convolution. The encoder
-        "gru" has neither.
+      kernel_size: frames of a convolution; 1 gives a per-frame MLP. dilations: one for each convolution. The
+        encoder "gru" has neither.
       dropout: share of features dropped in training.
       hidden: features of each joint in the pose head.
       encoder_type: "dilated" convolutions or "gru".
       head_type: "tree", joints along the kinematic tree, or "flat", all joints at once.
-      shape_per: one shape for the "clip", or one for each "frame". The flat head then does not see the shape, so that
-        pose and shape are predicted independently.
+      shape_per: one shape for the "clip", or one for each "frame". The flat head then does not see the shape,
+        so that pose and shape are predicted independently.
     """
     if encoder_type == "gru":
         encoder = RecurrentEncoder(channels, dropout)

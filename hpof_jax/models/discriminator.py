@@ -1,4 +1,4 @@
-"""The discriminator: how much a motion and a body are like real ones."""
+"""The discriminator: judges whether a motion and a shape are real."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,23 +11,25 @@ from hpof_jax.geometry.rotations import matrix_to_sixd
 from hpof_jax.models.pooling import masked_mean
 from hpof_jax.models.temporal_encoder import TemporalEncoder
 
-EVERY = 4  # frames: neighbours look alike, and to judge all takes the discriminator 1.7 times as long
+# Single frames are judged at this interval: neighbours are alike, and all would take 1.7 times as long.
+EVERY = 4
 
 
 class Scores(NamedTuple):
-    """What each head says: about 1 for what it takes for real, about 0 for what it does not."""
+    """The output of each head: trained towards 1 for real clips and 0 for predictions."""
 
-    motion: jax.Array  # (B,) the clip's motion as a whole
-    joints: jax.Array  # (B, ceil(T / EVERY), 23) each joint's rotation alone, in every fourth frame
+    motion: jax.Array  # (B,) the motion of the whole clip
+    joints: jax.Array  # (B, ceil(T / EVERY), 23) each joint's rotation by itself, in every fourth frame
     body: jax.Array  # (B, ceil(T / EVERY)) all joints of a frame together
-    shape: jax.Array  # (B,) the shape
+    shape: jax.Array  # (B,) the betas
 
 
 class Discriminator(nn.Module):
-    """Four heads: motion as in VIBE (Kocabas et al., CVPR 2020), joints, body and shape as in HMR (Kanazawa et al., CVPR 2018).
+    """Four heads, for the motion, the joints, the body and the shape.
 
-    It sees neither the root's rotation nor the place: where a body faces and stands says nothing about whether it is real.
-    The motion is judged by dilated convolutions, whose features are averaged over the clip: coarsely, and at any length.
+    The motion head follows VIBE (Kocabas et al., CVPR 2020), the others HMR (Kanazawa et al., CVPR 2018).
+    The root's rotation and the position are no inputs: the direction a body faces does not tell whether it is
+    real. The motion head averages features of dilated convolutions over the clip, which may have any length.
     """
 
     channels: int = 128
@@ -39,8 +41,10 @@ class Discriminator(nn.Module):
         """Scores of a batch of clips.
 
         Args:
-          rotations: (B, T, 24, 3, 3) relative to the parents; the root's is not looked at.
-          betas: (B, 10). mask: (B, T), false on padding, which influences nothing.
+          rotations: (B, T, 24, 3, 3) relative to the parents; the root's is not used.
+          betas: (B, 10).
+          mask: (B, T) bool, false on padding. The motion head ignores padded frames; `joints` and `body` have
+            scores for them, too.
         """
         sixd = matrix_to_sixd(rotations[..., 1:, :, :])  # (B, T, 23, 6)
         frames = sixd.shape[:2]
@@ -48,8 +52,8 @@ class Discriminator(nn.Module):
         encoded = masked_mean(encoder(sixd.reshape(*frames, -1), mask), mask)
         motion = nn.Dense(1, name="motion")(nn.gelu(nn.Dense(self.channels, name="motion_hidden")(encoded)))
 
-        looked_at = sixd[:, ::EVERY]
-        joint = nn.gelu(nn.Dense(self.joint_features, name="joint_1")(looked_at))
+        judged = sixd[:, ::EVERY]
+        joint = nn.gelu(nn.Dense(self.joint_features, name="joint_1")(judged))
         joint = nn.gelu(nn.Dense(self.joint_features, name="joint_2")(joint))
         heads = self.param("joint", nn.initializers.lecun_normal(), (self.joint_features, sixd.shape[-2]))
         bias = self.param("joint_bias", nn.initializers.zeros, sixd.shape[-2:-1])

@@ -1,4 +1,4 @@
-"""Flip test-time augmentation: the model also runs on the mirror image of the clip, and both predictions are averaged."""
+"""Flip test-time augmentation: the mean of the predictions for a clip and for its mirror image."""
 
 import jax.numpy as jnp
 

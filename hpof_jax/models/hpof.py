@@ -22,7 +22,7 @@ class Prediction(NamedTuple):
     cam: jax.Array  # (B, T, 3) = [s, tx, ty], weak perspective in the box
 
     def clip_betas(self, mask: jax.Array) -> jax.Array:
-        """The shape of each clip, (B, 10): the mean over the frames in `mask` (B, T) where each frame has its own."""
+        """The shape of each clip, (B, 10): the mean over `mask` (B, T) where each frame has its own."""
         return self.betas[:, 0] if self.betas.shape[1] == 1 else masked_mean(self.betas, mask)
 
 
@@ -74,16 +74,16 @@ def predict_long(
     chunk: int = 512,
     shots: Sequence[slice] | None = None,
 ) -> Prediction:
-    """Predicts clips of any length in chunks, with constant memory on the device; the result is that of one pass.
+    """Predicts clips of any length in chunks, with the result of one pass and constant memory on the device.
 
-    The encoder runs on windows that overlap by its `border`; one that needs the whole clip runs on the whole of each
-    shot. The shape is then pooled over all frames of the clip, and the pose is computed chunk by chunk.
+    The encoder runs on windows that overlap by its `border`, or on whole shots if it has none. The shape is then
+    pooled over all frames of the clip, and the pose is computed chunk by chunk.
 
     Args:
       inputs: (B, T, ...) as for the model.
       chunk: frames of a window, without its borders.
-      shots: frames between scene cuts, in order and without gaps, the same for all clips of the batch. The encoder sees
-        each shot by itself; the shape is still one for the clip. By default the clip is one shot.
+      shots: frames between scene cuts, in order and without gaps, the same for all clips of the batch. The
+        encoder sees each shot by itself; the shape is pooled over all of them. By default one shot.
 
     Returns:
       The prediction, as NumPy arrays.
@@ -105,9 +105,8 @@ def predict_long(
     for shot in shots:
         for start in range(shot.start, shot.stop, length):
             window = slice(start - border, start + length + border)
-            features_, mask_ = _cut(features, window, shot), _cut(mask, window, shot)
-            kept = slice(border, border + min(length, shot.stop - start))
-            encoded.append(np.asarray(_encode(model, params, features_, mask_))[:, kept])
+            found = _encode(model, params, *(_cut(x, window, shot) for x in (features, mask)))
+            encoded.append(np.asarray(found)[:, border : border + min(length, shot.stop - start)])
     encoded = np.concatenate(encoded, axis=1)
     betas = np.asarray(_shape(model, params, encoded, inputs.seen))
 

@@ -1,4 +1,4 @@
-"""What the model sees of a clip: observations in pixels and metres become one feature vector a frame."""
+"""The model's inputs: observations in pixels and metres become one feature vector for each frame."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ NUM_FEATURES = LANDMARKS * 6 + 5
 
 
 class Inputs(NamedTuple):
-    """A batch of clips as the model takes it."""
+    """A batch of clips, as the model takes it."""
 
     features: jax.Array  # (B, T, NUM_FEATURES)
     box: jax.Array  # (B, T, 3) pixels, interpolated where nobody was seen
@@ -30,14 +30,16 @@ def make_inputs(
     focal_length: jax.Array,
     hide_3d: jax.Array | bool = False,
 ) -> Inputs:
-    """Landmarks in the person's box and the box's place in the field of view (CLIFF, Li et al. 2022).
+    """Landmarks relative to the person's box, and the place of the box in the field of view.
+
+    The box is an input as in CLIFF (Li et al., ECCV 2022).
 
     Args:
       landmarks_2d: (B, T, 33, 3) = [x px, y px, visibility] in the full frame.
-      landmarks_3d: (B, T, 33, 3) metres, the detector's own, about the middle of the hips, camera axes.
-      seen: (B, T) bool. mask: (B, T) bool.
-      image_size: (B, 2) = [height, width]. focal_length: (B,) assumed focal length, pixels.
-      hide_3d: (B,) bool or bool; where true, `landmarks_3d` is hidden from the model.
+      landmarks_3d: (B, T, 33, 3) of the detector, metres about the middle of the hips, camera axes.
+      seen: (B, T) bool, the detector found the person. mask: (B, T) bool, false on padding.
+      image_size: (B, 2) = [height, width] pixels. focal_length: (B,) assumed focal length, pixels.
+      hide_3d: (B,) bool or bool; where true, `landmarks_3d` is withheld from the model.
     """
     seen = seen & mask
     box = interpolate_gaps(camera.box_from_keypoints(landmarks_2d), seen)

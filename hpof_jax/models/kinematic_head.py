@@ -1,8 +1,8 @@
 """The pose head: joint rotations along the kinematic tree, on the skeleton that the shape gives.
 
-After the kinematic tree decoder of MAED (Wan et al., ICCV 2021): a joint's rotation is regressed from the frame's
-feature and its ancestors' rotations. Here forward kinematics runs inside the head, so each joint also sees its bone and
-the position to which its ancestors' rotations have moved it.
+After the kinematic tree decoder of MAED (Wan et al., ICCV 2021): a joint's rotation is regressed from the
+frame's feature and its ancestors' rotations. Here forward kinematics runs inside the head, so each joint also
+sees its bone and the position to which its ancestors' rotations have moved it.
 """
 
 import flax.linen as nn
@@ -40,8 +40,8 @@ class KinematicHead(nn.Module):
         seeds = seeds.reshape(*frames, len(parents), self.hidden)
         rest = jnp.broadcast_to(rest, (*frames, *rest.shape[-2:]))
         bones = rest - rest[..., np.maximum(parents, 0), :]
-        # Of the level above: global rotations, positions about the pelvis, and the rotations and positions of all
-        # ancestors.
+        # Of the level above: global rotations, positions about the pelvis, and the rotations and positions of
+        # all ancestors.
         world = jnp.broadcast_to(FACING, (*frames, 1, 3, 3))
         position, chain = jnp.zeros((*frames, 1, 3)), jnp.zeros((*frames, 1, 0))
         local = []
@@ -58,7 +58,7 @@ class KinematicHead(nn.Module):
         return jnp.concatenate(local, axis=-3)[..., np.argsort(np.concatenate(levels)), :, :]
 
     def _level(self, seeds: jax.Array, context: jax.Array, depth: int) -> jax.Array:
-        """Rotations of n joints of one depth: seeds (B, T, n, hidden), context (B, T, n, D) -> (B, T, n, 3, 3)."""
+        """One depth of n joints: seeds (B, T, n, hidden), context (B, T, n, D) -> (B, T, n, 3, 3)."""
         joints = context.shape[-2]
         init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", batch_axis=(0,))
         mix = self.param(f"context_{depth}", init, (joints, context.shape[-1], self.hidden))
@@ -70,7 +70,7 @@ class KinematicHead(nn.Module):
 
 
 def face_camera(rotations: jax.Array) -> jax.Array:
-    """Rotations (..., 24, 3, 3) with the root's relative to `FACING` -> the same with the root's in the camera frame."""
+    """Rotations (..., 24, 3, 3) with the root's relative to `FACING` -> with it in the camera frame."""
     root = rotations[..., :1, :, :]
     root = compose(jnp.broadcast_to(FACING, root.shape), root)
     return jnp.concatenate([root, rotations[..., 1:, :, :]], axis=-3)

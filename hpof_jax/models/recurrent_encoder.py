@@ -1,4 +1,4 @@
-"""The recurrent encoder: bidirectional GRUs over a clip, as in VIBE (Kocabas et al., CVPR 2020). An ablation."""
+"""The recurrent encoder: bidirectional GRUs, after VIBE (Kocabas et al., CVPR 2020). An ablation."""
 
 import flax.linen as nn
 import jax
@@ -10,9 +10,9 @@ LAYERS = 2
 class RecurrentEncoder(nn.Module):
     """Features of each frame with the context of the whole clip, in place of `TemporalEncoder`.
 
-    Two layers of GRUs in both directions, with a residual connection around them. With 2/3 of the channels in each
-    direction they have 16 channels^2 parameters, as many as four dilated layers of kernel size 3. Frames outside `mask`
-    leave the hidden state unchanged, so they have no influence.
+    Two layers of GRUs in both directions, with a residual connection around them. With 2/3 of the channels in
+    each direction they have 16 channels^2 parameters, as many as four dilated layers of kernel size 3. Frames
+    outside `mask` leave the hidden state unchanged, so they have no influence.
     """
 
     channels: int = 256
@@ -40,7 +40,7 @@ class RecurrentEncoder(nn.Module):
 
 
 def _run(cell: nn.GRUCell, features: jax.Array, inside: jax.Array, *, reverse: bool) -> jax.Array:
-    """The hidden state after each frame: (B, T, D), (B, T, 1) -> (B, T, units); from the last frame on if `reverse`."""
+    """Hidden states, (B, T, D) and (B, T, 1) -> (B, T, units); `reverse` starts from the last frame."""
 
     def step(cell, state, frame):
         feature, there = frame

@@ -1,4 +1,4 @@
-"""The temporal encoder: residual dilated convolutions over a clip, after VideoPose3D (Pavllo et al., CVPR 2019)."""
+"""The temporal encoder: residual dilated convolutions, after VideoPose3D (Pavllo et al., CVPR 2019)."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ import jax
 class TemporalEncoder(nn.Module):
     """Features of each frame, with `border` frames of context on each side.
 
-    The length of the clip stays the same. Nothing is normalised over time, so each output depends on its own window
-    only, and overlapping chunks give exactly the result of the whole clip. Frames outside `mask` act like the zero
-    padding beyond the ends of the clip.
+    The length of the clip stays the same. Nothing is normalised over time, so each output depends on its own
+    window only, and overlapping chunks give exactly the result of the whole clip. Frames outside `mask` act
+    like the zero padding beyond the ends of the clip.
     """
 
     channels: int = 256
@@ -45,8 +45,8 @@ class TemporalEncoder(nn.Module):
                 padding="SAME",
                 name=f"conv_{index}",
             )(x * inside)
-            # At initialisation a frame's feature has no context. With random context from the start, what is learned
-            # of one kind of motion does not transfer to another (docs/experiments.md).
+            # At initialisation a frame's feature has no context. With random context from the start, what is
+            # learned of one kind of motion does not transfer to another (docs/experiments.md).
             mix = nn.Dense(self.channels, kernel_init=nn.initializers.zeros, name=f"mix_{index}")
             y = mix(nn.gelu(y))
             x = x + nn.Dropout(self.dropout)(y, deterministic=deterministic)

@@ -23,8 +23,8 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
     """Parameters and the config of their model, as `build.make_model` takes it.
 
     Args:
-      path: a weights `.npz`, the folder of a training run with a `weights.npz` in it, or None for the weights that
-        come with the package.
+      path: a weights `.npz`, the folder of a training run with a `weights.npz` in it, or None for the weights
+        that come with the package.
 
     Raises:
       UserError: there is no such file, or it is not a weights file.
@@ -33,8 +33,8 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
     if path.is_dir():
         if not (path / NAME).is_file():
             raise UserError(
-                f"There is no {NAME} in {path}: give a weights .npz, or the --workdir of a training run that has "
-                "saved its first checkpoint."
+                f"There is no {NAME} in {path}: give a weights .npz, or the --workdir of a training run that "
+                "has saved its first checkpoint."
             )
         path = path / NAME
     if not path.is_file():
@@ -61,7 +61,7 @@ def save_weights(path: str | os.PathLike, params: Any, config: ml_collections.Co
 
 
 def write_weights(file: BinaryIO, params: Any, config: ml_collections.ConfigDict) -> None:
-    """The same into an open file: the config as JSON under `config`, each array under its path in the tree."""
+    """The same into an open file: the config as JSON in `config`, each array under its path in the tree."""
     flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
     np.savez_compressed(file, config=np.array(json.dumps(config.model.to_dict())), **flat)
 

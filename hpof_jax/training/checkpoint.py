@@ -19,8 +19,8 @@ from hpof_jax.training.state import TrainState
 class Checkpointer:
     """The checkpoints of one run: the newest few and the best, in `workdir/checkpoints`.
 
-    `workdir/weights.npz` holds the averaged parameters (`TrainState.ema`) of the best checkpoint. Where no checkpoint
-    has a metric, it holds those of the newest.
+    `workdir/weights.npz` holds the averaged parameters (`TrainState.ema`) of the best checkpoint. Where no
+    checkpoint has a metric, it holds those of the newest.
     """
 
     def __init__(self, workdir: str | os.PathLike, keep: int = 3, metric: str = "pa_mpjpe"):
@@ -74,11 +74,14 @@ class Checkpointer:
     def restore(self, template: TrainState) -> TrainState:
         """The newest state.
 
+        Args:
+          template: a state of the same config.
+
         Raises:
-          UserError: it is another model's.
+          UserError: the checkpoint is of another config.
         """
         step = self._manager.latest_step()
-        # Before the restoring, which would leave warnings of every array behind.
+        # Checked before restoring, because Orbax then logs a warning for every array.
         saved = self._manager.item_metadata(step)["state"].tree["params"]
         weights.check_params(saved, template.params, str(self._manager.directory))
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
@@ -98,6 +101,7 @@ class Checkpointer:
         self._manager.wait_until_finished()
 
     def close(self) -> None:
+        """Waits, then releases Orbax's threads."""
         self._manager.close()
 
     def _save_weights(self, params, config) -> None:

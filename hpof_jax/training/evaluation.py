@@ -11,24 +11,27 @@ import numpy as np
 from hpof_jax.body.model import BodyModel, posed_joints, skin
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, SMPL_LIMBS, SMPL_PARENTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
+from hpof_jax.models.hpof import HPOF
 from hpof_jax.models.pooling import masked_mean
 from hpof_jax.training import metrics, steps
 
 
 def make_totals(
-    model: Any, body: BodyModel, vertices: bool = False, raw: bool = True, hide_3d: bool = False
+    model: HPOF, body: BodyModel, vertices: bool = False, raw: bool = True, hide_3d: bool = False
 ) -> Callable[[Any, Mapping], dict[str, jax.Array]]:
-    """The compiled function (params, batch) -> totals that `evaluate` runs; made once, it is compiled once.
+    """The compiled function that `evaluate` runs on each batch.
 
     Args:
-      vertices: also the per-vertex error, which is most of the work.
+      vertices: also the per-vertex error, which takes most of the time.
       raw: the raw prediction; else with flip test-time augmentation and smoothing, as in a reconstruction.
-      hide_3d: whether the detector's 3D landmarks are hidden from the model.
+      hide_3d: the detector's 3D landmarks are withheld from the model.
+
+    Returns:
+      `totals(params, batch)`: metric -> (B, 2), the sum over the valid frames of each clip and their number.
     """
     predict = steps.make_eval_step(model, body, raw, hide_3d)
 
     def step(params: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """Totals of every metric for each clip: name -> (B, 2)."""
         prediction = predict(params, batch)
         rotations = axis_angle_to_matrix(batch["pose"])
         pred = posed_joints(body, prediction.betas, prediction.rotations)
@@ -42,17 +45,17 @@ def make_totals(
             totals["bone_spread"] = _once(jnp.mean(metrics.bone_length_spread(pred, SMPL_PARENTS, mask)))
             totals["betas_spread"] = _once(jnp.mean(metrics.spread(betas, mask)))
             totals["betas_error"] = _once(jnp.mean(masked_mean(jnp.abs(betas - true_betas), mask)))
-            looked = mask & seen
-            totals["limb_pa_mpjpe"] = metrics.total(metrics.pa_mpjpe(pred[:, SMPL_LIMBS], limbs), looked)
-            totals["limb_n_mpjpe"] = metrics.total(metrics.n_mpjpe(pred[:, SMPL_LIMBS], limbs), looked)
-            totals["detector_pa_mpjpe"] = metrics.total(metrics.pa_mpjpe(detector, limbs), looked)
-            totals["detector_n_mpjpe"] = metrics.total(metrics.n_mpjpe(detector, limbs), looked)
-            neighbours = metrics.acceleration_mask(looked)
+            observed = mask & seen
+            totals["limb_pa_mpjpe"] = metrics.total(metrics.pa_mpjpe(pred[:, SMPL_LIMBS], limbs), observed)
+            totals["limb_n_mpjpe"] = metrics.total(metrics.n_mpjpe(pred[:, SMPL_LIMBS], limbs), observed)
+            totals["detector_pa_mpjpe"] = metrics.total(metrics.pa_mpjpe(detector, limbs), observed)
+            totals["detector_n_mpjpe"] = metrics.total(metrics.n_mpjpe(detector, limbs), observed)
+            neighbours = metrics.acceleration_mask(observed)
             error = metrics.acceleration_error(
                 detector, limbs - jnp.mean(limbs[:, 6:8], axis=1, keepdims=True)
             )
             totals["detector_acceleration_error"] = metrics.total(error, neighbours)
-            totals["coverage"] = metrics.total(100.0 * looked, mask)
+            totals["coverage"] = metrics.total(100.0 * observed, mask)
             if vertices:
 
                 def frame(pair):
@@ -74,17 +77,19 @@ def make_totals(
 
 
 def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> dict[str, dict]:
-    """Runs a model over the validation windows of each source.
+    """Metrics of a model over the validation windows of each source.
 
     Args:
-      totals: of `make_totals`.
-      sources: name -> windows, as `data_pipelines.validation.validation_windows` yields them: (batch, names, classes).
+      totals: as `make_totals` returns it.
+      params: of the model.
+      sources: name -> windows, as `data_pipelines.validation.validation_windows` yields them:
+        (batch, names, classes).
 
     Returns:
-      {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}}: millimetres (betas: their own unit), each a
-      mean over frames; the detector's own 3D landmarks are scored beside on the 12 limb joints, as `detector_*` against
-      `limb_*`. `frames` and `clips` say how much was counted, `coverage` the share of frames in which the detector saw
-      anyone.
+      {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}}. Each metric is a mean over
+      frames, in millimetres; betas have their own unit. `limb_*` and `detector_*` are errors of the model and
+      of the detector's own 3D landmarks on the 12 limb joints. `frames` and `clips` are the numbers of
+      evaluated ones, `coverage` is the percentage of frames in which the detector found the person.
     """
     sums: dict[tuple[str, str], dict[str, np.ndarray]] = collections.defaultdict(dict)
     clips: dict[tuple[str, str], set] = collections.defaultdict(set)
@@ -92,7 +97,7 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
         for batch, names, classes in windows:
             found = {key: np.asarray(value, np.float64) for key, value in totals(params, batch).items()}
             for index, (name, motion_class) in enumerate(zip(names, classes, strict=True)):
-                if not name:  # the last batch is filled up with nothing
+                if not name:  # padding of the last batch
                     continue
                 for group in (("overall", ""), ("classes", motion_class), ("sources", source)):
                     clips[group].add((source, name))
@@ -109,6 +114,7 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
 
 
 def _once(value: jax.Array) -> jax.Array:
+    """The total of one value for the whole clip."""
     return jnp.stack([value, jnp.ones_like(value)])
 
 

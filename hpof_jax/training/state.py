@@ -1,4 +1,4 @@
-"""What training carries from step to step, and how it starts."""
+"""The state of a training, its optimizers and its initial values."""
 
 from typing import Any
 
@@ -18,17 +18,17 @@ from hpof_jax.training.adversary import Adversary
 
 @flax.struct.dataclass
 class TrainState:
-    """A pytree; randomness is not in it but follows from the seed and `step`."""
+    """A pytree. It holds no random key: randomness follows from the seed and `step`."""
 
     step: jax.Array  # () int32, finished steps
     params: Any
-    ema: Any  # exponential moving average of params: what is evaluated and shipped
+    ema: Any  # exponential moving average of params, which is evaluated and shipped
     opt_state: Any
     discriminator: Any  # its params and opt_state; empty without an adversary
 
 
 def make_optimizer(config: ml_collections.ConfigDict, num_steps: int) -> optax.GradientTransformation:
-    """AdamW with a linear warm-up, a cosine down to zero, and clipping of the global gradient norm."""
+    """AdamW with the schedule below and clipping of the global gradient norm."""
     schedule = make_schedule(config, num_steps)
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
@@ -37,13 +37,16 @@ def make_optimizer(config: ml_collections.ConfigDict, num_steps: int) -> optax.G
 
 
 def make_schedule(config: ml_collections.ConfigDict, num_steps: int) -> optax.Schedule:
-    """The learning rate by step."""
+    """The learning rate by step: linear warm-up, then a cosine decay to zero at `num_steps`.
+
+    A training shorter than the warm-up still reaches the full rate.
+    """
     warmup = min(config.warmup_steps, max(num_steps - 1, 1))
     return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup, max(num_steps, warmup + 1))
 
 
 def make_adversary(config: ml_collections.ConfigDict) -> Adversary | None:
-    """The adversary of `config.adversary`, or None where the loss `adversarial` is not in `config.losses`."""
+    """The adversary of `config.adversary`, or None if the loss `adversarial` is not in `config.losses`."""
     if "adversarial" not in config.losses:
         return None
     first, last = config.adversary.ramp
@@ -59,11 +62,11 @@ def init_state(
     seed: int,
     adversary: Adversary | None = None,
 ) -> TrainState:
-    """The state before the first step."""
+    """The state before the first step; with an adversary, its discriminator is initialised, too."""
     params, discriminator = init_params(model, body, seed), {}
     if adversary:
-        still = jnp.zeros((1, 2, len(SMPL_JOINTS), 3, 3)), jnp.zeros((1, 10)), jnp.ones((1, 2), bool)
-        fresh = jax.jit(adversary.discriminator.init)(jax.random.key(seed), *still)["params"]
+        clip = jnp.zeros((1, 2, len(SMPL_JOINTS), 3, 3)), jnp.zeros((1, 10)), jnp.ones((1, 2), bool)
+        fresh = jax.jit(adversary.discriminator.init)(jax.random.key(seed), *clip)["params"]
         discriminator = {"params": fresh, "opt_state": adversary.optimizer.init(fresh)}
     return TrainState(
         step=jnp.zeros((), jnp.int32),

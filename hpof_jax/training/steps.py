@@ -1,4 +1,4 @@
-"""The training step and the evaluation step: pure functions that know their `axis_name` and nothing of devices."""
+"""The training step and the evaluation step: pure functions that use an `axis_name` and no devices."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,21 +32,25 @@ def make_train_step(
     outline: BodyModel | None = None,
     adversary: Adversary | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
-    """One optimizer step on this device's share of the batch: the generator's and, on the same predictions, the discriminator's.
+    """One optimizer step on this device's part of the batch.
 
-    Every masked mean is `psum(sum) / psum(count)`: devices with more valid frames weigh more, as on one device.
+    The model and the discriminator are updated from the same predictions. Every masked mean is
+    `psum(sum) / psum(count)`, so several devices give the result of one, whatever valid frames each has.
 
     Args:
       loss_weights: loss name -> loss weight; a loss that is not named is not computed.
-      hide_3d: share of the clips whose `landmarks_3d` are hidden.
-      outline: a coarse body (`body.coarse.decimate`), for the losses on outline and motion.
-      adversary: for the loss `adversarial`; the batch then holds real motion, `real_pose` (B, T, 24, 3) and `real_betas`
-        (B, 10).
+      seed: of all randomness, with the step.
+      ema_decay: of the moving average of the parameters.
+      hide_3d: share of the clips whose `landmarks_3d` are withheld from the model.
+      axis_name: of the device axis that the step is mapped over.
+      outline: a coarse body (`body.coarse.decimate`), for the losses on silhouettes and flow.
+      adversary: for the loss `adversarial`; the batch then also has real motion, `real_pose` (B, T, 24, 3)
+        axis-angle and `real_betas` (B, 10).
 
     Returns:
-      `step(state, batch) -> (state, logs)`; logs holds every loss unweighted, the total and the gradient's norm; with an
-      adversary also its loss `discriminator` and, of each head, `accuracy_*`, the share that it tells rightly (0.5: it
-      guesses).
+      `step(state, batch) -> (state, logs)`. `logs` has each loss before its loss weight, the weighted `total`
+      and the `gradient_norm`. With an adversary it also has the loss `discriminator` and for each head
+      `accuracy_*`, the share of scores on the right side of 0.5, averaged over real and predicted clips.
     """
 
     def means_of(terms):
@@ -60,7 +64,7 @@ def make_train_step(
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         device = jax.lax.axis_index(axis_name)
         clips = batch["mask"].shape[0]
-        # Keys belong to clips of the global batch, so that the number of devices does not change them.
+        # Each clip of the global batch has its own key, so the number of devices does not matter.
         clip_keys = jax.vmap(lambda i: jax.random.fold_in(key, device * clips + i))(jnp.arange(clips))
         hidden = ~jax.vmap(lambda k: jax.random.bernoulli(k, 1.0 - hide_3d))(clip_keys)
         inputs = batch_inputs(batch, hidden)
@@ -83,18 +87,18 @@ def make_train_step(
         gradient, logs = jax.lax.psum((gradient, means), axis_name)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        # The average follows closely while it is young.
+        # A shorter average in the first steps, so that the initial parameters are soon forgotten.
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema = jax.tree.map(lambda old, new: decay * old + (1.0 - decay) * new, state.ema, params)
         logs["total"] = sum(factor[name] * logs[name] for name in means)
         logs["gradient_norm"] = optax.global_norm(gradient)
         discriminator = state.discriminator
         if adversary:
-            discriminator, judged = learn_to_tell(discriminator, prediction, inputs.mask, batch)
-            logs |= judged
+            discriminator, more = update_discriminator(discriminator, prediction, inputs.mask, batch)
+            logs |= more
         return TrainState(state.step + 1, params, ema, opt_state, discriminator), logs
 
-    def learn_to_tell(state, prediction, mask, batch):
+    def update_discriminator(state, prediction, mask, batch):
         real = axis_angle_to_matrix(batch["real_pose"]), batch["real_betas"]
 
         def total_loss(params):
@@ -107,8 +111,8 @@ def make_train_step(
         updates, opt_state = adversary.optimizer.update(gradient, state["opt_state"], state["params"])
         params = optax.apply_updates(state["params"], updates)
         heads = {name.rpartition("_")[0] for name in accuracy}
-        judged = {f"accuracy_{h}": (accuracy[f"{h}_fake"] + accuracy[f"{h}_real"]) / 2 for h in sorted(heads)}
-        return {"params": params, "opt_state": opt_state}, {"discriminator": loss} | judged
+        logs = {f"accuracy_{h}": (accuracy[f"{h}_fake"] + accuracy[f"{h}_real"]) / 2 for h in sorted(heads)}
+        return {"params": params, "opt_state": opt_state}, {"discriminator": loss} | logs
 
     return step
 
@@ -116,17 +120,24 @@ def make_train_step(
 def make_eval_step(
     model: HPOF, body: BodyModel, raw: bool = True, hide_3d: bool = False
 ) -> Callable[[Any, Batch], Prediction]:
-    """`step(params, batch) -> Prediction`, without dropout: the model's `raw` prediction, or what a reconstruction makes of it, the
-    mean with the answer to the mirror image, smoothed. With `hide_3d` the detector's 3D landmarks are hidden."""
+    """The prediction for a batch, without dropout.
 
-    def answer(params, batch):
+    Args:
+      raw: the raw prediction; else with flip test-time augmentation and smoothing, as in a reconstruction.
+      hide_3d: the detector's 3D landmarks are withheld from the model.
+
+    Returns:
+      `step(params, batch) -> Prediction`.
+    """
+
+    def predict(params, batch):
         return model.apply({"params": params}, batch_inputs(batch, hide_3d), body)
 
     def step(params: Any, batch: Batch) -> Prediction:
         if raw:
-            return answer(params, batch)
-        both = average_flipped(answer(params, batch), answer(params, mirror_observations(batch)))
-        return both._replace(rotations=smooth_rotations(both.rotations, batch["mask"]))
+            return predict(params, batch)
+        mean = average_flipped(predict(params, batch), predict(params, mirror_observations(batch)))
+        return mean._replace(rotations=smooth_rotations(mean.rotations, batch["mask"]))
 
     return step
 
