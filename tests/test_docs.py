@@ -23,7 +23,7 @@ PAGES = sorted(
 )
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 WIDEST = 120
-WIDE = {"experiments.md", "rendered_data.md", "hpof.md"}
+WIDE = {"experiments.md", "hpof.md"}
 
 
 # --- programs ---------------------------------------------------------------------------------------
