@@ -2,6 +2,7 @@ import dataclasses
 import pathlib
 import subprocess
 import sys
+import tracemalloc
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import tiny
+from hpof_jax import lifting
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_MIRROR, SMPL_MIRROR
 from hpof_jax.errors import UserError
@@ -111,6 +113,7 @@ def test_the_videos_frame_rate_is_respected(observations, weights, body):
         landmarks_3d=between(observations.landmarks_3d) * seen[:, None, None],
         seen=seen,
         fps=np.float32(60.0),
+        times=None,
     )
     at_60 = lift(doubled, weights, body)
     assert len(at_60) == 61 and at_60.mocap_framerate == 60
@@ -127,6 +130,7 @@ def test_weights_of_another_model_are_refused(observations, weights, body):
 
 WITHOUT_TRAINING = """
 import sys
+import tracemalloc
 import numpy as np
 import hpof_jax.reconstruct
 from hpof_jax.lifting import lift
@@ -153,3 +157,80 @@ def test_a_reconstruction_loads_nothing_of_training(observations, weights, tmp_p
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def take(observations, rows, **changes):
+    """The same observations at other frames, at 30 frames/s if nothing else is said."""
+    arrays = {name: getattr(observations, name)[rows] for name in ("landmarks_2d", "landmarks_3d", "seen")}
+    return dataclasses.replace(observations, **{**arrays, "times": None, "shots": None, **changes})
+
+
+def test_one_picture_is_placed_like_the_same_picture_twice(observations, body):
+    """With the weights of the package, which are trained on longer clips."""
+    one, two = (lift(take(observations, [5] * count), None, body) for count in (1, 2))
+    assert len(one) == 1 and len(two) == 2
+    np.testing.assert_allclose(one.trans, two.trans[:1], atol=0.01)
+    np.testing.assert_allclose(one.betas, two.betas, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def weights_of_one_shape(weights):
+    """Weights that find the same shape in every clip."""
+    params, config = weights
+    return {**params, "shape_head": jax.tree.map(np.zeros_like, params["shape_head"])}, config
+
+
+def test_nothing_crosses_a_cut(observations, weights_of_one_shape, body):
+    first, second = take(observations, np.arange(25)), take(observations, np.arange(29, 4, -1))
+    second.landmarks_2d[second.seen, :, 0] += 500
+    first.seen[-2:], second.seen[:2] = False, False  # what fills these gaps comes from the same shot
+    joined = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("landmarks_2d", "landmarks_3d", "seen")
+    }
+    joined = dataclasses.replace(first, **joined, times=None, shots=np.array([0, 25]))
+    alone = [lift(part, weights_of_one_shape, body) for part in (first, second)]
+    together = lift(joined, weights_of_one_shape, body)
+    for name in ("poses", "trans", "box"):
+        expected = np.concatenate([getattr(motion, name) for motion in alone])
+        np.testing.assert_allclose(getattr(together, name), expected, atol=1e-3, rtol=1e-4, err_msg=name)
+    across = lift(dataclasses.replace(joined, shots=None), weights_of_one_shape, body)
+    assert np.abs(across.trans - together.trans).max() > 0.1
+
+
+def test_in_a_shot_without_the_person_the_pose_is_held(observations, weights_of_one_shape, body):
+    joined = take(observations, np.append(np.arange(10), [12] * 15), shots=np.array([0, 10]))
+    motion = lift(joined, weights_of_one_shape, body)
+    np.testing.assert_allclose(motion.box[10:], np.tile(motion.box[9], (15, 1)), atol=0.5)
+    assert motion.confidence[10:].max() < 0.5
+
+
+def test_at_a_varying_frame_rate_the_true_times_count(observations, weights_of_one_shape, body):
+    """A person who walks at a steady pace, filmed at 30 frames/s and with uneven gaps between the frames."""
+
+    def walk(times):
+        moved = np.tile(observations.landmarks_2d[:1], (len(times), 1, 1))
+        moved[..., 0] += 150 * times[:, None]
+        frames = take(observations, [0] * len(times), times=times)
+        return dataclasses.replace(frames, landmarks_2d=moved)
+
+    even = np.arange(31) / 30
+    uneven = np.delete(even, [5, 6, 7, 15, 20, 21])
+    steady, varying = (lift(walk(times), weights_of_one_shape, body) for times in (even, uneven))
+    np.testing.assert_array_equal(varying.times, uneven)
+    rows = np.searchsorted(even, uneven)
+    np.testing.assert_allclose(varying.trans, steady.trans[rows], atol=0.03)
+
+
+def test_the_confidence_of_a_long_clip_takes_little_memory():
+    frames = 20_000
+    seen = np.random.default_rng(0).random(frames) < 0.5
+    landmarks = np.full((frames, 33, 3), 0.9, np.float32)
+    tracemalloc.start()
+    confidence = lifting._confidence(landmarks, seen)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6
+    near = np.abs(np.arange(200)[:, None] - np.flatnonzero(seen)).min(axis=1)
+    wanted = np.where(seen[:200], 0.9, 0.5 * np.exp(-near / lifting.GAP_DECAY))
+    np.testing.assert_allclose(confidence[:200], wanted, rtol=1e-6)
