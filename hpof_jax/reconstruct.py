@@ -1,26 +1,37 @@
 """Recovers the body from a video.
 
-    python -m hpof_jax.reconstruct VIDEO --out DIR      # no VIDEO: the sample
+    python -m hpof_jax.reconstruct VIDEO --out DIR      # without VIDEO: a sample video
 
 Writes `DIR/motion.npz` (see `hpof_jax.motion.Motion`) and `DIR/overlay.mp4`.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator
 
+import numpy as np
 from absl import logging
 
-from hpof_jax import cli
+from hpof_jax import cli, interrupt
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
+from hpof_jax.geometry import camera
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights
 from hpof_jax.motion import Motion
 from hpof_jax.observe import clip
 from hpof_jax.observe.video import is_webcam, read_video
+
+_FOCAL_LENGTH_SOURCES = {
+    "given": "as given",
+    "metadata": "from the video's metadata",
+    "assumed": f"assumed to be {camera.DEFAULT_FOCAL_RATIO} of the frame's diagonal; set --focal-length or --fov if "
+    "you know it",
+}
 
 
 def reconstruct(
@@ -32,43 +43,69 @@ def reconstruct(
     weights: str | os.PathLike | None = None,
     body: str | os.PathLike | None = None,
     focal_length: float | None = None,
+    fov: float | None = None,
+    fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
     max_frames: int | None = None,
+    min_seen: float = 0.1,
     overlay: bool = True,
+    side_view: bool = False,
     progress: bool = True,
 ) -> Motion:
     """Recovers one person's body from a video.
 
     Args:
-      video: any file OpenCV reads, a folder of pictures, a webcam's number; None is the sample video.
-      out: a folder for `motion.npz` and `overlay.mp4`, and `recording.mp4` of a webcam; None writes nothing.
-      person: "largest", "leftmost", or the number from the left of who is followed.
-      landmark_model: "full", or the slower and more exact "heavy".
-      weights: a training run's folder or a weights file; None is the package's own.
-      body: an SMPL-format file; None is the free body.
-      focal_length: in pixels, if known.
-      max_frames: stop after this many frames.
-      overlay: also draw the body over the video (needs `out`).
+      video: a file that OpenCV reads, a folder of pictures, or the number of a webcam. None: a sample video.
+      out: the folder for `motion.npz`, `overlay.mp4` and, from a webcam, `recording.mp4`. None: nothing is written.
+      person: "largest", "leftmost", or a number: people count from 1, from the left.
+      landmark_model: "full", or "heavy", which is slower and more accurate.
+      weights: a weights file or the folder of a training run. None: the weights of this package.
+      body: a file in SMPL's format. None: the free body.
+      focal_length: pixels. None: from the video's metadata, or else 0.75 of the frame's diagonal.
+      fov: horizontal field of view in degrees, instead of `focal_length`.
+      fps: frames/s instead of the video's own rate. None: the video's own rate, and 30 for pictures.
+      start, end: seconds; only this part of the video. None: from its first frame, to its last.
+      max_frames: at most so many frames. None: all of them.
+      min_seen: the least share of the frames in which the person must be seen. 0 accepts every video.
+      overlay: also draw the body over the video. Needs `out`.
+      side_view: show the body from its side in the overlay, too.
+      progress: show progress bars, on a terminal.
 
     Raises:
-      UserError: one sentence about what is wrong with the input.
+      UserError: one sentence that says what is wrong with the input, and what to do.
     """
+    if focal_length is not None and fov is not None:
+        raise UserError("Both a focal length and a field of view were given: give one of them.")
+    if fov is not None and not 0 < fov < 180:
+        raise UserError(f"The field of view is {fov} degrees: give one between 0 and 180.")
+    if not 0 <= min_seen <= 1:
+        raise UserError(
+            f"The least share of frames, {min_seen}, is not between 0 and 1: give one such as 0.1."
+        )
     body_model = load_body(body)
     params_and_config = load_weights(weights)
-    if video is None:
-        from hpof_jax import downloads
-
-        video = downloads.fetch("sample_video")
     with contextlib.nullcontext() if out is None else _folder(out) as folder:
+        if video is None:
+            from hpof_jax import downloads
+
+            video = downloads.fetch("sample_video")
         if is_webcam(video) and folder:
-            video = _record(video, folder / "recording.mp4", max_frames)
+            video, fps = _record(video, folder / "recording.mp4", max_frames, fps), None
+        part = dict(max_frames=max_frames, fps=fps, start=start, end=end)
         observations = clip.observe(
             video,
             person=person,
             landmark_model=landmark_model,
-            max_frames=max_frames,
             focal_length=focal_length,
             progress=progress,
+            **part,
         )
+        if fov is not None:
+            focal_length = camera.focal_length_of_fov(fov, float(observations.image_size[1]))
+            given = dict(focal_length=np.float32(focal_length), focal_length_source="given")
+            observations = dataclasses.replace(observations, **given)
+        _describe(observations, min_seen)
         motion = lift(observations, params_and_config, body_model)
         if folder:
             motion.save(folder / "motion.npz")
@@ -76,17 +113,34 @@ def reconstruct(
         if folder and overlay:
             from hpof_jax import visualize
 
-            frames, _ = read_video(video, max_frames=max_frames)
-            visualize.write_overlay(frames, motion, body_model, folder / "overlay.mp4", progress=progress)
-            logging.info("wrote %s", folder / "overlay.mp4")
+            frames, _ = read_video(video, **part)
+            path = folder / "overlay.mp4"
+            visualize.write_overlay(frames, motion, body_model, path, side_view=side_view, progress=progress)
+            logging.info("wrote %s", path)
     return motion
 
 
-def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None) -> pathlib.Path:
-    """A webcam's frames come once and are looked at twice, so they are recorded first."""
+def _describe(observations: clip.Observations, min_seen: float) -> None:
+    """Logs what the result depends on; raises UserError if the person is seen in too few frames."""
+    share, frames = float(np.mean(observations.seen)), len(observations)
+    logging.info("The person is seen in %.0f %% of %d frames.", 100 * share, frames)
+    if share < min_seen:
+        raise UserError(
+            f"The person is seen in only {observations.seen.sum()} of {frames} frames, less than {100 * min_seen:g} %: "
+            "choose somebody else with --person or a part of the video with --start and --end, or accept this with "
+            "--min-seen 0."
+        )
+    if cuts := [f"{time:.2f}" for time in observations.times[observations.shots[1:]]]:
+        logging.info("The video has %d cut(s), at %s s.", len(cuts), ", ".join(cuts))
+    source = _FOCAL_LENGTH_SOURCES[observations.focal_length_source]
+    logging.info("The focal length is %.0f pixels, %s.", observations.focal_length, source)
+
+
+def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None, fps: float | None) -> pathlib.Path:
+    """Records a webcam: its frames come once, but the detector and the overlay both need them."""
     from hpof_jax import visualize
 
-    frames, info = read_video(webcam, max_frames)
+    frames, info = read_video(webcam, max_frames, fps)
     logging.info("recording %s into %s; press Ctrl-C to stop", info.name, path)
     visualize.record(frames, info.fps, path)
     return path
@@ -94,52 +148,75 @@ def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None) -> pa
 
 @contextlib.contextmanager
 def _folder(out: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """The folder, made if need be with those above it; what was made for nothing is taken away again."""
+    """Makes the folder and those above it, if need be, and checks that it can be written to.
+
+    If the block raises, or Ctrl-C stops the program, the folders that were made and are still empty are removed.
+    """
     out = pathlib.Path(out)
-    fresh = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out} cannot be made a folder ({error.strerror}): give another --out.") from error
-    try:
-        yield out
-    except BaseException:
-        with contextlib.suppress(OSError):  # something is in it
-            for folder in fresh:
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+
+    def remove() -> None:
+        with contextlib.suppress(OSError):  # not empty
+            for folder in made:
                 folder.rmdir()
-        raise
+
+    with interrupt.cleanup(remove):
+        try:
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=out):
+                    pass
+            except OSError as error:
+                reason = error.strerror or error
+                raise UserError(
+                    f"The folder {out} cannot be written to ({reason}): give another --out."
+                ) from error
+            yield out
+        except BaseException:
+            remove()
+            raise
 
 
 @cli.entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m hpof_jax.reconstruct", description="The 3D body from a video."
+        prog="python -m hpof_jax.reconstruct", description="Recovers a person's 3D body from a video."
     )
-    parser.add_argument(
-        "video", nargs="?", help="video file, folder of pictures or webcam number; none: the sample"
+    add = parser.add_argument
+    add("video", nargs="?", help="video file, folder of pictures or webcam number (default: a sample video)")
+    add("--out", default="out", help="folder for motion.npz and overlay.mp4 (default: out)")
+    add(
+        "--person",
+        default="largest",
+        help="largest, leftmost, or a number: people count from 1, from the left (default: largest)",
     )
-    parser.add_argument("--out", default="out", help="folder for motion.npz and overlay.mp4 (default: out)")
-    parser.add_argument("--person", default="largest", help="largest, leftmost, or a number from the left")
-    parser.add_argument("--landmark-model", default="full", choices=("full", "heavy"))
-    parser.add_argument(
-        "--weights", help="a training run's folder or a weights .npz (default: the package's)"
+    add(
+        "--landmark-model",
+        default="full",
+        choices=("full", "heavy"),
+        help="heavy is slower and more accurate (default: full)",
     )
-    parser.add_argument("--body", help="an SMPL-format body file (default: the free body)")
-    parser.add_argument("--focal-length", type=float, help="in pixels, if known")
-    parser.add_argument("--max-frames", type=int, help="stop after so many frames")
-    parser.add_argument("--no-overlay", action="store_true", help="only motion.npz")
-    args = parser.parse_args()
-    reconstruct(
-        args.video,
-        args.out,
-        person=args.person,
-        landmark_model=args.landmark_model,
-        weights=args.weights,
-        body=args.body,
-        focal_length=args.focal_length,
-        max_frames=args.max_frames,
-        overlay=not args.no_overlay,
+    add("--weights", help="a weights .npz or a training run's folder (default: the package's weights)")
+    add("--body", help="a body file in SMPL's format (default: the free body)")
+    lens = parser.add_mutually_exclusive_group()
+    lens.add_argument("--focal-length", type=float, help="in pixels (default: from metadata, or assumed)")
+    lens.add_argument(
+        "--fov", type=float, help="horizontal field of view in degrees, instead of --focal-length"
     )
+    add("--fps", type=float, help="frame rate, instead of the video's (default for pictures: 30)")
+    add("--start", type=float, help="begin at this time, in seconds")
+    add("--end", type=float, help="end before this time, in seconds")
+    add("--max-frames", type=int, help="read at most so many frames")
+    add(
+        "--min-seen",
+        type=float,
+        default=0.1,
+        help="least share of frames that must show the person; 0 accepts all (default: 0.1)",
+    )
+    add("--side-view", action="store_true", help="also show the body from its side in overlay.mp4")
+    add("--no-overlay", action="store_true", help="write only motion.npz")
+    args = vars(parser.parse_args())
+    reconstruct(overlay=not args.pop("no_overlay"), **args)
 
 
 if __name__ == "__main__":

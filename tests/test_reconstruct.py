@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 
@@ -10,9 +12,11 @@ from configs import tiny
 from hpof_jax import downloads
 from hpof_jax import reconstruct as reconstruct_module
 from hpof_jax.body import load_body
+from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.weights import save_weights
 from hpof_jax.motion import Motion
+from hpof_jax.observe import clip
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,88 @@ def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, m
     assert not out.parent.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (dict(fov=200.0), "The field of view is 200.0 degrees: give one between 0 and 180"),
+        (dict(fov=60.0, focal_length=900.0), "Both a focal length and a field of view were given"),
+        (dict(min_seen=10), "The least share of frames, 10, is not between 0 and 1"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_first(options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        reconstruct_module.reconstruct("no_such_video.mp4", **options)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where not even root can write")
+@pytest.mark.parametrize("out", ["file", "file/below", "/proc", "/proc/nothing"])
+def test_a_folder_that_cannot_be_written_to_is_refused_first(tmp_path, out):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"The folder .* cannot be written to \(.*\): give another --out"):
+        reconstruct_module.reconstruct("no_such_video.mp4", tmp_path / out)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """In place of observing a video: 50 frames, the last two of which show a person."""
+    landmarks = np.random.default_rng(0).normal([640, 360, 0.5], [60, 150, 0], (50, 33, 3)).astype(np.float32)
+    seen = np.arange(50) >= 48
+    observations = clip.Observations(
+        landmarks_2d=landmarks * seen[:, None, None],
+        landmarks_3d=np.zeros((50, 33, 3), np.float32),
+        seen=seen,
+        image_size=np.array([720, 1280], np.float32),
+        focal_length=np.float32(1101.0),
+        fps=np.float32(30.0),
+        shots=np.array([0, 15]),
+    )
+    monkeypatch.setattr(clip, "observe", lambda *args, **kwargs: observations)
+
+
+def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_path, weights, caplog):
+    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
+    options = dict(weights=tmp_path / "weights.npz", overlay=False)
+    with (
+        caplog.at_level("INFO"),
+        pytest.raises(UserError, match="seen in only 2 of 50 frames, less than 10 %: "),
+    ):
+        reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", **options)
+    assert "The person is seen in 4 % of 50 frames." in caplog.messages
+    assert not (tmp_path / "out").exists()
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        motion = reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", min_seen=0, fov=90.0, **options)
+    assert len(motion) == 50
+    assert motion.focal_length == pytest.approx(640) and motion.focal_length_source == "given"
+    assert "The video has 1 cut(s), at 0.50 s." in caplog.messages
+    assert "The focal length is 640 pixels, as given." in caplog.messages
+    assert len(set(caplog.messages)) == len(caplog.messages), "nothing is said twice"
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(
+    ("moment", "left"),
+    [("The focal length is", None), ("motion.npz", ["motion.npz"])],
+    ids=["lifting", "overlay"],
+)
+def test_ctrl_c_leaves_nothing_half_written(tmp_path, moment, left):
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # else the program inherits an ignored one
+    command = [sys.executable, "-m", "hpof_jax.reconstruct", "--out", tmp_path / "out", "--max-frames", "30"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as program:
+        signal.signal(signal.SIGINT, before)
+        for line in program.stderr:
+            if moment in line:
+                break
+        os.killpg(program.pid, signal.SIGINT)  # as a terminal does
+        rest = program.stderr.read()
+    assert program.returncode == 130 and rest.splitlines() == ["Stopped."]
+    folder = tmp_path / "out"
+    assert (sorted(path.name for path in folder.iterdir()) if folder.exists() else None) == left
+
+
 def test_only_a_folder_that_was_made_for_nothing_is_taken_away(tmp_path):
     def fail(out, *files):
         with pytest.raises(ValueError, match="no person"), reconstruct_module._folder(out) as folder:
@@ -96,6 +182,22 @@ def test_the_sample_video_with_the_packages_weights(tmp_path):
     )
     knees, ankles = pixels[:, [4, 5, 7, 8]], motion.keypoints_2d[:, [25, 26, 27, 28], :2]
     assert np.median(np.linalg.norm(knees - ankles, axis=-1) / motion.box[:, None, 2]) < 0.08
+
+
+@pytest.mark.network
+def test_a_part_of_the_video_with_a_side_view(tmp_path):
+    """The overlay shows the frames of the motion: the panels beside each other are as wide as the side view says."""
+    motion = reconstruct_module.reconstruct(
+        None, tmp_path, start=1.0, end=1.2, side_view=True, progress=False
+    )
+    rate = motion.mocap_framerate
+    assert len(motion) == pytest.approx(0.2 * rate, abs=1) and 1.0 <= motion.times[0] < 1.0 + 1 / rate
+    video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == len(motion)
+    height, width = motion.image_size
+    assert (
+        video.get(cv2.CAP_PROP_FRAME_WIDTH) / video.get(cv2.CAP_PROP_FRAME_HEIGHT) > 2 * width / height + 0.5
+    )
 
 
 @pytest.mark.network
