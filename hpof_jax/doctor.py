@@ -1,6 +1,8 @@
-"""`python -m hpof_jax.doctor`: what is installed, cached and missing; exit status 1 if something is missing.
+"""Shows what is installed, cached and missing.
 
-Every check imports what it checks inside itself: a broken package is a line of the table and not its end.
+    python -m hpof_jax.doctor      # exit status 1 if something is missing that a reconstruction needs
+
+Each check imports what it checks by itself, so that a broken package is a line of the table.
 """
 
 import importlib
@@ -16,7 +18,7 @@ MINIMUM_FREE_GB = 1.0
 
 
 class Line(NamedTuple):
-    """One line of the table. `state`: "ok", "missing" (reconstruction needs it), "-" (not there, nothing fails)."""
+    """A line of the table; `state` is "ok", "missing" if a reconstruction needs it, or "-" if it can do without."""
 
     state: str
     name: str
@@ -24,14 +26,14 @@ class Line(NamedTuple):
 
 
 def check() -> list[Line]:
-    """Everything the table shows, in its order. Fetches and changes nothing."""
+    """The lines of the table; downloads and changes nothing."""
     lines = [_guarded(name, probe) for name, probe in _PROBES.items()]
     lines.append(_guarded("TensorFlow", _tensorflow, otherwise="-"))
     return lines + _third_party_files()
 
 
 def main() -> int:
-    """Prints the table; returns 1 if anything that reconstruction needs is missing, else 0."""
+    """Prints the table; returns 1 if something is missing that a reconstruction needs, else 0."""
     lines = check()
     for line in lines:
         print(f"{line.state:<8} {line.name:<20} {line.detail}")
@@ -45,7 +47,7 @@ def main() -> int:
 def _guarded(name: str, probe: Callable[[], str], otherwise: str = "missing") -> Line:
     try:
         return Line("ok", name, probe())
-    except Exception as error:  # noqa: BLE001  whatever a broken package raises is the answer
+    except Exception as error:  # noqa: BLE001  a broken package may raise anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return Line(otherwise, name, reason[0])
 
@@ -88,7 +90,7 @@ def _tensorflow() -> str:
             return f"{metadata.version(name)} (training only)"
         except metadata.PackageNotFoundError:
             continue
-    raise RuntimeError("not installed; training needs it: pip install -e '.[train]'")
+    raise RuntimeError("not installed; training needs it: pip install '.[train]'")
 
 
 def _assets() -> str:
@@ -102,7 +104,7 @@ def _weights() -> str:
     folder = pathlib.Path(__file__).parent / "assets"
     found = sorted(path.name for path in folder.glob("*.npz") if path.name != "free_body.npz")
     if not found:
-        raise RuntimeError(f"no trained weights in {folder}: train some, or install hpof_jax again")
+        raise RuntimeError(f"no trained weights in {folder}: install hpof_jax again")
     return ", ".join(found)
 
 
