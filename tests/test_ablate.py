@@ -39,7 +39,7 @@ def config(**changes):
 
 
 def finished(workdir, variants, seeds, scores, domains=("synthetic",)):
-    """Result files as of runs that are over, with these PA-MPJPE."""
+    """Writes the result files of finished runs with these PA-MPJPE."""
     for variant in variants:
         for seed, score in zip(seeds, scores, strict=True):
             folder = workdir / variant / f"seed_{seed}"
@@ -53,7 +53,7 @@ def finished(workdir, variants, seeds, scores, domains=("synthetic",)):
 
 
 class Ablation:
-    """Of two variants, the first over already: a SIGTERM stops the second after a step, and the same command goes on."""
+    """The first of two variants is finished; SIGTERM stops the second after a step, and the same command resumes it."""
 
     variants = ("full", "no_decomposition")
 
@@ -83,13 +83,7 @@ class Ablation:
 
     def run(self):
         made = config()
-        for loss in (
-            "silhouette",
-            "flow_silhouette",
-            "vertex_flow",
-            "keypoints_2d",
-        ):  # they take long to compile
-            del made.losses[loss]
+        made.losses = {"body_pose": 0.5, "betas": 0.2, "adversarial": 0.02}  # the others take long to compile
         return ablate.ablate(made, self.workdir, self.report, self.variants, seeds=(0,))
 
 
@@ -120,13 +114,13 @@ def test_a_row_for_each_variant_and_a_plot(ablation):
     measured = ablation.results["no_decomposition"][0]["domains"]["synthetic"]
     assert row["PA-MPJPE"] == f"{measured['pa_mpjpe']:.1f}" and 1 < measured["pa_mpjpe"] < 1000
     assert measured["clips"] == 2 and measured["frames"] == 8
-    assert measured["betas_spread"] > 1e-6, "it has a shape in every frame"
+    assert measured["betas_spread"] > 1e-6, "this variant has a shape in every frame"
     assert int(row["parameters"].replace(",", "")) > 1000 and int(row["frames/s"].replace(",", "")) > 0
     assert "trained on with and without labels" in ablation.report.read_text(encoding="utf-8")
     assert ablation.report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_was_stopped_goes_on_and_nothing_is_trained_twice(ablation, monkeypatch):
+def test_a_stopped_run_is_resumed_and_no_run_is_trained_twice(ablation, monkeypatch):
     assert ablation.trained == ["no_decomposition/seed_0"] * 2
     assert ablation.steps == SMALL["num_steps"] and not ablation.unfinished
     monkeypatch.setattr(train, "train", None)
@@ -140,10 +134,10 @@ def test_a_workdir_of_another_config(ablation):
         ablate.ablate(config(**{"losses.adversarial": 7.0}), ablation.workdir, variants=("full",))
 
 
-@pytest.mark.parametrize("variant", ["no_tree", "gru"])
-def test_the_models_that_are_no_other_test_s_take_a_step(variant):
-    """The remaining variants are the model and the losses that `test_steps.py` and `test_terms.py` train."""
-    made, body = ablate.vary(config(), variant), load_body()
+def test_the_gru_and_the_flat_head_learn():
+    """In one program. `test_steps.py` and `test_terms.py` train the other variants' models and losses."""
+    made, body = ablate.vary(config(), "gru"), load_body()
+    ablate.VARIANTS["no_tree"](made)
     batch = stream.batch_maker({"synthetic": 1.0}, stream.StreamOptions(2, 4))(0)
     model, optimizer = make_model(made.model), optax.adam(1e-2)
     options = {"seed": 0, "ema_decay": 0.5, "hide_3d": 0.0, "axis_name": "batch"}
@@ -167,12 +161,12 @@ def test_a_table_for_each_source_with_the_mean_and_the_deviation_over_the_seeds(
     assert tuple(tables) == domains
     for domain in domains:
         assert tables[domain]["full"]["PA-MPJPE"] == "53.0 ± 3.6"
-        assert "frames/s" not in tables[domain]["full"], "one variant has none to be compared with"
+        assert "frames/s" not in tables[domain]["full"], "there is no other variant to compare with"
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "`bvh:a`, trained on with labels" in report and "`bvh:b`, trained on without labels" in report
 
 
-def test_words_in_the_report_outlive_its_rewriting(tmp_path):
+def test_text_in_the_report_is_kept(tmp_path):
     finished(tmp_path, ("full",), (0, 1), (50.0, 52.0))
     report = tmp_path / "report.md"
 
@@ -231,7 +225,7 @@ def test_what_the_variants_change():
     ],
     ids=lambda x: " ".join(x)[-28:] if isinstance(x, tuple) else "",
 )
-def test_a_wrong_start_ends_in_one_sentence(capsys, tmp_path, arguments, words):
+def test_a_wrong_command_ends_in_one_sentence(capsys, tmp_path, arguments, words):
     with flagsaver.flagsaver(), pytest.MonkeyPatch.context() as patch:
         given = ("--config", "configs/tiny.py:ablation", "--workdir", str(tmp_path / "run"), *arguments)
         patch.setattr(sys, "argv", ["ablate", *given])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
-from configs import tiny
+from configs import hpof, tiny
+from data_pipelines.observed.rendered import clip_path, write_clip
 from hpof_jax import train
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import make_model
@@ -18,7 +19,7 @@ from hpof_jax.training import checkpoint, parallel, state
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS, STOP = 12, 5
-# The smallest that still has every part, as it is given on the command line.
+# The smallest config that still has every part, as flags give it.
 SMALL = {
     "clip_length": 8,
     "num_steps": STEPS,
@@ -45,7 +46,7 @@ def config(**changes):
 
 
 class Run:
-    """A whole training, and beside it one that a SIGTERM stops after step 5 and the same command goes on with."""
+    """A whole training, and another that SIGTERM stops after step 5 and the same command resumes."""
 
     def __init__(self, folder, monkeypatch):
         self.whole, self.stopped = folder / "whole", folder / "stopped"
@@ -67,6 +68,29 @@ class Run:
         train.train(config(), self.stopped)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def traced_once():
+    """Runs of the same config share their compiled training step: tracing it takes most of a run's time."""
+    steps, plain_train, plain_step = {}, train.train, parallel.pmap_step
+    with pytest.MonkeyPatch.context() as patch:
+
+        def train_with_step(config, workdir):
+            parts = (
+                config.model,
+                config.losses,
+                config.optimizer,
+                config.adversary,
+                config.num_steps,
+                config.seed,
+            )
+            key = str((*parts, config.batch_size, config.clip_length, config.data.hide_3d, config.data.flow))
+            patch.setattr(parallel, "pmap_step", lambda step: steps.setdefault(key, plain_step(step)))
+            return plain_train(config, workdir)
+
+        patch.setattr(train, "train", train_with_step)
+        yield
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -79,17 +103,19 @@ def logged(workdir, key):
 
 
 def newest(workdir):
+    """The state in the newest checkpoint of a run of `config()`."""
     made = config()
-    model = make_model(made.model)
+    model, adversary = make_model(made.model), state.make_adversary(made)
     optimizer = state.make_optimizer(made.optimizer, made.num_steps)
-    template = state.init_state(model, train.load_body(), optimizer, 0, state.make_adversary(made))
+    body = train.load_body()
+    template = jax.eval_shape(lambda: state.init_state(model, body, optimizer, 0, adversary))
     return jax.device_get(checkpoint.Checkpointer(workdir).restore(template))
 
 
 def test_the_loss_falls_and_is_logged(run):
     losses = logged(run.whole, "train/total")
     assert list(losses) == [3, 6, 9, 12]
-    assert losses[12] < 0.98 * losses[3]  # the adversary's part rises meanwhile
+    assert losses[12] < 0.98 * losses[3]  # although the adversary's loss weight rises
     for name in (*config().losses, "discriminator", "accuracy_motion", "gradient_norm", "frames_per_second"):
         assert np.isfinite([*logged(run.whole, f"train/{name}").values()]).all()
     measured = logged(run.whole, "validation/pa_mpjpe")
@@ -109,7 +135,7 @@ def test_the_files_of_a_run(run):
         np.testing.assert_array_equal(a, b)
 
 
-def test_stopping_and_going_on_gives_the_same_bits(run):
+def test_a_stopped_and_resumed_run_gives_the_same_bits(run):
     assert run.status == 128 + signal.SIGTERM
     assert run.saved == [4, STOP]
     never, stopped = newest(run.whole), newest(run.stopped)
@@ -119,23 +145,125 @@ def test_stopping_and_going_on_gives_the_same_bits(run):
     assert logged(run.whole, "train/total")[12] == logged(run.stopped, "train/total")[12]
 
 
-def test_a_finished_run_is_left_as_it_is(run):
+def test_a_finished_run_is_not_changed(run):
     before = (run.whole / "metrics.jsonl").read_text()
     train.train(config(), run.whole)
     assert (run.whole / "metrics.jsonl").read_text() == before
 
 
-def test_starting_from_weights(run, tmp_path):
-    started = config(
-        initial_weights=str(run.whole / "weights.npz"), num_steps=1, **{"optimizer.learning_rate": 0.0}
-    )
-    train.train(started, tmp_path)
-    for a, b in zip(
-        jax.tree.leaves(newest(tmp_path).params), jax.tree.leaves(newest(run.whole).ema), strict=True
-    ):
-        np.testing.assert_allclose(a, b, atol=1e-7)
+def small_bvh():
+    """A T-pose skeleton that moves forward without moving its limbs, as text."""
+
+    def joint(name, offset, *children):
+        below = "".join(children) or "End Site\n{\nOFFSET 0 0 0\n}\n"
+        return f"JOINT {name}\n{{\nOFFSET {offset}\nCHANNELS 3 Zrotation Xrotation Yrotation\n{below}}}\n"
+
+    def side(name, x):
+        foot = joint(f"{name}Foot", "0 -40 0", joint(f"{name}ToeBase", "0 -6 12"))
+        leg = joint(f"{name}UpLeg", f"{9 * x} -8 0", joint(f"{name}Leg", "0 -40 0", foot))
+        arm = joint(f"{name}ForeArm", f"{25 * x} 0 0", joint(f"{name}Hand", f"{24 * x} 0 0"))
+        return leg, joint(f"{name}Arm", f"{18 * x} 10 0", arm)
+
+    (left_leg, left_arm), (right_leg, right_arm) = side("Left", 1), side("Right", -1)
+    spine = joint("Spine", "0 12 0", left_arm, right_arm, joint("Neck", "0 20 0", joint("Head", "0 10 0")))
+    channels = "CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+    text = f"HIERARCHY\nROOT Hips\n{{\nOFFSET 0 0 0\n{channels}\n{left_leg}{right_leg}{spine}}}\n"
+    rotations = " 0" * 3 * text.count("CHANNELS")
+    rows = "".join(f"0 94 {frame}{rotations}\n" for frame in range(20))
+    return f"{text}MOTION\nFrames: 20\nFrame Time: 0.0333333\n{rows}"
+
+
+def rendered_clip(rng, frames=12):
+    """What `hpof_jax.data render` writes for a clip, with random landmarks."""
+    landmarks = rng.uniform(100, 400, (frames, 33, 3))
+    landmarks[..., 2] = 0.9
+    pose = rng.normal(0, 0.2, (frames, 24, 3)) + np.pi * np.eye(24, 3) * np.eye(
+        24, 1
+    )  # upright in the camera
+    arrays = {
+        "landmarks_2d": landmarks,
+        "landmarks_3d": rng.normal(0, 0.3, (frames, 33, 3)),
+        "pose": pose,
+        "transl": rng.normal(0, 0.1, (frames, 3)) + [0, 0, 4],
+        "betas": rng.normal(size=10),
+        "image_size": [480, 640],
+        "focal_length": 600,
+        "true_focal_length": 700,
+    }
+    clip = {key: np.asarray(value, np.float32) for key, value in arrays.items()}
+    return clip | {
+        "seen": np.ones(frames, bool),
+        "validation": np.array(False),
+        "motion_class": np.array("walk"),
+    }
+
+
+def miniature_data(folder):
+    """The folders that `:shipped` names, with a small BVH file or two short clips in each."""
+    config = hpof.get_config("shipped")
+    for name in config.data.bvh.split(","):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "a.bvh").write_text(small_bvh())
+    rng = np.random.default_rng(0)
+    for name in set(config.data.rendered.split(",")):
+        (folder / name).mkdir(parents=True)
+        for number in range(2):
+            write_clip(clip_path(folder / name, number), rendered_clip(rng))
+
+
+def test_the_training_of_the_shipped_weights(tmp_path, monkeypatch):
+    """Two steps of each run, with miniature data; the second run starts from the weights of the first."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HPOF_JAX_CACHE", str(tmp_path / "cache"))
+    miniature_data(tmp_path)
+    small = {key: value for key, value in SMALL.items() if key.partition(".")[0] in ("model", "optimizer")}
+    small |= {
+        "batch_size": 8,
+        "clip_length": 8,
+        "num_steps": 2,
+        "checkpoint_every": 1,
+        "log_every": 1,
+        "eval_every": 0,
+    }
+    saved, save = [], checkpoint.Checkpointer.save
+
+    def save_and_keep(self, state, *rest):
+        saved.append(jax.device_get(state))
+        save(self, state, *rest)
+
+    monkeypatch.setattr(checkpoint.Checkpointer, "save", save_and_keep)
+    for variant in ("shipped", "shipped_finish"):
+        made = hpof.get_config(variant)
+        made.update_from_flattened_dict(small)
+        assert train.train(made, f"runs/{variant}") == {}
+        assert np.isfinite([*logged(tmp_path / "runs" / variant, "train/total").values()]).all()
+    assert [int(state.step) for state in saved] == [1, 2, 1, 2]
+    # The learning rate of a run's first step is 0.
+    for a, b in zip(jax.tree.leaves(saved[1].ema), jax.tree.leaves(saved[2].params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (saved[2].params, saved[3].params))))
+
+
+def test_the_config_of_the_shipped_weights():
+    """As the model card has it."""
+    first, second = (hpof.get_config(variant) for variant in ("shipped", "shipped_finish"))
+    assert (first.initial_weights, second.initial_weights) == ("", "runs/shipped")
+    assert (first.num_steps, second.num_steps) == (7_000, 3_000)
+    assert (first.optimizer.learning_rate, second.optimizer.learning_rate) == (1e-3, 6e-4)
+    assert first.data == second.data and first.batch_size == second.batch_size == 32
+    assert first.model == hpof.get_config().model and first.losses == hpof.get_config().losses
+    shares = train.data_sources(first.data)
+    assert len(shares) == 1 + 5 + 4
+    thirteenths = dict.fromkeys(("synthetic", "bvh", "rendered"), 0.0)
+    for spec, share in shares.items():
+        thirteenths[spec.partition(":")[0]] += 13 * share / sum(shares.values())
+    assert thirteenths == pytest.approx({"synthetic": 1, "bvh": 4, "rendered": 8})
+    assert shares["rendered:rendered/full"] == pytest.approx(2 * shares["rendered:rendered/full60"])
+
+
+def test_initial_weights_of_another_model(tmp_path):
     with pytest.raises(UserError, match="of another config"):
-        train.train(config(initial_weights="shipped"), tmp_path / "other")
+        train.train(config(initial_weights="shipped"), tmp_path)
 
 
 def test_the_workdir_of_another_config(run):
@@ -151,18 +279,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path, monkeypatch):
     assert not any((tmp_path / "checkpoints").iterdir())
 
 
-def test_sigterm_ends_the_program_with_its_status_and_a_word_how_to_go_on(run, tmp_path):
-    """`run` has compiled the programs that this one needs."""
+def test_sigterm_ends_the_program_with_its_status_and_says_how_to_resume(run, tmp_path):
+    """`run` has compiled the programs that this process needs."""
     command = [sys.executable, "-m", "hpof_jax.train", "--config", "configs/tiny.py:adversarial"]
     command += ["--workdir", tmp_path, *(f"--config.{key}={value}" for key, value in SMALL.items())]
     lines = []
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             lines.append(line)
-            if "parameters, 8 devices" in line:  # it listens, and its first step is still to come
+            if "parameters, 8 devices" in line:  # it handles signals now, and the first step is still to come
                 process.send_signal(signal.SIGTERM)
     assert process.returncode == 128 + signal.SIGTERM, "".join(lines)
-    assert "the same command goes on from there" in lines[-1]
+    assert "the same command resumes the run" in lines[-1]
     step = int(lines[-1].split("stopped at step ")[1].split(",")[0])
     assert checkpoint.Checkpointer(tmp_path).latest_step() == step >= 1
     logged = [line for line in lines if ".py:" in line]
@@ -200,7 +328,7 @@ TINY = ("--config", "configs/tiny.py")
     ],
     ids=lambda x: " ".join(x)[-28:] if isinstance(x, tuple) else "",
 )
-def test_a_wrong_start_ends_in_one_sentence(capsys, tmp_path, arguments, words):
+def test_a_wrong_command_ends_in_one_sentence(capsys, tmp_path, arguments, words):
     line, status = started(capsys, "--workdir", tmp_path / "run", *arguments)
     assert status == 2
     for word in words:
