@@ -3,6 +3,7 @@
 Distances to noisy targets are robust (Charbonnier), those to exact ones are squared. `masked_sum` reduces.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -21,16 +22,19 @@ def keypoints_2d(pred: jax.Array, target: jax.Array, confidence: jax.Array) -> j
     Returns:
       (...,) mean over keypoints.
     """
+    chex.assert_equal_shape([pred, target])
     return jnp.mean(confidence * charbonnier(pred - target, 0.01), axis=-1)
 
 
 def keypoints_3d(pred: jax.Array, target: jax.Array, confidence: jax.Array) -> jax.Array:
     """Robust distance of pelvis-relative points in metres: (..., K, 3), (..., K, 3), (..., K) -> (...,)."""
+    chex.assert_equal_shape([pred, target])
     return jnp.mean(confidence * charbonnier(pred - target, 0.005), axis=-1)
 
 
 def body_pose(pred: jax.Array, target: jax.Array) -> jax.Array:
     """Squared Frobenius distance of rotation matrices, mean over joints: (..., J, 3, 3) twice -> (...,)."""
+    chex.assert_equal_shape([pred, target])
     return jnp.mean(jnp.sum(jnp.square(pred - target), axis=(-1, -2)), axis=-1)
 
 
@@ -44,6 +48,7 @@ def smoothness(pred: jax.Array, target: jax.Array) -> jax.Array:
 
     Where the motion is unknown, a target of zeros penalises all acceleration.
     """
+    chex.assert_equal_shape([pred, target])
     return jnp.mean(charbonnier(acceleration(pred) - acceleration(target), 0.001), axis=-1)
 
 

@@ -55,6 +55,13 @@ def test_exact_predictions_cost_nothing_and_have_a_finite_gradient(name):
     np.testing.assert_allclose(gradient, 0.0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["keypoints_2d", "keypoints_3d", "body_pose", "smoothness"])
+def test_shapes_that_differ_raise(name):
+    (pred, target, *rest), _ = CASES[name]
+    with pytest.raises(AssertionError, match="equal shape|[Ss]hapes"):
+        getattr(losses, name)(pred, target[:1], *rest)
+
+
 def test_smoothness_ignores_place_and_speed():
     time = np.arange(5, dtype=np.float32)[None, :, None, None]
     moved = B + 3.0 + 0.5 * time

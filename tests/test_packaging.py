@@ -1,0 +1,70 @@
+"""What is imported is declared, what is declared is used, and what is declared is pinned."""
+
+import ast
+import functools
+import pathlib
+import re
+import sys
+import tomllib
+from importlib import metadata
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+OURS = {"hpof_jax", "data_pipelines", "configs", "launch", "benchmarks", "tests"}
+# Declared, though none of our files imports them.
+UNIMPORTED = {
+    "importlib-resources",  # tensorflow-datasets imports it without declaring it
+    "pip",  # fetches third-party files, as a program
+    "tensorboard",  # tensorflow's summaries need it
+}
+
+
+def third_party(folder: str) -> set[str]:
+    """The top-level modules of others that the Python files of a folder import, wherever in the file."""
+    names = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module)
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - OURS
+
+
+@functools.cache
+def distributions(module: str) -> frozenset[str]:
+    """The names on the package index of the installed distributions that a module is from."""
+    return frozenset(map(canonical, metadata.packages_distributions().get(module, ())))
+
+
+def canonical(requirement: str) -> str:
+    """'ml_collections>=1,<2' -> 'ml-collections'."""
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
+
+
+def declared(*extras: str) -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [*project["dependencies"]]
+    for extra in extras:
+        names += project["optional-dependencies"][extra]
+    return set(map(canonical, names))
+
+
+@pytest.mark.parametrize("folder", ["hpof_jax", "data_pipelines", "configs", "launch"])
+def test_every_import_is_declared(folder):
+    for module in sorted(third_party(folder)):
+        assert distributions(module) & declared("train", "build"), f"{folder} imports {module}"
+
+
+def test_every_dependency_is_imported():
+    used = set().union(*(distributions(module) for folder in OURS for module in third_party(folder)))
+    used |= {"tensorflow", "tensorflow-cpu"}  # one of them is installed
+    assert declared("train", "build") - used == UNIMPORTED
+
+
+def test_requirements_pin_every_dependency_and_nothing_else():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all("==" in pin for pin in pins)
+    assert set(map(canonical, pins)) == declared("train") - {"pip"}
