@@ -3,39 +3,41 @@
 The default needs no data on disk: procedural motion, seen by a simulated camera and a simulated detector.
 
     python -m hpof_jax.train --config configs/hpof.py
-    python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP  # and your motion capture
+    python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP  # and motion capture
 
-`:shipped` and `:shipped_finish` are the training of the weights in `hpof_jax/assets/hpof.npz`, from scratch, in two
-runs. The second one starts from the first one's weights with a new learning rate schedule:
+`:shipped` and `:shipped_finish` are the training of the weights in `hpof_jax/assets/hpof.npz`, from scratch, in
+two runs. The second run starts from the first one's weights, with a new learning rate schedule:
 
     python -m hpof_jax.train --config configs/hpof.py:shipped --workdir runs/shipped
     python -m hpof_jax.train --config configs/hpof.py:shipped_finish --workdir runs/shipped_finish
 
-The result is `runs/shipped_finish/weights.npz`. Hardware: two shared CPU cores. Time: about 100 and 25 minutes.
+The result is `runs/shipped_finish/weights.npz`. Hardware: two shared CPU cores. Time: 100 and 25 minutes.
 
 | mm | rendered, full | rendered, heavy | simulated | real, full | real, heavy |
 |---|---|---|---|---|---|
 | after `:shipped` | 91.6 | 84.2 | 53.3 | 73.1 | 70.5 |
 | after `:shipped_finish` | 90.4 | 82.6 | 51.9 | 72.2 | 70.6 |
 
-PA-MPJPE: of the limbs on rendered validation clips (`hpof_jax.evaluate --data rendered:rendered/full,...`), of 24
-joints on simulated ones, of the limbs on four real cameras (`benchmarks.real_views`). One seed was trained.
+PA-MPJPE of the limbs on rendered validation clips (`hpof_jax.evaluate --data rendered:rendered/full,...`), of 24
+joints on validation motion with the simulated detector, of the limbs on four real cameras
+(`benchmarks.real_views`). One seed was trained.
 
-The data, in the folder where the commands are run. Motion capture as BVH files in `recordings/`: `bandai` (Bandai
-Namco Research Motiondataset 1 and 2), `cmu` (42 clips of the CMU database, and 6 for validation), `cmu_expmap` (31 + 1
-clips of it, converted from exponential maps), `deepmimic` and `deepmimic_sie` (DeepMimic's own clips, and those of
-Sony Interactive Entertainment). Rendered clips in `rendered/`, about an hour of work for two cores:
+The data lie in the folder where the commands are run. Motion capture, BVH files in `recordings/`: `bandai` (Bandai
+Namco Research Motiondataset 1 and 2), `cmu` (48 clips of the CMU database), `cmu_expmap` (32 clips of it, converted
+from exponential maps), `deepmimic` and `deepmimic_sie` (DeepMimic's own clips, and those of Sony Interactive
+Entertainment). Rendered clips in `rendered/`, about an hour of work for two cores:
 
     MOTION="--motion synthetic --motion bvh:recordings/bandai --motion bvh:recordings/cmu
-            --motion bvh:recordings/cmu_expmap --motion bvh:recordings/deepmimic --motion bvh:recordings/deepmimic_sie"
+            --motion bvh:recordings/cmu_expmap --motion bvh:recordings/deepmimic
+            --motion bvh:recordings/deepmimic_sie"
     RENDER="python -m hpof_jax.data render --processes 2 $MOTION"
     $RENDER --out rendered/full --frames 56040                                           # 467 clips
     $RENDER --out rendered/heavy --frames 29280 --landmark-model heavy                   # 244 clips
     $RENDER --out rendered/full60 --frames 20820 --clip-frames 60                        # 347 clips
     $RENDER --out rendered/heavy60 --frames 9540 --clip-frames 60 --landmark-model heavy # 159 clips
 
-The clips themselves cannot be made again to the bit: those of 120 frames are of the first version of the looks, those
-of 60 frames of the third.
+The original clips cannot be made again exactly: those of 120 frames have the first version of the looks, those of
+60 frames the third.
 """
 
 from ml_collections import ConfigDict
@@ -119,8 +121,8 @@ def get_config(variant: str = "") -> ConfigDict:
             "shape_per": "clip",  # or "frame": no shape before the pose
         }
     )
-    # Data sources and their shares of a batch; shares are relative. An empty path leaves a source out; a path that is
-    # named twice counts twice.
+    # Data sources and their relative shares of a batch. An empty path leaves a source out; a path that is named
+    # twice counts twice.
     config.data = ConfigDict(
         {
             "synthetic": 1.0,  # share of procedural motion
@@ -130,7 +132,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "mocap_share": 3.0,  # of bvh, amass and tfds together
             "rendered": "",  # comma-separated folders written by hpof_jax.data render
             "rendered_share": 4.0,
-            "unlabelled": "",  # comma-separated sources without labels: "bvh:PATH", "rendered:PATH", "synthetic"
+            "unlabelled": "",  # comma-separated sources whose ground truth is withheld, such as "bvh:PATH"
             "unlabelled_share": 1.0,
             "videos": "",  # comma-separated videos, or folders of them
             "videos_share": 1.0,

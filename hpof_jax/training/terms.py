@@ -1,4 +1,4 @@
-"""What the training step adds up: every loss of the config for a batch and a prediction, as sums and counts."""
+"""The losses of a batch and a prediction, as sums and counts that add up over devices."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from hpof_jax.training import losses
 
 Batch = Mapping[str, jax.Array]
 OUTLINE_LOSSES = frozenset(("silhouette", "flow_silhouette", "vertex_flow"))
-STEP = 4  # pixels; bodies lie everywhere, so that in the mean over a batch every fourth row and column tells as much
+STEP = 4  # pixels; every fourth row and column is enough for the mean over a batch of silhouettes
 LOSSES = OUTLINE_LOSSES | {"keypoints_2d", "keypoints_3d", "body_pose", "betas", "smoothness", "adversarial"}
 
 
@@ -28,20 +28,25 @@ def loss_terms(
     loss_weights: Mapping[str, float],
     outline: BodyModel | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Every loss named in `loss_weights` but `adversarial` as (sum, count) over this batch; see `losses` for the terms.
+    """The losses that `loss_weights` names, except `adversarial`: name -> (sum, count). See `losses`.
 
-    In clips without `has_3d`, whose place nobody knows, `keypoints_2d` goes by the detector's own landmarks and how sure it
-    is of each, in the frames where it saw the person.
+    In clips without `has_3d` the target of `keypoints_2d` is the detector's landmarks, weighted by their
+    visibility, in frames in which the person is seen.
 
-    `outline` is the coarse body that `OUTLINE_LOSSES` are about. They look at K consecutive frames of each clip, from
-    `flow_first` (B,) on: `flow_box` (B, K, 3), zeros where the person was not seen, and in the R x R pixels of these
-    boxes `flow`, `flow_valid` (B, K - 1, 2, R, R[, 2]) and `masks` (B, K, R, R), 0 to 255, which are known where
-    `has_flow` and `has_mask` (B,) say so.
+    Args:
+      body: the full body.
+      inputs: the model's inputs for this batch.
+      batch: of the stream, see `data_pipelines.stream.make_stream`.
+      loss_weights: loss name -> loss weight; only the names matter here.
+      outline: a coarse body, for `OUTLINE_LOSSES`. Their part of the batch is K consecutive frames of each
+        clip, from `flow_first` (B,) on: `flow_box` (B, K, 3), zeros where the person is not seen; in the
+        R x R pixels of these boxes `flow` (B, K - 1, 2, R, R, 2), `flow_valid` (B, K - 1, 2, R, R) and
+        `masks` (B, K, R, R) in 0..255; and whether they are known, `has_flow` and `has_mask` (B,).
     """
     mask = inputs.mask
     has_smpl = mask & batch["has_smpl"][:, None]
     has_3d = mask & batch["has_3d"][:, None]
-    # What is not known may be NaN: it is taken out before it meets a prediction, whose gradient it would spoil.
+    # Unknown ground truth may be NaN, and NaN would reach the gradient even through a mask.
     known = has_smpl | has_3d
     betas = jnp.where(jnp.any(known, axis=-1)[:, None], batch["betas"], 0.0)
     true_rotations = axis_angle_to_matrix(jnp.where(known[..., None, None], batch["pose"], 0.0))
@@ -64,11 +69,11 @@ def loss_terms(
             true_points - true_joints[..., :1, :], place, batch["true_focal_length"], batch, inputs.box
         )
         labelled = batch["has_3d"][:, None, None]
-        detected, sure = batch["landmarks_2d"][..., :2], batch["landmarks_2d"][..., 2]
+        detected, visibility = batch["landmarks_2d"][..., :2], batch["landmarks_2d"][..., 2]
         target = jnp.where(labelled[..., None], true_2d, camera.to_box(detected, inputs.box))
-        # A landmark far outside the box is cut off by the frame's edge or lies behind the camera.
+        # A landmark far outside the box lies beyond the frame's edge or behind the camera.
         inside = jnp.max(jnp.abs(target), axis=-1) < 3.0
-        confidence = inside * jnp.where(labelled, 1.0, sure)
+        confidence = inside * jnp.where(labelled, 1.0, visibility)
         errors = losses.keypoints_2d(jnp.clip(pred_2d, -6.0, 6.0), target, confidence)
         terms["keypoints_2d"] = losses.masked_sum(errors, jnp.where(labelled[..., 0], mask, inputs.seen))
     if "keypoints_3d" in loss_weights:
@@ -118,12 +123,12 @@ def _outline_terms(body, inputs, prediction, batch, loss_weights):
         silhouettes = soft_silhouette(drawn, body.faces, (side, side), sigma=0.0)
     if "silhouette" in loss_weights:
         masks = batch["masks"].astype(points.dtype) / 255
-        errors = losses.silhouette(silhouettes, masks, _in_picture(box, image_size, side))
+        errors = losses.silhouette(silhouettes, masks, _in_frame(box, image_size, side))
         terms["silhouette"] = losses.masked_sum(errors, seen & batch["has_mask"][:, None])
     if "flow_silhouette" in loss_weights:
         terms["flow_silhouette"] = losses.masked_sum(*losses.flow_silhouette(silhouettes, moves, valid, STEP))
     if "vertex_flow" in loss_weights:
-        # Between the body and what is behind it, the flow is of both.
+        # At the body's edge the flow mixes that of the body and of the background.
         body_only = jnp.stack([batch["masks"][:, :-1], batch["masks"][:, 1:]], axis=2) > 127
         valid = valid & (body_only | ~batch["has_mask"][:, None, None, None, None])
         visible = in_front(jax.lax.stop_gradient(points), depth, body.faces, side)
@@ -131,8 +136,8 @@ def _outline_terms(body, inputs, prediction, batch, loss_weights):
     return terms
 
 
-def _in_picture(box, image_size, side):
-    """Which pixels of the boxes (B, K, 3) lie in the picture: (B, K, R, R) 0 or 1."""
+def _in_frame(box, image_size, side):
+    """Which pixels of the boxes (B, K, 3) lie in the frame: (B, K, R, R), 0 or 1."""
     along = (jnp.arange(side) + 0.5) / side - 0.5
     place = box[..., :2, None] + along * box[..., 2, None, None]  # (B, K, [x, y], R)
     inside = (place > 0) & (place < image_size[:, None, ::-1, None])
@@ -140,12 +145,12 @@ def _in_picture(box, image_size, side):
 
 
 def _relative(joints, points):
-    """Joints and landmarks together, relative to the pelvis: (B, T, 24 + 33, 3)."""
+    """Joints and landmarks relative to the pelvis: (B, T, 24 + 33, 3)."""
     return jnp.concatenate([joints, points], axis=-2) - joints[..., :1, :]
 
 
 def _project(points, pelvis, focal_length, batch, box):
-    """Pelvis-relative points (B, T, K, 3) at a place (B, T, 3) to box coordinates (B, T, K, 2)."""
+    """Box coordinates (B, T, K, 2) of pelvis-relative points (B, T, K, 3), with the pelvis at (B, T, 3)."""
     placed = points + pelvis[..., None, :]
     pixels = camera.project(placed, focal_length[:, None, None], batch["image_size"][:, None, None])
     return camera.to_box(pixels, box)

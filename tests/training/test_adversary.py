@@ -20,7 +20,7 @@ def make(ramp=optax.constant_schedule(1.0), rate=1e-3):  # noqa: B008
 
 @pytest.fixture
 def motion(batch):
-    """The batch, with real motion beside it that is much calmer than what is predicted at first."""
+    """The batch, with real motion that is much calmer than the first predictions."""
     rng = np.random.default_rng(1)
     clips, frames = batch["mask"].shape
     real = np.broadcast_to(rng.normal(0, 0.2, (clips, 1, 24, 3)), (clips, frames, 24, 3))
@@ -61,7 +61,7 @@ def test_the_terms_are_those_of_lsgan(motion):
     found = adversary.generator_terms(params, prediction, mask)
     loss, accuracy = adversary.discriminator_terms(params, prediction, mask, *real)
     true = adversary.scores(params, *real, np.ones_like(mask))
-    # Shapes in every frame are judged by their mean.
+    # Of shapes in every frame, the mean is judged.
     betas = motion["betas"][:, None] + np.float32([-1, 1, 0, 0, 0, 0])[:, None]
     by_frame = adversary.generator_terms(params, prediction._replace(betas=betas), np.ones_like(mask))
     whole = adversary.generator_terms(params, prediction, np.ones_like(mask))
@@ -81,10 +81,10 @@ def test_the_terms_are_those_of_lsgan(motion):
             np.testing.assert_allclose(value / count, want.mean(), rtol=1e-4, atol=1e-6)
 
 
-def test_the_discriminator_learns_to_tell_and_the_generator_to_deceive(model, body, motion):
+def test_the_discriminator_and_the_generator_learn(model, body, motion):
     adversary = make()
-    step = stepper(model, body, make(rate=0.0))  # a discriminator that stays as it is
-    # Without an answer from the generator, the discriminator wins.
+    step = stepper(model, body, make(rate=0.0))  # a discriminator that does not learn
+    # If the generator does not learn from it, the discriminator wins.
     alone = stepper(model, body, adversary, WEIGHTS | {"adversarial": 0.0})
     now, first = alone(start(model, body, adversary), motion)
     for _ in range(120):
@@ -104,7 +104,7 @@ def test_the_discriminator_learns_to_tell_and_the_generator_to_deceive(model, bo
 
 
 def test_the_ramp(model, body, motion):
-    """While it is at zero the generator learns as without an adversary, and the discriminator learns already."""
+    """At zero, the generator learns as without an adversary, while the discriminator learns already."""
     adversary = make(optax.linear_schedule(0.0, 1.0, 2, 1))
     step = stepper(model, body, adversary)
     plain = stepper(model, body, None, {"keypoints_3d": 10.0})

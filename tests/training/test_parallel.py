@@ -1,4 +1,4 @@
-"""On the eight fake devices of `tests/conftest.py`."""
+"""Data parallelism on the eight fake devices of `tests/conftest.py`."""
 
 import functools
 
@@ -26,7 +26,7 @@ def eight_devices():
 
 @pytest.fixture
 def uneven(batch):
-    """One device has one valid frame, others six; some clips have no truth at all."""
+    """One device has one valid frame, others six; some clips have no ground truth."""
     frames = batch["mask"].shape[1]
     batch["mask"] = np.arange(frames) < np.array([1, 6, 2, 6, 6, 3, 6, 5])[:, None]
     batch["has_smpl"][[1, 4]] = False
@@ -36,7 +36,7 @@ def uneven(batch):
 
 @pytest.fixture(scope="module")
 def fresh(model, body):
-    """A new state with plain SGD: unlike Adam it leaves small differences of gradients small."""
+    """A new state with plain SGD: small differences of gradients stay small, unlike with Adam."""
     return functools.partial(state.init_state, model, body, optax.sgd(0.05), 0, ADVERSARY)
 
 
@@ -85,7 +85,7 @@ def test_eight_devices_train_like_one(on_eight, on_one, fresh, uneven):
     for name, value in expected[1].items():
         np.testing.assert_allclose(on_eight[1][name], value, rtol=1e-5, err_msg=name)
 
-    # A mean of the devices' own means would be something else for this batch.
+    # For this batch, the mean of the devices' means is another number.
     own = []
     for clip in range(DEVICES):
         alone = uneven["mask"] & (np.arange(DEVICES) == clip)[:, None]

@@ -1,4 +1,4 @@
-"""The losses on outline and motion as the training step sees them; the others are tested in `test_steps.py`."""
+"""The losses on silhouettes and flow in the training step; `test_steps.py` tests the others."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def outline(body):
 
 @pytest.fixture(scope="module")
 def clips():
-    """What the stream gives, and a model that knows the truth: the camera's focal length included."""
+    """A batch of the stream, with the true focal length as the assumed one."""
     options = stream.StreamOptions(8, 6, seed=1, flow="exact", flow_frames=4)
     batch = stream.batch_maker({"synthetic": 1.0}, options)(0)
     return batch | {"focal_length": batch["true_focal_length"]}
@@ -56,7 +56,7 @@ def found(outline):
     return found
 
 
-def test_the_true_motion_is_near_the_floor_and_errors_rise_from_there(found, truth, clips):
+def test_losses_are_small_for_the_true_motion_and_rise_with_the_error(found, truth, clips):
     floor, counts = found(truth, clips)
     assert set(floor) == set(WEIGHTS) and all(count > 0 for count in counts.values())
     assert floor["flow_silhouette"] < 0.03 and floor["silhouette"] < 0.2 and floor["vertex_flow"] < 0.3
@@ -93,7 +93,7 @@ def test_gradients_are_finite_whatever_is_predicted(outline, truth, clips):
     gradient = jax.jit(jax.grad(total))
     wild = truth._replace(
         cam=truth.cam * jnp.array([30.0, 1.0, 1.0])
-    )  # so near that it is behind the camera, too
+    )  # so near that parts are behind the camera
     for prediction in (truth, wild, jax.tree.map(jnp.zeros_like, truth)):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(prediction)))
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient(truth)))
@@ -142,7 +142,7 @@ def cost(body, outline):
     return cost
 
 
-def test_the_hidden_truth_reaches_no_loss(cost, truth, mixed):
+def test_withheld_ground_truth_reaches_no_loss(cost, truth, mixed):
     expected = cost(truth, mixed)
     assert set(expected[0]) == set(ALL)
     for nothing in (np.nan, 1e6, -0.3):
@@ -155,7 +155,7 @@ def test_the_hidden_truth_reaches_no_loss(cost, truth, mixed):
             np.testing.assert_array_equal(have, want)
 
 
-def test_the_target_is_the_detectors_weighted_by_its_confidence(body, truth, mixed):
+def test_the_target_of_unlabelled_clips_is_the_detectors_landmarks_weighted_by_visibility(body, truth, mixed):
     """Against NumPy, one clip at a time."""
 
     @jax.jit
@@ -182,7 +182,7 @@ def test_the_target_is_the_detectors_weighted_by_its_confidence(body, truth, mix
         np.testing.assert_allclose(value, expected, rtol=1e-4)
 
 
-def test_labelled_clips_do_not_see_the_detectors_landmarks_there(body, truth, clips):
+def test_the_detectors_landmarks_are_no_target_of_labelled_clips(body, truth, clips):
     inputs = steps.batch_inputs(clips)
     found = [
         terms.loss_terms(body, inputs, truth, clips | {"landmarks_2d": points}, {"keypoints_2d": 1})
@@ -191,7 +191,7 @@ def test_labelled_clips_do_not_see_the_detectors_landmarks_there(body, truth, cl
     np.testing.assert_array_equal(*(f["keypoints_2d"] for f in found))
 
 
-def test_the_same_shape_in_every_frame_is_as_one_for_the_clip(outline, truth, clips):
+def test_the_same_shape_in_every_frame_equals_one_for_the_clip(outline, truth, clips):
     weights = {"betas": 1.0, "vertex_flow": 1.0}
     batch = clips | {"mask": np.arange(6) < np.arange(8)[:, None], "has_smpl": ~UNLABELLED}
 
