@@ -5,8 +5,8 @@ The default needs no data on disk: procedural motion, seen by a simulated camera
     python -m hpof_jax.train --config configs/hpof.py
     python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP  # and motion capture
 
-`:shipped` and `:shipped_finish` are the training of the weights in `hpof_jax/assets/hpof.npz`, from scratch, in
-two runs. The second run starts from the first one's weights, with a new learning rate schedule:
+`:shipped` and `:shipped_finish` are the training of the weights in `hpof_jax/assets/hpof.npz`, from scratch,
+in two runs. The second run starts from the first one's weights, with a new learning rate schedule:
 
     python -m hpof_jax.train --config configs/hpof.py:shipped --workdir runs/shipped
     python -m hpof_jax.train --config configs/hpof.py:shipped_finish --workdir runs/shipped_finish
@@ -18,14 +18,14 @@ The result is `runs/shipped_finish/weights.npz`. Hardware: two shared CPU cores.
 | after `:shipped` | 91.6 | 84.2 | 53.3 | 73.1 | 70.5 |
 | after `:shipped_finish` | 90.4 | 82.6 | 51.9 | 72.2 | 70.6 |
 
-PA-MPJPE of the limbs on rendered validation clips (`hpof_jax.evaluate --data rendered:rendered/full,...`), of 24
-joints on validation motion with the simulated detector, of the limbs on four real cameras
+PA-MPJPE of the limbs on rendered validation clips (`hpof_jax.evaluate --data rendered:rendered/full,...`), of
+24 joints on validation motion with the simulated detector, of the limbs on four real cameras
 (`benchmarks.real_views`). One seed was trained.
 
-The data lie in the folder where the commands are run. Motion capture, BVH files in `recordings/`: `bandai` (Bandai
-Namco Research Motiondataset 1 and 2), `cmu` (48 clips of the CMU database), `cmu_expmap` (32 clips of it, converted
-from exponential maps), `deepmimic` and `deepmimic_sie` (DeepMimic's own clips, and those of Sony Interactive
-Entertainment). Rendered clips in `rendered/`, about an hour of work for two cores:
+The data lie in the folder where the commands are run. Motion capture, BVH files in `recordings/`: `bandai`
+(Bandai Namco Research Motiondataset 1 and 2), `cmu` (48 clips of the CMU database), `cmu_expmap` (32 clips of
+it, converted from exponential maps), `deepmimic` and `deepmimic_sie` (DeepMimic's own clips, and those of
+Sony Interactive Entertainment). Rendered clips in `rendered/`, about an hour of work for two cores:
 
     MOTION="--motion synthetic --motion bvh:recordings/bandai --motion bvh:recordings/cmu
             --motion bvh:recordings/cmu_expmap --motion bvh:recordings/deepmimic
@@ -36,8 +36,8 @@ Entertainment). Rendered clips in `rendered/`, about an hour of work for two cor
     $RENDER --out rendered/full60 --frames 20820 --clip-frames 60                        # 347 clips
     $RENDER --out rendered/heavy60 --frames 9540 --clip-frames 60 --landmark-model heavy # 159 clips
 
-The original clips cannot be made again exactly: those of 120 frames have the first version of the looks, those of
-60 frames the third.
+The original clips cannot be made again exactly: those of 120 frames have an earlier version of the looks,
+those of 60 frames the third.
 """
 
 from ml_collections import ConfigDict
@@ -121,8 +121,8 @@ def get_config(variant: str = "") -> ConfigDict:
             "shape_per": "clip",  # or "frame": no shape before the pose
         }
     )
-    # Data sources and their relative shares of a batch. An empty path leaves a source out; a path that is named
-    # twice counts twice.
+    # Data sources and their relative shares of a batch. An empty path leaves a source out; a path that is
+    # named twice counts twice.
     config.data = ConfigDict(
         {
             "synthetic": 1.0,  # share of procedural motion

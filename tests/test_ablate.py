@@ -53,7 +53,7 @@ def finished(workdir, variants, seeds, scores, domains=("synthetic",)):
 
 
 class Ablation:
-    """The first of two variants is finished; SIGTERM stops the second after a step, and the same command resumes it."""
+    """The first of two variants is finished; SIGTERM stops the second, and the same command resumes it."""
 
     variants = ("full", "no_decomposition")
 
