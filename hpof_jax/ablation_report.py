@@ -43,7 +43,7 @@ def write(
     Args:
       preface: lines above the tables, as from `preface`.
       sources: the training's sources, which say whether a domain had labels.
-      columns: further columns, heading -> variant -> number.
+      columns: of the table of the models, heading -> variant -> number.
 
     Raises:
       UserError: as `merged`.
@@ -116,23 +116,31 @@ def _command_lines(command):
 def tables(
     results: Results, sources: Mapping[str, float], columns: Mapping[str, Mapping[str, float]]
 ) -> Iterator[str]:
-    """The lines of the tables, one table for each domain."""
+    """The lines of the tables: one for the models, one for each domain."""
+    yield "\n### The models\n"
+    rows = {name: [f"{column[name]:,.0f}" for column in columns.values()] for name in results}
+    yield from _table([*columns], rows)
     for source, first in next(iter(results.values()))[0]["domains"].items():
         ways = [
             way for way, spec in (("with", source), ("without", f"unlabelled:{source}")) if spec in sources
         ]
         yield f"\n### `{source}`, trained on {' and '.join(ways)} labels\n"
         yield f"{first['clips']:.0f} clips, {first['frames']:,.0f} frames.\n"
-        yield "| | " + " | ".join([*(head for head, _ in COLUMNS.values()), *columns]) + " |"
-        yield "|---" * (len(COLUMNS) + len(columns) + 1) + "|"
-        for variant, runs in results.items():
-            cells = [
+        rows = {
+            variant: [
                 _cell([run["domains"][source][key] for run in runs], decimals)
                 for key, (_, decimals) in COLUMNS.items()
             ]
-            cells += [f"{column[variant]:,.0f}" for column in columns.values()]
-            yield f"| `{variant}` | " + " | ".join(cells) + " |"
+            for variant, runs in results.items()
+        }
+        yield from _table([heading for heading, _ in COLUMNS.values()], rows)
     yield ""
+
+
+def _table(headings, rows):
+    yield f"| | {' | '.join(headings)} |"
+    yield "|---" * (len(headings) + 1) + "|"
+    yield from (f"| `{name}` | {' | '.join(cells)} |" for name, cells in rows.items())
 
 
 def _cell(values, decimals):
