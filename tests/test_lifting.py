@@ -121,6 +121,13 @@ def test_the_videos_frame_rate_is_respected(observations, weights, body):
     np.testing.assert_allclose(at_60.trans[::2], at_30.trans, rtol=0.03, atol=0.03)
 
 
+def test_the_mean_pose_baseline_lifts_too(observations, body):
+    config = ConfigDict({"name": "mean_pose", "channels": 16})
+    motion = lift(observations, (init_params(make_model(config), body, 0), config), body, flip=False)
+    assert len(motion) == len(observations)
+    assert np.ptp(motion.pose[:, 1:], axis=0).max() < 1e-5, "one body pose"
+
+
 def test_weights_of_another_model_are_refused(observations, weights, body):
     params, config = weights
     other = ConfigDict({**config.to_dict(), "hidden": 24})
