@@ -76,8 +76,8 @@ def predict_long(
 ) -> Prediction:
     """Predicts clips of any length in chunks, with the result of one pass and constant memory on the device.
 
-    The encoder runs on windows that overlap by its `border`, or on whole shots if it has none. The shape is then
-    pooled over all frames of the clip, and the pose is computed chunk by chunk.
+    The encoder runs on windows that overlap by its `border`, or on whole shots if it has none. The shape is
+    then pooled over all frames of the clip, and the pose is computed chunk by chunk.
 
     Args:
       inputs: (B, T, ...) as for the model.

@@ -7,7 +7,7 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.models.discriminator import EVERY, Discriminator
 
 CLIPS, FRAMES = 3, 13
-LOOKED_AT = 4  # frames 0, 4, 8 and 12, for the heads that judge single frames
+JUDGED = 4  # frames 0, 4, 8 and 12
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def clips():
 @pytest.fixture(scope="module")
 def judge(clips):
     discriminator = Discriminator(channels=16)
-    rng = np.random.default_rng(1)  # as if it had learned something: fresh, it looks at no frame's neighbours
+    rng = np.random.default_rng(1)  # as if trained: a fresh encoder has no context
     params = jax.tree.map(
         lambda x: x + np.float32(rng.normal(0, 0.1, x.shape)),
         jax.jit(discriminator.init)(jax.random.key(0), *clips),
@@ -32,18 +32,18 @@ def judge(clips):
 def test_every_head_has_its_score(judge, clips):
     scores = judge(*clips)
     assert scores.motion.shape == scores.shape.shape == (CLIPS,)
-    assert scores.joints.shape == (CLIPS, LOOKED_AT, 23) and scores.body.shape == (CLIPS, LOOKED_AT)
+    assert scores.joints.shape == (CLIPS, JUDGED, 23) and scores.body.shape == (CLIPS, JUDGED)
     for score in scores:
         assert np.isfinite(score).all() and np.std(score) > 0
 
 
-def test_what_each_head_looks_at(judge, clips):
-    """The others do not change when one of their own inputs does."""
+def test_the_inputs_of_each_head(judge, clips):
+    """A change of an input changes the scores of the heads that use it, and no others."""
     rotations, betas, mask = clips
     before = judge(*clips)
     turned = judge(rotations.at[:, :, 0].set(jnp.eye(3)), betas, mask)
     for a, b in zip(before, turned, strict=True):
-        np.testing.assert_array_equal(a, b)  # the root says nothing
+        np.testing.assert_array_equal(a, b)  # the root is no input
 
     bent = judge(rotations.at[1, 4, 5].set(jnp.eye(3)), betas, mask)
     changed = np.argwhere(np.asarray(bent.joints != before.joints))
@@ -61,7 +61,7 @@ def test_what_each_head_looks_at(judge, clips):
         np.testing.assert_array_equal(getattr(wide, head), getattr(before, head))
 
 
-def test_the_order_of_the_frames_counts_for_the_motion_alone(judge, clips):
+def test_only_the_motion_head_depends_on_the_order_of_frames(judge, clips):
     rotations, betas, mask = clips
     before, after = judge(*clips), judge(rotations[:, ::-1], betas, mask)
     assert np.abs(before.motion - after.motion).min() > 1e-5

@@ -21,7 +21,7 @@ def encode(features):
     return jax.jit(lambda features, mask: encoder.apply(params, features, mask))
 
 
-def test_every_frame_knows_of_every_other(encode, features):
+def test_every_frame_depends_on_every_other(encode, features):
     assert RecurrentEncoder().border is None
     mask = np.ones((CLIPS, FRAMES), bool)
     before = np.asarray(encode(features, mask))

@@ -81,3 +81,11 @@ def test_a_checkpoint_of_another_config(tmp_path, other):
     with pytest.raises(UserError, match="is of another config") as error:
         checkpoint.Checkpointer(tmp_path).restore(template)
     assert str(tmp_path) in str(error.value) and str(error.value).count(". ") == 0
+
+
+def test_a_bucket_gets_the_weights_as_one_file(tmp_path):
+    checkpointer = checkpoint.Checkpointer(tmp_path)
+    checkpointer._remote = True  # the folder stands for `gs://...`
+    checkpointer.save(make_state(1), CONFIG, {})
+    checkpointer.close()
+    assert_equal(load_weights(tmp_path)[0], jax.device_get(make_state(1).ema))

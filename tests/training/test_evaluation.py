@@ -27,7 +27,7 @@ def batch(batch):
 
 
 @pytest.fixture
-def truth(batch):
+def ground_truth(batch):
     rotations = np.asarray(jax.jit(axis_angle_to_matrix)(batch["pose"]))
     return Prediction(batch["betas"][:, None], rotations, np.ones((*batch["mask"].shape, 3), np.float32))
 
@@ -40,8 +40,8 @@ def evaluate(prediction, body, batch, **options):
 ZERO = ("mpjpe", "pa_mpjpe", "n_mpjpe", "acceleration_error", "betas_error", "limb_pa_mpjpe", "bone_spread")
 
 
-def test_a_perfect_prediction_has_no_error(truth, body, batch):
-    overall = evaluate(truth, body, batch)["overall"]
+def test_a_perfect_prediction_has_no_error(ground_truth, body, batch):
+    overall = evaluate(ground_truth, body, batch)["overall"]
     for key in ZERO:
         assert abs(overall[key]) < 0.01, key
     np.testing.assert_allclose([overall["pck_50"], overall["pck_150"]], 100.0, rtol=1e-6)
@@ -51,12 +51,12 @@ def test_a_perfect_prediction_has_no_error(truth, body, batch):
     np.testing.assert_allclose(overall["coverage"], 100 * (1 - 1 / batch["mask"].sum()), rtol=1e-5)
 
 
-def test_classes_weighted_by_their_frames_are_the_whole(truth, body, batch):
+def test_the_mean_of_the_classes_by_frames_is_the_overall_metric(ground_truth, body, batch):
     rng = np.random.default_rng(1)
     turned = np.asarray(
         jax.jit(axis_angle_to_matrix)(batch["pose"] + rng.normal(0, 0.2, batch["pose"].shape))
     )
-    table = evaluate(truth._replace(rotations=turned.astype(np.float32)), body, batch)
+    table = evaluate(ground_truth._replace(rotations=turned.astype(np.float32)), body, batch)
     assert list(table["classes"]) == ["gait", "jump"]
     rows = table["classes"].values()
     assert [row["frames"] for row in rows] == [16, 14]
@@ -67,8 +67,8 @@ def test_classes_weighted_by_their_frames_are_the_whole(truth, body, batch):
     assert table["classes"]["gait"]["mpjpe"] != table["classes"]["jump"]["mpjpe"]
 
 
-def test_sources_make_up_the_whole(truth, body, batch):
-    turned = truth._replace(rotations=np.roll(truth.rotations, 1, axis=0))
+def test_the_sources_add_up_to_the_overall_metrics(ground_truth, body, batch):
+    turned = ground_truth._replace(rotations=np.roll(ground_truth.rotations, 1, axis=0))
     one = batch, NAMES, CLASSES
     other = batch | {"mask": batch["mask"][::-1].copy()}, NAMES, CLASSES
     totals = evaluation.make_totals(Oracle(), body)
@@ -82,8 +82,8 @@ def test_sources_make_up_the_whole(truth, body, batch):
     assert alone["overall"] == alone["sources"]["one"] == table["sources"]["one"]
 
 
-def test_padding_is_not_counted(truth, body, batch):
-    spoilt = jax.tree.map(np.array, truth)
+def test_padding_is_not_counted(ground_truth, body, batch):
+    spoilt = jax.tree.map(np.array, ground_truth)
     spoilt.rotations[~batch["mask"]] = 9.0
     spoilt.betas[6:] = 1e6
     batch["mask"][7] = True  # a window without a name, whatever it holds
@@ -92,21 +92,23 @@ def test_padding_is_not_counted(truth, body, batch):
         assert abs(overall[key]) < 0.01, key
 
 
-def test_a_wrong_shape_shows_in_betas_and_vertices_alone_of_all_else(truth, body, batch):
+def test_a_wrong_shape_shows_in_betas_and_vertices(ground_truth, body, batch):
     small = {key: value[:, :2] if value.shape[1:2] == (6,) else value for key, value in batch.items()}
-    wider = truth._replace(betas=truth.betas + np.float32(0.5), rotations=truth.rotations[:, :2])
+    wider = ground_truth._replace(
+        betas=ground_truth.betas + np.float32(0.5), rotations=ground_truth.rotations[:, :2]
+    )
     overall = evaluate(wider, body, small, vertices=True)["overall"]
     np.testing.assert_allclose(overall["betas_error"], 0.5, rtol=1e-4)
     assert overall["pve"] > 1.0
-    exact = wider._replace(betas=truth.betas)
+    exact = wider._replace(betas=ground_truth.betas)
     assert evaluate(exact, body, small, vertices=True)["overall"]["pve"] < 0.01
 
 
-def test_a_shape_in_every_frame(truth, body, batch):
+def test_a_shape_in_every_frame(ground_truth, body, batch):
     betas = np.repeat(batch["betas"][:, None], batch["mask"].shape[1], axis=1)
-    overall = evaluate(truth._replace(betas=betas), body, batch, vertices=True)["overall"]
+    overall = evaluate(ground_truth._replace(betas=betas), body, batch, vertices=True)["overall"]
     for key in (*ZERO, "betas_spread", "pve"):
         assert abs(overall[key]) < 0.01, key
     betas[:, ::2] += 0.5
-    overall = evaluate(truth._replace(betas=betas), body, batch)["overall"]
+    overall = evaluate(ground_truth._replace(betas=betas), body, batch)["overall"]
     assert overall["betas_spread"] > 0.2 and overall["bone_spread"] > 1 and 0.2 < overall["betas_error"] < 0.4

@@ -25,7 +25,7 @@ def test_every_config_builds_a_model_optimizers_and_a_stream(file, variant, body
         assert train.data_sources(config.data) == {"synthetic": 1.0, **hidden}
 
 
-def test_motion_capture_and_rendered_clips_share_their_weights():
+def test_folders_of_one_kind_divide_its_share():
     config = hpof.get_config()
     config.data.update({"bvh": "a,b.zip", "amass": "c", "mocap_share": 3.0})
     assert train.data_sources(config.data) == {

@@ -10,8 +10,8 @@ from hpof_jax.models.flip import average_flipped
 from hpof_jax.training import state, steps
 from hpof_jax.training.terms import loss_terms
 
-WEIGHTS = hpof.get_config().losses.to_dict()
-TRUTH = ("pose", "betas", "transl")
+LOSS_WEIGHTS = hpof.get_config().losses.to_dict()
+GROUND_TRUTH = ("pose", "betas", "transl")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def loss(model, body):
 
     def total(params, batch):
         inputs = steps.batch_inputs(batch)
-        found = loss_terms(body, inputs, model.apply({"params": params}, inputs, body), batch, WEIGHTS)
+        found = loss_terms(body, inputs, model.apply({"params": params}, inputs, body), batch, LOSS_WEIGHTS)
         means = {name: value for name, (value, _) in found.items()}
         return sum(means.values()), found
 
@@ -47,9 +47,12 @@ def changed(batch, where, **values):
 
 def test_every_loss_of_the_config_is_there_and_finite(loss, params, batch):
     gradient, terms = loss(params, batch)
-    assert set(terms) == set(WEIGHTS)
+    assert set(terms) == set(LOSS_WEIGHTS)
     clips, frames = batch["mask"].shape
-    counts = dict.fromkeys(WEIGHTS, clips * frames) | {"betas": clips, "smoothness": clips * (frames - 2)}
+    counts = dict.fromkeys(LOSS_WEIGHTS, clips * frames) | {
+        "betas": clips,
+        "smoothness": clips * (frames - 2),
+    }
     assert {name: int(count) for name, (_, count) in terms.items()} == counts
     assert all(float(value) > 0 for value, _ in terms.values())
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient))
@@ -57,7 +60,7 @@ def test_every_loss_of_the_config_is_there_and_finite(loss, params, batch):
 
 def test_only_the_named_losses_are_computed(model, body, batch, params):
     prediction = jax.eval_shape(lambda: model.apply({"params": params}, steps.batch_inputs(batch), body))
-    for name in WEIGHTS:
+    for name in LOSS_WEIGHTS:
         found = jax.eval_shape(
             lambda p, b, name=name: loss_terms(body, steps.batch_inputs(b), p, b, {name: 1.0}),
             prediction,
@@ -66,10 +69,10 @@ def test_only_the_named_losses_are_computed(model, body, batch, params):
         assert list(found) == [name]
 
 
-def test_a_clip_without_truth_is_left_out(loss, params, batch):
+def test_a_clip_without_ground_truth_is_left_out(loss, params, batch):
     """Its arrays may be anything, NaN included: in the losses and in their gradient."""
     nothing = changed(batch, 2, has_3d=False, has_smpl=False)
-    unknown = changed(nothing, 2, **dict.fromkeys(TRUTH, np.nan))
+    unknown = changed(nothing, 2, **dict.fromkeys(GROUND_TRUTH, np.nan))
     gradient, terms = loss(params, unknown)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient))
     assert_same(loss(params, nothing), (gradient, terms))
@@ -80,10 +83,10 @@ def test_a_clip_without_truth_is_left_out(loss, params, batch):
         "it has the detector's landmarks"
     )
     assert float(whole["betas"][1] - terms["betas"][1]) == 1
-    assert float(whole["smoothness"][1]) == float(terms["smoothness"][1]), "it asks for little acceleration"
+    assert float(whole["smoothness"][1]) == float(terms["smoothness"][1]), "it needs no ground truth"
 
 
-def test_each_kind_of_truth_has_its_own_losses(loss, params, batch):
+def test_each_kind_of_ground_truth_has_its_own_losses(loss, params, batch):
     _, whole = loss(params, batch)
     _, no_3d = loss(params, changed(batch, 2, has_3d=False))
     _, no_smpl = loss(params, changed(batch, 2, has_smpl=False))
@@ -94,7 +97,7 @@ def test_each_kind_of_truth_has_its_own_losses(loss, params, batch):
         assert float(no_smpl[name][1]) < float(whole[name][1]) == float(no_3d[name][1])
 
 
-def test_a_place_that_is_not_known_keeps_out_too(loss, params, batch):
+def test_an_unknown_position_reaches_no_gradient(loss, params, batch):
     gradient, _ = loss(params, changed(batch, 2, has_3d=False, transl=np.nan))
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient))
 
@@ -122,7 +125,7 @@ def trained(model, body):
     def run(batch):
         before = state.init_state(model, body, optimizer, 0)
         step = steps.make_train_step(
-            model, body, optimizer, WEIGHTS, seed=0, ema_decay=0.9, hide_3d=0.3, axis_name="batch"
+            model, body, optimizer, LOSS_WEIGHTS, seed=0, ema_decay=0.9, hide_3d=0.3, axis_name="batch"
         )
         # vmap knows the axis, too, so that no device has to be asked for.
         one = jax.jit(jax.vmap(step, in_axes=(None, 0), out_axes=None, axis_name="batch"))
@@ -139,9 +142,9 @@ def trained(model, body):
 def test_steps_on_one_batch_lower_the_loss(trained, batch):
     before, after, logs = trained(batch)
     assert int(after.step) == 30
-    assert set(logs[0]) == {*WEIGHTS, "total", "gradient_norm"}
+    assert set(logs[0]) == {*LOSS_WEIGHTS, "total", "gradient_norm"}
     for log in logs:
-        total = sum(weight * log[name] for name, weight in WEIGHTS.items())
+        total = sum(weight * log[name] for name, weight in LOSS_WEIGHTS.items())
         np.testing.assert_allclose(log["total"], total, rtol=1e-5)
     assert logs[-1]["total"] < 0.7 * logs[0]["total"]
     assert logs[-1]["keypoints_3d"] < 0.8 * logs[0]["keypoints_3d"]
@@ -150,7 +153,7 @@ def test_steps_on_one_batch_lower_the_loss(trained, batch):
     assert 0 < distance[0] < distance[1], "the average follows the parameters"
 
 
-def test_the_mean_with_the_mirror_image_knows_no_side(model, body, batch):
+def test_flip_augmentation_has_no_preferred_side(model, body, batch):
     params = jax.tree.map(
         lambda x: x + 0.05 * np.random.default_rng(x.size).normal(size=x.shape),
         init_params(model, body, 0),
