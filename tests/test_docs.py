@@ -94,8 +94,6 @@ def test_files_that_a_page_names_exist(page):
 
 @page
 def test_lines_fit_into_an_editor(page):
-    if page.name in ("experiments.md", "hpof.md"):
-        pytest.skip("not yet rewrapped")
     lines = page.read_text(encoding="utf-8").splitlines()
     wide = [line for line in lines if len(line) > WIDEST and not line.lstrip().startswith("|")]
     assert not wide
