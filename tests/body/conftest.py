@@ -1,4 +1,4 @@
-"""A small made-up body with all that SMPL's files have, and the pickles that such files are."""
+"""A small random body with everything that SMPL's files have, and pickles like SMPL's."""
 
 import io
 import pickle
@@ -31,7 +31,7 @@ def make_arrays(parents, num_betas):
 
 @pytest.fixture
 def smpl_arrays():
-    """An SMPL file's arrays, and the landmarks that 60 vertices cannot have by their number."""
+    """The arrays of an SMPL file, and a landmark regressor, which 60 vertices need."""
     return make_arrays(SMPL_PARENTS, 10)
 
 
@@ -50,7 +50,7 @@ def fingers(wrist, first):
 
 @pytest.fixture
 def chumpy(monkeypatch):
-    """Stand-ins for chumpy's classes that are pickled as these are; `forget()` leaves none, and chumpy not importable."""
+    """Stand-ins that pickle like chumpy's classes; `forget()` removes them, so that `import chumpy` fails."""
     ch, reordering = types.ModuleType("chumpy.ch"), types.ModuleType("chumpy.reordering")
 
     class Ch:
@@ -76,7 +76,7 @@ def chumpy(monkeypatch):
 
 @pytest.fixture
 def official(chumpy):
-    """A function from arrays to the dictionary that an official `.pkl` holds of them."""
+    """A function from arrays to the dictionary in an official `.pkl`."""
 
     def make(arrays):
         regressor = csc_matrix(arrays["J_regressor"])
@@ -95,7 +95,7 @@ def official(chumpy):
 
 
 class _Python2(pickle._Pickler):
-    """Writes what Python 2 writes: every text and all bytes are its `str`."""
+    """Writes as Python 2 does: text and bytes are its `str`."""
 
     dispatch = {**pickle._Pickler.dispatch}
 
@@ -110,7 +110,7 @@ class _Python2(pickle._Pickler):
 
 @pytest.fixture
 def python2_pickle():
-    """A function like `pickle.dumps`, for the protocols 0 and 2, as Python 2 with its NumPy and SciPy had them."""
+    """A function like `pickle.dumps` of Python 2, with its NumPy and SciPy, for protocols 0 and 2."""
 
     def dumps(content, protocol):
         file = io.BytesIO()

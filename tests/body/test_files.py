@@ -17,7 +17,7 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
 
 def assert_same(a, b):
-    """Bit by bit, and the same in all that is no array."""
+    """The same structure and the same arrays, bit for bit."""
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert x.dtype == y.dtype
@@ -55,14 +55,14 @@ def test_the_free_body_is_loaded_once_and_cannot_be_changed():
         body.name = "mine"
 
 
-def test_a_pickle_and_an_npz_are_known_by_what_is_in_them(tmp_path, smpl_arrays, official):
+def test_the_format_is_recognised_by_the_content(tmp_path, smpl_arrays, official):
     np.savez(tmp_path / "body.npz", **smpl_arrays)
     (tmp_path / "body.npz").rename(tmp_path / "body.pkl")
     (tmp_path / "body.npz").write_bytes(pickle.dumps(official(smpl_arrays)))
     assert_same(load_body(tmp_path / "body.pkl"), load_body(tmp_path / "body.npz"))
 
 
-def test_as_many_shape_components_as_asked_for(tmp_path, smpl_arrays):
+def test_the_number_of_shape_components(tmp_path, smpl_arrays):
     directions = np.random.default_rng(1).normal(size=(60, 3, 300))
     np.savez(tmp_path / "SMPL.npz", **smpl_arrays | {"shapedirs": directions})
     assert load_body(tmp_path / "SMPL.npz").num_betas == 10
@@ -75,7 +75,7 @@ def test_as_many_shape_components_as_asked_for(tmp_path, smpl_arrays):
 
 
 def smplh_with_flat_fingers(arrays, betas, pose):
-    """SMPL-H's vertices as its paper writes them, in float64, for the rotations of its 22 body joints (22, 3, 3)."""
+    """SMPL-H's vertices as in its paper, in float64, for rotations (22, 3, 3) of the body joints."""
     rotations = np.concatenate([pose, np.broadcast_to(np.eye(3), (30, 3, 3))])
     shaped = arrays["v_template"] + arrays["shapedirs"][..., :10] @ betas
     joints = arrays["J_regressor"] @ shaped
@@ -112,7 +112,7 @@ def test_smplh_is_a_body_with_stiff_fingers(tmp_path, smplh_arrays):
     assert (moved < 3 * share + 1e-5).all() and moved[share > 0.1].min() > 1e-3
 
 
-def test_a_body_reads_back_bit_by_bit(tmp_path, smpl_arrays, smplh_arrays):
+def test_a_saved_body_loads_bit_for_bit(tmp_path, smpl_arrays, smplh_arrays):
     np.savez(tmp_path / "smpl.npz", **smpl_arrays)
     np.savez(tmp_path / "smplh.npz", **smplh_arrays)
     for body in (
@@ -127,8 +127,8 @@ def test_a_body_reads_back_bit_by_bit(tmp_path, smpl_arrays, smplh_arrays):
         assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "second.npz").read_bytes()
 
 
-def test_smpls_own_files_have_no_landmarks_but_vertex_picks(tmp_path):
-    """A file without our landmark regressor gets SMPL's vertices (the free body has as many)."""
+def test_landmarks_of_smpls_own_files_are_vertices(tmp_path):
+    """A file without a landmark regressor gets SMPL's vertices; the free body has the same number."""
     with np.load(FREE_BODY, allow_pickle=False) as file:
         np.savez(
             tmp_path / "smpl.npz", **{key: file[key] for key in file.files if key != "landmark_regressor"}
@@ -137,7 +137,7 @@ def test_smpls_own_files_have_no_landmarks_but_vertex_picks(tmp_path):
     np.testing.assert_array_equal(np.flatnonzero(body.landmark_regressor[0]), [332])
 
 
-def test_the_trees_root_has_no_parent_in_any_type(tmp_path, smpl_arrays):
+def test_the_roots_parent_in_every_integer_type(tmp_path, smpl_arrays):
     for kind in (np.int32, np.int64, np.uint32, np.uint64):
         smpl_arrays["kintree_table"] = smpl_arrays["kintree_table"].astype(np.int32).astype(kind)
         np.savez(tmp_path / "body.npz", **smpl_arrays)
@@ -145,7 +145,7 @@ def test_the_trees_root_has_no_parent_in_any_type(tmp_path, smpl_arrays):
 
 
 def spoilt(**changes):
-    """The file with some arrays replaced by `change(array)`, or by nothing."""
+    """The file with some arrays replaced by `change(array)`, or left out."""
 
     def spoil(path, arrays):
         arrays |= {key: change(arrays[key]) if change else None for key, change in changes.items()}
@@ -229,7 +229,7 @@ def test_a_wrong_file_gets_one_sentence(tmp_path, smpl_arrays, spoil, sentence):
 
 @pytest.mark.parametrize("size", [0, 2**24])
 def test_a_small_file_takes_little_memory(tmp_path, monkeypatch, size):
-    """One that unpacks to a lot, and one that says it has a lot."""
+    """A file that unpacks to a lot of data, and one whose header claims a lot."""
     monkeypatch.setattr("hpof_jax.body.files.LARGEST", 2**22)
     path = tmp_path / "body.npz"
     header = dict(descr="<f8", fortran_order=False, shape=(2**40, 3))

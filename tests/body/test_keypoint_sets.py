@@ -22,7 +22,7 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 
 keypoints, skin = jax.jit(model_functions.keypoints), jax.jit(model_functions.skin)
 MIRROR_X = np.array([-1.0, 1.0, 1.0])
-# SMPL-X's vertex list for SMPL, and the free body's points that a stand-in for SMPL gets at these vertices.
+# SMPL-X's vertex list for SMPL. The stand-in for SMPL has the free body's points at these vertices.
 SMPL_VERTICES = dict(
     nose=332, left_eye=2800, right_eye=6260, left_ear=583, right_ear=4071, left_heel=3387, right_heel=6787,
     left_big_toe=3216, right_big_toe=6617, left_small_toe=3226, right_small_toe=6624, left_thumb=2746, right_thumb=6191,
@@ -38,7 +38,7 @@ def body():
 
 @pytest.fixture(scope="module")
 def smpl(body):
-    """The free body with its vertices in another order, so that SMPL's are at its own ones, and pose blend shapes."""
+    """A stand-in for SMPL: the free body with vertices in another order, and pose blend shapes."""
     known = at_rest(body, "spin49") | at_rest(body, "blazepose33")
     known |= {name.removesuffix("_openpose"): point for name, point in known.items() if "_toe" in name}
     order, template = np.arange(6890), np.asarray(body.v_template)
@@ -60,7 +60,7 @@ def smpl(body):
 
 
 def regressor_rows(model, names):
-    """Like J_regressor_h36m.npy and J_regressor_extra.npy: rows over vertices; the point of a name, roughly."""
+    """Rows over vertices, as in J_regressor_h36m.npy and J_regressor_extra.npy, with approximate points."""
     near = dict(spine="spine2", thorax="spine3", jaw="head", head_top="head", head_top_lsp="head")
     return np.asarray(model.J_regressor)[[SMPL_JOINTS.index(near.get(name, name)) for name in names]]
 
@@ -138,8 +138,8 @@ def test_the_free_bodys_vertices_are_what_their_names_say(body):
     )
 
 
-def test_human36ms_bones_are_as_long_as_its_own(body):
-    """The bones of Human3.6M's skeleton, of the subject whose offsets its angles come with (mm)."""
+def test_bones_of_human36m_have_the_data_sets_lengths(body):
+    """Lengths in mm, from the skeleton that comes with Human3.6M's angles."""
     names, parents = keypoint_names("h36m17"), keypoint_parents("h36m17")
     points = at_rest(body, "h36m17")
     own = dict(
@@ -162,7 +162,7 @@ def test_human36ms_bones_are_as_long_as_its_own(body):
         np.testing.assert_allclose(point, points[name], atol=1e-6)
 
 
-def test_the_head_is_in_order(body):
+def test_points_of_the_head_are_in_order(body):
     points = at_rest(body, "spin49") | at_rest(body, "blazepose33")
     heights = [
         points[name][1] for name in ("thorax", "neck", "jaw", "left_mouth", "nose", "left_eye", "head_top")
@@ -253,7 +253,7 @@ def test_a_wrong_regressor_file_gets_one_sentence(tmp_path, smpl, spoil, sentenc
         keypoint_basis(smpl, "h36m17", path)
 
 
-def test_a_header_that_promises_too_much_is_refused(tmp_path, smpl):
+def test_a_header_that_claims_too_much_is_refused(tmp_path, smpl):
     path = tmp_path / "J_regressor_h36m.npy"
     np.save(path, np.zeros((17, 6890)))
     path.write_bytes(path.read_bytes().replace(b"(17, 6890)", b"(17, 9999)", 1))

@@ -17,7 +17,7 @@ forward = jax.jit(forward_)  # compiled once per shape, for all tests
 
 @pytest.fixture(scope="module")
 def small() -> BodyModel:
-    """A made-up body with pose blend shapes: the layer is linear algebra, 60 vertices test it like 6,890."""
+    """A random body of 60 vertices with pose blend shapes."""
     rng = np.random.default_rng(0)
     template, shapedirs = rng.normal(size=(VERTICES, 3)), 0.05 * rng.normal(size=(VERTICES, 3, 10))
     posedirs = 0.02 * rng.normal(size=(VERTICES, 3, 207))
@@ -36,7 +36,7 @@ def small() -> BodyModel:
 
 
 def reference(model, betas, pose, transl):
-    """SMPL as its paper writes it, in float64 NumPy, one body, joint after joint."""
+    """SMPL as in its paper, in float64 NumPy, for one body."""
     f64 = functools.partial(np.asarray, dtype=np.float64)
     rotations = f64(axis_angle_to_matrix(jnp.asarray(pose, jnp.float32)))
     shaped = f64(model.v_template) + f64(model.shapedirs) @ betas
@@ -84,7 +84,7 @@ def test_any_leading_axes_jit_and_vmap(small):
 
 
 def objective(model, betas, pose):
-    """Something scalar that every vertex and joint takes part in."""
+    """A scalar that depends on every vertex and joint."""
     vertices, joints = forward(model, betas, pose[..., 0, :], pose[..., 1:, :])
     return jnp.sum(jnp.sin(3 * vertices)) + jnp.sum(joints**2)
 
@@ -110,7 +110,7 @@ def in_double(model):
 
 
 def pose_with_angles(angle, seed=0):
-    """Every joint turned by this angle about an axis of its own, (24, 3)."""
+    """Every joint rotated by this angle about a random axis, (24, 3)."""
     axes = np.random.default_rng(seed).normal(size=(24, 3))
     return jnp.asarray(angle * axes / np.linalg.norm(axes, axis=1, keepdims=True), jnp.float32)
 
@@ -153,7 +153,7 @@ def test_second_derivatives(small, angle):
 
 
 def test_more_bodies_than_a_chunk(small):
-    """Batches are cut into chunks with a remainder: values and gradients do not tell."""
+    """Values and gradients do not depend on the division into chunks."""
     betas, pose, _ = example(9, (2 * CHUNK + 5,))
     vertices, _ = forward(small, betas, pose[:, 0], pose[:, 1:])
     _, gradient = gradients(small, betas, pose)
@@ -208,7 +208,7 @@ def test_rest_joints_are_the_regressed_ones(small):
     np.testing.assert_allclose(rest_joints(small, betas), want, atol=1e-5)
 
 
-def test_a_limbs_landmark_is_the_joint_itself():
+def test_limb_landmarks_are_the_joints():
     body = load_body()
     betas, pose, _ = example(4)
     points, joints = jax.jit(keypoints)(body, body.landmarks, betas, axis_angle_to_matrix(0.5 * pose))
@@ -218,7 +218,7 @@ def test_a_limbs_landmark_is_the_joint_itself():
         )
 
 
-def test_it_stands_on_its_feet_and_bends_the_right_way():
+def test_the_free_body_is_upright_and_bends_the_right_way():
     body = load_body()
     pose = jnp.zeros((24, 3)).at[SMPL_JOINTS.index("left_knee"), 0].set(np.pi / 2)
     pose = pose.at[SMPL_JOINTS.index("left_elbow"), 1].set(-np.pi / 2)

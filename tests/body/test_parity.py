@@ -1,4 +1,4 @@
-"""The layer beside an independent one, on the same file: body-models' NumPy SMPL."""
+"""The layer agrees with an independent one, the NumPy SMPL of body-models, on the same file."""
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ VERTICES = 400
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """An SMPL-format file with everything that SMPL has, made up but of a person's size."""
+    """A random SMPL-format file of a person's size, with everything that SMPL has."""
     rng = np.random.default_rng(0)
     arrays = dict(
         v_template=rng.normal(scale=0.4, size=(VERTICES, 3)),
@@ -37,7 +37,7 @@ def test_vertices_and_joints_agree_with_body_models(file):
     betas = rng.normal(scale=2, size=(bodies, 10)).astype(np.float32)
     axes = rng.normal(size=(bodies, 24, 3))
     angles = rng.uniform(0, np.pi, (bodies, 24, 1))
-    angles[:8] = np.pi  # and some exactly at the far end
+    angles[:8] = np.pi  # some exactly pi
     pose = (angles * axes / np.linalg.norm(axes, axis=-1, keepdims=True)).astype(np.float32)
     transl = rng.normal(size=(bodies, 3)).astype(np.float32)
 

@@ -17,7 +17,7 @@ ARRAY = np.arange(6.0).reshape(2, 3)
 
 @pytest.fixture
 def read(tmp_path):
-    """A function from a pickle to its arrays of some keys."""
+    """A function from a pickle and keys to arrays."""
 
     def read(content, *keys):
         (tmp_path / "body.pkl").write_bytes(content)
@@ -76,7 +76,7 @@ def test_keys_of_bytes(read, chumpy, protocol):
 
 
 class Asks:
-    """Is pickled as a call."""
+    """Pickles as a call."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -104,7 +104,7 @@ def text(value):
 @pytest.mark.parametrize(
     "place", [lambda x: x, lambda x: {"f": [ARRAY, (1, {"x": x})]}, lambda x: Asks(set, [x])]
 )
-def test_whatever_else_is_asked_for_is_named_and_not_done(read, tmp_path, protocol, function, name, place):
+def test_other_names_are_refused_and_not_run(read, tmp_path, protocol, function, name, place):
     ran = tmp_path / "ran"
     written = pickle.dumps(place(Asks(function, str(ran))), protocol)
     with pytest.raises(UserError, match=f"body.pkl asks for ({name}), which no body file needs: .*again"):
@@ -130,9 +130,9 @@ def test_whatever_else_is_asked_for_is_named_and_not_done(read, tmp_path, protoc
         (b"\x80\x05\x97.", "the instruction NEXT_BUFFER"),
     ],
 )  # fmt: skip
-def test_no_other_way_leads_to_a_name(read, written, what):
+def test_other_instructions_that_name_something_are_refused(read, written, what):
     copyreg.add_extension("os", "getpid", 1)
-    copyreg._extension_cache[1] = os.getpid  # as if somebody had used the code before
+    copyreg._extension_cache[1] = os.getpid  # as if the code had been used before
     try:
         with pytest.raises(UserError, match=what) as error:
             read(written)
@@ -162,12 +162,12 @@ def sparse(rows, columns):
     )  # fmt: skip
 
 
-def test_the_pickles_that_are_spoilt_below_are_sound_without_it(read):
+def test_the_templates_of_the_damaged_pickles_are_valid(read):
     assert read(of_key(numbers(b"I1\n")), "f")["f"] == [0.0]
     assert read(of_key(sparse(1, 1)), "f")["f"] == [[0.0]]
 
 
-NESTED = b"(I1\nt" + b"p0\ng0\n\x86" * 60  # a tuple of twice a tuple of twice ...
+NESTED = b"(I1\nt" + b"p0\ng0\n\x86" * 60  # nested pairs of the same tuple
 
 
 @pytest.mark.parametrize(
@@ -208,17 +208,17 @@ NESTED = b"(I1\nt" + b"p0\ng0\n\x86" * 60  # a tuple of twice a tuple of twice .
         b"",
     ],
 )
-def test_a_spoilt_file_raises_and_reserves_next_to_nothing(read, written):
+def test_a_damaged_file_raises_and_reserves_little_memory(read, written):
     tracemalloc.start()
     try:
-        with pytest.raises(Exception):  # noqa: B017 any, for the caller to put into words
+        with pytest.raises(Exception):  # noqa: B017 of any kind: the caller words it
             read(written, "f")
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()
 
 
-def test_nothing_random_does_more_than_raise(read, official, smpl_arrays, chumpy, python2_pickle):
+def test_random_damage_only_raises(read, official, smpl_arrays, chumpy, python2_pickle):
     small = {key: array[:2, :2] for key, array in smpl_arrays.items()}
     small["J_regressor"] = np.eye(2)
     content = {key: value for key, value in official(small).items() if key != "J"}

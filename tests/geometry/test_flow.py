@@ -1,4 +1,4 @@
-"""Optical flow: warping with it, checking it, moving it between boxes, and making it exactly."""
+"""Optical flow: warp, forward-backward check, flow between boxes, exact flow of a mesh."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 IMAGE = RNG.uniform(size=(2, 3, 12, 16)).astype(np.float32)
 
 
-def test_a_picture_that_moved_is_brought_back():
+def test_warp_moves_the_next_picture_back():
     later = np.zeros((8, 10), np.float32)
     later[4, 7] = 1.0
     now = flow.warp(later, np.broadcast_to(np.float32([2.0, 1.0]), (8, 10, 2)))  # 2 px to the right, 1 down
@@ -32,7 +32,7 @@ def test_warp_equals_scipy_and_is_zero_outside(far):
 
 def test_warp_has_the_gradients_of_finite_differences():
     rng = np.random.default_rng(2)
-    # Between the pixels' centres, where bilinear interpolation is smooth; some of it leads outside.
+    # Targets between the pixels' centres, where bilinear interpolation is smooth; some are outside.
     moves = (rng.integers(-9, 10, (12, 16, 2)) + rng.uniform(0.2, 0.8, (12, 16, 2))).astype(np.float32)
     weights = rng.normal(size=(12, 16)).astype(np.float32)
 
@@ -59,8 +59,8 @@ def test_samples_lie_at_the_pixels_centres():
     np.testing.assert_allclose(flow.sample(image, points), expected, atol=1e-6)
 
 
-def test_a_strip_that_gets_covered_is_not_consistent():
-    """A block moves 6 px to the right in front of what stands still."""
+def test_occluded_pixels_are_not_consistent():
+    """A block moves 6 px to the right in front of a static background."""
     forward, backward = np.zeros((2, 20, 40, 2), np.float32)
     forward[5:15, 10:20, 0], backward[5:15, 16:26, 0] = 6.0, -6.0
     covered = np.zeros((20, 40), bool)
@@ -72,7 +72,7 @@ def test_a_strip_that_gets_covered_is_not_consistent():
     np.testing.assert_array_equal(check(backward, forward), ~uncovered)
 
 
-def test_the_check_grows_with_the_motion_and_ends_at_the_rim():
+def test_the_bound_grows_with_the_motion_and_targets_outside_fail():
     error = (np.linspace(0, 3, 31, dtype=np.float32) + 0.013)[:, None, None]
     forward, backward = np.zeros((2, 31, 3, 30, 2), np.float32)
     forward[..., 0], backward[..., 0] = 8.0, error - 8.0
@@ -83,7 +83,7 @@ def test_the_check_grows_with_the_motion_and_ends_at_the_rim():
     )
 
 
-def test_the_common_box_holds_both_boxes_tightly():
+def test_the_common_box_is_the_smallest_around_both():
     boxes = np.abs(np.random.default_rng(3).normal(size=(2, 50, 3))).astype(np.float32) * 100
     square = np.asarray(flow.common_box(*boxes))
     low, high = (square[:, :2] + side * square[:, 2:] / 2 for side in (-1, 1))
@@ -92,7 +92,7 @@ def test_the_common_box_holds_both_boxes_tightly():
     np.testing.assert_allclose(square[:, 2], (highs.max(0) - lows.min(0)).max(-1), rtol=1e-5)
 
 
-def test_flow_between_boxes_leads_from_the_pixels_of_one_to_those_of_the_other():
+def test_flow_between_boxes_is_in_each_boxs_own_pixels():
     box, next_box = np.array([[300, 200, 128], [310, 190, 160]], np.float32)
     moves = RNG.normal(size=(64, 64, 2)).astype(np.float32) * 5
     centres = np.moveaxis(np.indices((64, 64)), 0, -1)[..., ::-1].reshape(-1, 2) + 0.5
@@ -117,12 +117,12 @@ def to_next(points, later, size=SIZE, **options):
 
 
 def cards(left, top, far_left=10):
-    """A near card of 12 x 10 px at (left, top) before a far one of 30 x 24 px."""
+    """A near card of 12 x 10 px at (left, top) in front of a far one of 30 x 24 px."""
     corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], float)
     return np.concatenate([corners * [12, 10] + [left, top], corners * [30, 24] + [far_left, 6]])
 
 
-def test_rendered_flow_is_exact_and_knows_what_gets_covered():
+def test_rendered_flow_is_exact_and_marks_occlusions():
     points, later = cards(15, 10), cards(20, 12, far_left=9)
     found, valid = to_next(points, later)
     near, far, covered, hidden = np.zeros((4, *SIZE), bool)
@@ -137,7 +137,7 @@ def test_rendered_flow_is_exact_and_knows_what_gets_covered():
     np.testing.assert_array_equal(valid, ~(far & covered) & ~hidden)
 
 
-def test_one_frame_alone_has_a_mask_and_no_flow():
+def test_a_single_frame_has_a_mask_and_no_flow():
     found, valid, masks = flow.rendered_flow(cards(15, 10)[None], DEPTH[None], FACES, SIZE)
     assert found.shape == (0, 2, *SIZE, 2) and valid.shape == (0, 2, *SIZE) and masks.sum() > 10
 
@@ -155,7 +155,7 @@ def test_rendered_flow_of_a_clip_goes_both_ways():
             np.testing.assert_array_equal(masks[here], zbuffer.rasterize(path[here], DEPTH, FACES, SIZE).mask)
 
 
-def test_exact_flow_brings_the_next_mask_back():
+def test_exact_flow_warps_the_next_mask_onto_the_first():
     first, then = cards(15.3, 10.2), cards(17.8, 11.6) + [0.7, 0]
     masks = [zbuffer.rasterize(points, DEPTH, FACES, SIZE).mask for points in (first, then)]
     found, valid = to_next(first, then)
@@ -166,7 +166,7 @@ def test_exact_flow_brings_the_next_mask_back():
     assert wrong.sum() <= still.sum()
 
 
-def test_what_leaves_the_picture_or_turns_away_is_not_valid():
+def test_points_that_leave_the_picture_or_turn_away_are_not_valid():
     points = cards(15, 10)
     found, valid = to_next(points, points + [45, 0])
     body = zbuffer.rasterize(points, DEPTH, FACES, SIZE).mask
@@ -176,7 +176,7 @@ def test_what_leaves_the_picture_or_turns_away_is_not_valid():
     np.testing.assert_array_equal(valid, ~body)
 
 
-def test_the_background_flows_where_the_pictures_lie_in_different_places():
+def test_the_background_flows_between_crops_at_different_places():
     box, next_box = np.array([[30, 30, 64], [34, 30, 64]], np.float32)
     still = np.asarray(flow.between_boxes(np.zeros((64, 64, 2), np.float32), box, next_box))
     points = cards(15, 10)

@@ -11,14 +11,14 @@ from hpof_jax.body.coarse import decimate
 from hpof_jax.geometry import zbuffer
 from hpof_jax.geometry.rasterizer import soft_silhouette
 
-UP = np.array([[0, 2, 1]])  # looks at the camera if its corners go clockwise, as y points down
+UP = np.array([[0, 2, 1]])  # front-facing if the corners are clockwise in the picture, where y is down
 
 
 def silhouette(points, faces, size, sigma=0.0):
     return np.asarray(soft_silhouette(np.float32(points), faces, size, sigma))
 
 
-def test_a_pixel_is_worth_the_share_of_it_that_is_covered():
+def test_a_pixels_value_is_its_covered_share():
     square = np.array([[1.25, 0.5], [4.0, 0.5], [4.0, 2.0], [1.25, 2.0]])
     found = silhouette(square, np.array([[0, 3, 2], [0, 2, 1]]), (3, 5))
     np.testing.assert_allclose(found, np.outer([0.5, 1, 0], [0, 0.75, 1, 1, 0]), atol=1e-6)
@@ -45,7 +45,7 @@ def coarse_body():
     "seed, size, sigma, scale",
     [(0, (24, 24), 0.0, 1.0), (1, (20, 31), 0.5, 1.7), (2, (33, 16), 1.0, 0.4), (3, (12, 12), 0.3, 4.0)],
 )
-def test_it_is_all_pairs_of_pixel_and_face_in_double_precision(seed, size, sigma, scale):
+def test_it_equals_all_pairs_of_pixel_and_face_in_double_precision(seed, size, sigma, scale):
     body, rng = coarse_body(), np.random.default_rng(seed)
     side = min(size)
     points = random_points(body, 1, side, seed)[0]
@@ -68,7 +68,7 @@ def test_it_is_all_pairs_of_pixel_and_face_in_double_precision(seed, size, sigma
     assert np.linalg.norm(gradient - expected_gradient) < 1e-4 * np.linalg.norm(expected_gradient)
 
 
-def test_its_gradient_is_the_slope():
+def test_the_gradient_agrees_with_finite_differences():
     body, size = coarse_body(), (18, 22)
     points, faces = random_points(body, 2, 18, 5), np.asarray(body.faces)
     weights = np.random.default_rng(0).normal(size=(2, *size))
@@ -83,7 +83,7 @@ def test_its_gradient_is_the_slope():
 
 
 @pytest.mark.parametrize("side", [64, 128, 224])
-def test_as_many_pixels_as_are_truly_covered(side):
+def test_the_silhouette_above_one_half_has_the_z_buffers_area(side):
     body = load_body()
     faces = np.asarray(body.faces)
     points = random_points(body, 2, side, seed=7)
@@ -118,7 +118,7 @@ def of_two_triangles(corners):
     ],
 )
 def test_faces_of_any_size_and_place(corners, covered):
-    corners = [*corners, *corners[-1:]][:4]  # a triangle's second one has no area
+    corners = [*corners, *corners[-1:]][:4]  # for a triangle, the second face has no area
     found, gradient = of_two_triangles(np.float32(corners))
     np.testing.assert_allclose(found, covered, atol=1e-5)
     assert np.isfinite(gradient).all()
@@ -131,7 +131,7 @@ def test_layers_are_not_counted_twice():
     np.testing.assert_allclose(twice, np.minimum(2 * once, 1), atol=1e-6)
 
 
-def test_from_behind_nothing_and_a_closed_mesh_the_same():
+def test_back_faces_are_not_drawn_and_an_inverted_closed_mesh_looks_alike():
     triangle = np.array([(1, 1), (7, 1), (1, 5.0)])
     assert not silhouette(triangle, UP[:, ::-1], (6, 9)).any()
     body = coarse_body()
@@ -148,7 +148,7 @@ def test_edges_of_three_faces():
     np.testing.assert_allclose(silhouette(points, faces, (6, 9)), np.minimum(one_by_one, 1), atol=1e-6)
 
 
-def test_any_leading_axes_transformations_and_faces_known_late():
+def test_any_leading_axes_transformations_and_traced_faces():
     body = coarse_body()
     points, faces, size = random_points(body, 6, 16).reshape(2, 3, -1, 2), np.asarray(body.faces), (16, 20)
 
@@ -162,7 +162,7 @@ def test_any_leading_axes_transformations_and_faces_known_late():
     for found_slope, found in (
         jax.jit(lambda points: both(points, faces))(points[1, 2]),
         jax.tree.map(lambda x: x[2], jax.jit(jax.vmap(lambda points: both(points, faces)))(points[1])),
-        jax.tree.map(lambda x: x[1, 2], jax.jit(both)(points, faces)),  # faces known late
+        jax.tree.map(lambda x: x[1, 2], jax.jit(both)(points, faces)),  # traced faces
     ):
         np.testing.assert_allclose(found, expected[1, 2], atol=1e-6)
         np.testing.assert_allclose(found_slope, slope[1, 2], atol=1e-5)

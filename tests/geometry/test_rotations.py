@@ -10,7 +10,7 @@ AXES = Rotation.random(200, random_state=0).as_rotvec()
 ANGLES = [0.0, 1e-7, 1e-4, 1.0, np.pi - 1e-4, np.pi]
 
 
-def test_matrices_are_scipys():
+def test_matrices_agree_with_scipy():
     matrices = jax.jit(rotations.axis_angle_to_matrix)(jnp.asarray(AXES, jnp.float32))
     np.testing.assert_allclose(matrices, Rotation.from_rotvec(AXES).as_matrix(), atol=1e-6)
 

@@ -10,14 +10,14 @@ from hpof_jax.geometry import rotations, temporal
 RNG = np.random.default_rng(0)
 
 
-def test_points_are_read_between_frames():
+def test_linear_interpolation_between_frames():
     values = np.array([[0.0, 0.0], [1.0, 10.0], [3.0, 20.0]])
     np.testing.assert_allclose(
         temporal.linear(values, np.array([0.0, 0.5, 1.75, 2.0])), [[0, 0], [0.5, 5], [2.5, 17.5], [3, 20]]
     )
 
 
-def test_clips_that_lie_one_after_the_other_are_read_in_windows():
+def test_windows_of_concatenated_clips():
     pose = RNG.normal(0, 0.2, (20, 24, 3)).astype(np.float32)
     transl = RNG.normal(0, 1, (20, 3)).astype(np.float32)
     position, first = np.array([[3.0, 4.0, 5.0], [9.0, 8.0, 7.0]]), np.array([[0], [10]])
@@ -30,7 +30,7 @@ def test_clips_that_lie_one_after_the_other_are_read_in_windows():
 
 
 @pytest.mark.parametrize("interpolate", [temporal.nlerp, temporal.slerp])
-def test_between_two_frames_a_rotation_is_half_way(interpolate):
+def test_halfway_between_two_rotations(interpolate):
     pose = np.zeros((2, 24, 3))
     pose[1, 5] = [0.0, 0.8, 0.0]
     pose[:, 7] = [[0.0, 0.0, 3.0], [0.0, 0.0, 0.4 - 2 * np.pi + 3.0]]  # past pi: the short way
@@ -59,7 +59,7 @@ def test_resampling_there_and_back():
     np.testing.assert_array_equal(temporal.positions(5, 60, 30), [0, 2, 4])
 
 
-def test_a_spline_goes_through_the_frames_and_has_no_kinks():
+def test_a_spline_passes_through_the_frames_and_is_smooth_between():
     time = np.arange(20) / 5
     values = np.stack([np.sin(time), np.cos(time)], axis=-1)
     position = np.arange(0, 19.01, 0.25)
@@ -80,7 +80,7 @@ def test_rotations_on_a_spline_stay_rotations():
     assert temporal.spline_rotations(matrices, np.arange(9)) is matrices
 
 
-def test_local_means_leave_out_what_is_not_valid():
+def test_local_means_leave_out_invalid_frames():
     valid = np.array([True, True, False, True, True])
     frames, weights = temporal.local_means(np.array([0.0, 1.0, 2.0, 4.0]), 2.0, valid)
     means = np.sum(np.arange(5.0)[frames] * weights, axis=1)
@@ -98,7 +98,7 @@ def test_interpolate_gaps():
 
 
 @pytest.mark.parametrize("frames", [1, 5, 30])
-def test_smoothing_is_scipys_and_padding_does_not_count(frames):
+def test_smoothing_agrees_with_scipy_and_ignores_padding(frames):
     slow = np.cumsum(np.random.default_rng(0).normal(0, 0.05, (2, frames + 6, 3, 3)), axis=1)
     matrices = jax.jit(rotations.axis_angle_to_matrix)(slow.astype(np.float32))
     mask = np.arange(frames + 6) < np.array([[frames], [frames + 6]])

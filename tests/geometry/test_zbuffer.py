@@ -1,4 +1,4 @@
-"""Hard visibility: which face each pixel sees."""
+"""Z-buffer: the nearest face at each pixel."""
 
 import numpy as np
 import pytest
@@ -98,7 +98,7 @@ def test_nothing_behind_or_beside_the_camera_is_drawn():
     assert (buffer.depth[buffer.mask] >= zbuffer.NEAR).all()
 
 
-def test_faces_seen_edge_on_keep_their_depth():
+def test_depth_of_faces_seen_edge_on_stays_in_bounds():
     vertices, faces = uv_sphere(60, 80)
     vertices = vertices * 0.5 + [0, 0, 2.0]
     depth = draw(vertices, faces, focal=40.0).depth
@@ -122,7 +122,9 @@ def test_interpolation_reproduces_a_linear_function():
     picture = zbuffer.interpolate(buffer, points, faces, points @ [0.3, -0.7] + 5.0)
     y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
     error = np.abs(picture - (0.3 * x - 0.7 * y + 5.0))[buffer.mask]
-    assert np.quantile(error, 0.99) < 1e-3 and error.max() < 0.5  # slivers at the rim take their mean
+    assert (
+        np.quantile(error, 0.99) < 1e-3 and error.max() < 0.5
+    )  # slivers at the outline have their mean value
     assert (picture[~buffer.mask] == 0).all()
 
 
@@ -138,7 +140,7 @@ def test_vertices_are_visible_unless_turned_away_or_hidden():
     to_camera = -(normals.reshape(-1, 3) * vertices).sum(-1)
     points = zbuffer.project(vertices, 200.0, (256, 256))
     visible = zbuffer.visible_vertices(points, vertices[:, 2], faces, (256, 256))
-    sure = np.abs(to_camera) > 0.8  # at the rim, a pixel spans more depth than the tolerance
+    sure = np.abs(to_camera) > 0.8  # at the outline, a pixel spans more depth than the tolerance
     np.testing.assert_array_equal(visible[sure], to_camera[sure] > 0)
     assert 0 < visible.sum() < len(visible)
 
