@@ -9,20 +9,21 @@ from scipy.ndimage import map_coordinates
 from hpof_jax.geometry import camera, flow, zbuffer
 
 RNG = np.random.default_rng(0)
+warp = jax.jit(flow.warp)
 IMAGE = RNG.uniform(size=(2, 3, 12, 16)).astype(np.float32)
 
 
 def test_warp_moves_the_next_picture_back():
     later = np.zeros((8, 10), np.float32)
     later[4, 7] = 1.0
-    now = flow.warp(later, np.broadcast_to(np.float32([2.0, 1.0]), (8, 10, 2)))  # 2 px to the right, 1 down
+    now = warp(later, np.broadcast_to(np.float32([2.0, 1.0]), (8, 10, 2)))  # 2 px to the right, 1 down
     np.testing.assert_array_equal(np.argwhere(now), [[3, 5]])
 
 
 @pytest.mark.parametrize("far", [0.0, 1.0, 5.0, 1e6])
 def test_warp_equals_scipy_and_is_zero_outside(far):
     moves = (far * np.random.default_rng(1).normal(size=(2, 3, 12, 16, 2))).astype(np.float32)
-    warped = jax.jit(flow.warp)(IMAGE, moves)
+    warped = warp(IMAGE, moves)
     y, x = np.indices((12, 16))
     for index in np.ndindex(2, 3):
         place = [y + moves[index][..., 1], x + moves[index][..., 0]]
@@ -37,7 +38,7 @@ def test_warp_has_the_gradients_of_finite_differences():
     weights = rng.normal(size=(12, 16)).astype(np.float32)
 
     def value(image, moves):
-        return jnp.sum(weights * flow.warp(image, moves))
+        return jnp.sum(weights * warp(image, moves))
 
     to_image, to_moves = jax.jit(jax.grad(value, argnums=(0, 1)))(IMAGE[0, 0], moves)
     other = rng.normal(size=(12, 16)).astype(np.float32)
@@ -46,9 +47,7 @@ def test_warp_has_the_gradients_of_finite_differences():
     )  # linear in the image
     for axis in (0, 1):  # and in each component of the flow
         step = np.float32(0.1) * np.eye(2, dtype=np.float32)[axis]
-        numerical = (
-            weights * (flow.warp(IMAGE[0, 0], moves + step) - flow.warp(IMAGE[0, 0], moves - step)) / 0.2
-        )
+        numerical = weights * (warp(IMAGE[0, 0], moves + step) - warp(IMAGE[0, 0], moves - step)) / 0.2
         np.testing.assert_allclose(to_moves[..., axis], numerical, atol=1e-4)
 
 
@@ -159,7 +158,7 @@ def test_exact_flow_warps_the_next_mask_onto_the_first():
     first, then = cards(15.3, 10.2), cards(17.8, 11.6) + [0.7, 0]
     masks = [zbuffer.rasterize(points, DEPTH, FACES, SIZE).mask for points in (first, then)]
     found, valid = to_next(first, then)
-    wrong = np.abs(np.asarray(flow.warp(masks[1].astype(np.float32), found)) - masks[0]) * valid
+    wrong = np.abs(np.asarray(warp(masks[1].astype(np.float32), found)) - masks[0]) * valid
     rim = wrong > 0
     assert rim.sum() < 150 and rim[8:28, 12:38].sum() == 0  # nothing inside
     still = np.abs(masks[1].astype(np.float32) - masks[0]) * valid

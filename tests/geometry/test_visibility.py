@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -34,10 +35,13 @@ def test_vertices_in_front_are_nearly_those_that_the_z_buffer_shows():
     body = decimate(load_body())
     pose = np.zeros((23, 3), np.float32)
     pose[15], pose[16] = [0, -1.4, -0.6], [0, 1.4, 0.6]
-    vertices, _ = forward(body, np.zeros(10), np.float32([np.pi, 0, 0]), pose, np.float32([0, 0.2, 3]))
-    points = np.asarray(camera.project(vertices, 90.0, np.array([64, 64])))
+    vertices, _ = jax.jit(forward)(
+        body, np.zeros(10), np.float32([np.pi, 0, 0]), pose, np.float32([0, 0.2, 3])
+    )
+    points = np.asarray(jax.jit(camera.project)(vertices, 90.0, np.array([64, 64])))
     depth, faces = np.asarray(vertices[:, 2]), np.asarray(body.faces)
     exact = zbuffer.visible_vertices(points * 4, depth, faces, (256, 256))
-    rough = np.asarray(in_front(points[None], depth[None], faces, 64))[0]
+    in_front_ = jax.jit(in_front, static_argnums=3)
+    rough = np.asarray(in_front_(points[None], depth[None], faces, 64))[0]
     assert 0.3 < exact.mean() < 0.6 and (rough == exact).mean() > 0.85
     assert exact[rough].mean() > 0.8
