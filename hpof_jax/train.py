@@ -174,15 +174,17 @@ def data_sources(data: ConfigDict) -> dict[str, float]:
 
 def has_labels(data: ConfigDict) -> bool:
     """Whether `config.data` names a labelled source."""
-    return any(spec.partition(":")[0] not in _WITHOUT_LABELS for spec in _shares(data))
+    from data_pipelines.sources import parse_spec  # here, as in the other functions
+
+    return any(parse_spec(spec).labelled for spec in _shares(data))
 
 
-_MOCAP, _WITHOUT_LABELS = ("bvh", "amass", "tfds"), ("unlabelled", "videos")
+_MOCAP, _ALONE = ("bvh", "amass", "tfds"), ("rendered", "unlabelled", "videos")
 
 
 def _shares(data):
     shares = {"synthetic": data.synthetic} if data.synthetic else {}
-    groups = {"mocap": _MOCAP} | {kind: (kind,) for kind in ("rendered", *_WITHOUT_LABELS)}
+    groups = {"mocap": _MOCAP} | {kind: (kind,) for kind in _ALONE}
     for group, kinds in groups.items():
         specs = [f"{kind}:{path}" for kind in kinds for path in data[kind].split(",") if path]
         for spec in specs:
