@@ -83,7 +83,8 @@ def slerp(pose: np.ndarray, position: np.ndarray) -> np.ndarray:
 def spline(values: np.ndarray, position: np.ndarray) -> np.ndarray:
     """Cubic spline through values (T, ...) at positions (N,): (N, ...) float32, constant beyond the ends.
 
-    For predicted motion: linear interpolation would concentrate all acceleration at the frames.
+    For predicted motion, with rotations in their 6D representation: linear interpolation would concentrate all
+    acceleration at the frames.
     """
     frames = np.arange(len(values))
     if np.array_equal(position, frames):
@@ -92,13 +93,6 @@ def spline(values: np.ndarray, position: np.ndarray) -> np.ndarray:
         return np.repeat(values, len(position), axis=0)
     curve = make_interp_spline(frames, values, k=min(3, len(values) - 1))
     return curve(np.clip(position, 0, frames[-1])).astype(np.float32)
-
-
-def spline_rotations(rotations: jax.Array, position: np.ndarray) -> jax.Array:
-    """`spline` for rotation matrices (T, J, 3, 3), in their 6D representation."""
-    if np.array_equal(position, np.arange(len(rotations))):
-        return rotations
-    return _to_matrix(spline(np.asarray(_to_sixd(rotations)), position))
 
 
 def local_means(position: np.ndarray, reach: float, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -161,6 +155,3 @@ def smooth_rotations(rotations: jax.Array, mask: jax.Array) -> jax.Array:
     steps = jnp.clip(jnp.arange(-half, frames + half), 0, jnp.maximum(last, 0))
     sixd = jnp.take_along_axis(matrix_to_sixd(rotations), steps[..., None, None], axis=1)
     return sixd_to_matrix(sum(float(w) * sixd[:, k : k + frames] for k, w in enumerate(SMOOTHING)))
-
-
-_to_sixd, _to_matrix = jax.jit(matrix_to_sixd), jax.jit(sixd_to_matrix)
