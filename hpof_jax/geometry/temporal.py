@@ -83,8 +83,8 @@ def slerp(pose: np.ndarray, position: np.ndarray) -> np.ndarray:
 def spline(values: np.ndarray, position: np.ndarray) -> np.ndarray:
     """Cubic spline through values (T, ...) at positions (N,): (N, ...) float32, constant beyond the ends.
 
-    For predicted motion, with rotations in their 6D representation: linear interpolation would concentrate all
-    acceleration at the frames.
+    For predicted motion, with rotations in their 6D representation: linear interpolation puts all
+    acceleration into the frames where pieces meet.
     """
     frames = np.arange(len(values))
     if np.array_equal(position, frames):
