@@ -15,7 +15,7 @@ SMALL = ("--clip-length", "8", "--synthetic-clips", "4", "--no-vertices")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A weights file of a model that has learned nothing."""
+    """A weights file of an untrained model."""
     config = tiny.get_config()
     config.model.update({"channels": 8, "dilations": (1,), "hidden": 4})
     params = init_params(make_model(config.model), load_body(), 0)
@@ -54,7 +54,7 @@ def test_the_table_and_the_file_of_an_evaluation(capsys, weights, tmp_path):
     assert rows["overall"][1] == f"{result['overall']['mpjpe']:.1f}"
 
 
-def test_what_the_model_is_told_and_what_is_made_of_its_answer(weights):
+def test_raw_predictions_and_hidden_3d_landmarks(weights):
     few = {"clip_length": 8, "max_frames": 8, "synthetic_clips": 2, "vertices": False}
     ways = {}
     for options in ({}, {"raw": True}, {"raw": True, "hide_3d": True}):
@@ -95,7 +95,7 @@ def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
     ],
     ids=lambda x: " ".join(x) if isinstance(x, tuple) else "",
 )
-def test_a_wrong_start_ends_in_one_sentence(capsys, weights, tmp_path, monkeypatch, arguments, words):
+def test_a_wrong_command_ends_in_one_sentence(capsys, weights, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     given = arguments if "--weights" in arguments else ("--weights", weights, *arguments)
     status, _, error = program(capsys, *given, *SMALL)
