@@ -13,12 +13,12 @@ AHEAD = 2  # batches
 
 
 def as_dataset(make: Callable[[int], Batch], start_step: int):
-    """An endless tf.data.Dataset of make(start_step), make(start_step + 1), ... in order, `AHEAD` of them made ahead.
+    """An endless tf.data.Dataset of make(start_step), make(start_step + 1), ... in order.
 
     Args:
       make: function of the step; all its batches have the keys, shapes and types of the first.
 
-    Accelerators are hidden from TensorFlow: they belong to JAX.
+    `AHEAD` batches are made ahead. Accelerators are hidden from TensorFlow: they belong to JAX.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
@@ -46,9 +46,9 @@ def as_dataset(make: Callable[[int], Batch], start_step: int):
 class _Worker:
     """Runs a function for TensorFlow's threads, and ends before the interpreter does.
 
-    A TensorFlow thread that calls Python while the interpreter shuts down never returns, and the interpreter waits for
-    it forever. So at exit, the running call is awaited. Later calls, a few until the buffers are full, return the last
-    result again, which nobody reads.
+    A TensorFlow thread that calls Python while the interpreter shuts down never returns, and the interpreter
+    waits for it forever. So at exit, the running call is awaited. Later calls, a few until the buffers are
+    full, return the last result again, which nobody reads.
     """
 
     def __init__(self, function: Callable):

@@ -55,12 +55,12 @@ class ObservedSource(Protocol):
     def draw_batch(
         self, rng: np.random.Generator, count: int, frames: int, augment: bool, flow_frames: int = 0
     ) -> tuple[Batch, np.ndarray]:
-        """Random windows as a batch without `motion_class`, and the name of each window's class, (count,) str.
+        """Random windows as a batch without `motion_class`, and the windows' motion classes, (count,) str.
 
         Args:
           augment: whether ground truth and observations are varied.
-          flow_frames: K > 0 adds stored optical flow and masks of K frames of each window, where there are any;
-            `has_flow` and `has_mask` (count,) bool say in which windows.
+          flow_frames: K > 0 adds stored optical flow and masks of K frames of each window, where there are
+            any; `has_flow` and `has_mask` (count,) bool say in which windows.
         """
 
     def windows(self, frames: int, max_frames: int | None) -> Iterator[tuple[list[Batch], str, str]]:
@@ -78,8 +78,9 @@ class Group(NamedTuple):
 class OpenSources:
     """Sources by what they give. A batch holds a fixed number of clips of each group.
 
-    rendered and videos hold `ObservedSource`s, motion and unlabelled_motion `MotionSource`s. Rendered clips may be
-    labelled or not. `group_shares` gives each group's share of the clips; the shares of all groups sum to 1.
+    rendered and videos hold `ObservedSource`s, motion and unlabelled_motion `MotionSource`s. Rendered clips
+    may be labelled or not. `group_shares` gives each group's share of the clips; the shares of all groups sum
+    to 1.
     """
 
     rendered: Group
@@ -116,8 +117,8 @@ def open_sources(sources: Mapping[str, float], split: str) -> OpenSources:
       split: "train", "validation" or "all".
 
     Raises:
-      UserError: no source, a spec of no known kind, a share that is not positive, or a source without a clip in this
-        split.
+      UserError: no source, a spec of no known kind, a share that is not positive, or a source without a clip
+        in this split.
     """
     if not sources or min(sources.values()) <= 0:
         raise UserError(
@@ -177,7 +178,7 @@ def parse_spec(spec: str) -> Spec:
 def with_ground_truth(sources: Mapping[str, float]) -> dict[str, float]:
     """The sources on which a model can be evaluated, as labelled ones.
 
-    "unlabelled:" is removed, because evaluation may use ground truth that training does not. Videos are left out.
+    "unlabelled:" is removed: evaluation may use ground truth that training does not. Videos are left out.
     """
     labelled = {spec.removeprefix(UNLABELLED): share for spec, share in sources.items()}
     return {spec: share for spec, share in labelled.items() if parse_spec(spec).kind.labelled}

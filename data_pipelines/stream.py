@@ -3,8 +3,8 @@
     options = StreamOptions(batch_size=64, clip_length=81, seed=0)
     stream = make_stream({"synthetic": 0.5, "bvh:recordings/": 0.5}, options)
 
-A resumed run passes its step as `start_step` and gets the batches that it would have got. The simulation runs in JAX on
-the CPU, whatever device trains; TensorFlow only moves the batches.
+A resumed run passes its step as `start_step` and gets the batches that it would have got. The simulation runs
+in JAX on the CPU, whatever device trains; TensorFlow only moves the batches.
 """
 
 import dataclasses
@@ -37,8 +37,9 @@ class StreamOptions:
     split: str | None = None  # None: "train" in a stream, "validation" in `validation.validation_windows`
     augment: bool = True  # vary motion and observed clips, in a stream
     noise: DetectorNoise = DetectorNoise()  # noqa: RUF009 (frozen); of the simulated detector
-    # "none"; "exact", computed from the ground truth; or "noisy", with errors like those of DIS. Videos always use DIS
-    # flow; with "noisy", so do windows of rendered clips that store it and are not varied in speed, camera or body.
+    # "none"; "exact", computed from the ground truth; or "noisy", with errors like those of DIS. Videos
+    # always use DIS flow; with "noisy", so do windows of rendered clips that store it and are not varied in
+    # speed, camera or body.
     flow: str = "none"
     flow_frames: int = 8  # frames of each clip that have optical flow and masks (K)
     real_motion: bool = False  # add motion for a discriminator: real_pose (B, T, 24, 3), real_betas (B, 10)
@@ -57,20 +58,20 @@ def make_stream(
 
     Args:
       sources: spec -> share of the clips.
-        "synthetic": procedural motion. "bvh:PATH", "amass:PATH", "tfds:PATH": recorded motion. A simulated detector
-        observes these.
+        "synthetic": procedural motion. "bvh:PATH", "amass:PATH", "tfds:PATH": recorded motion. A simulated
+        detector observes these.
         "rendered:PATH": rendered clips, observed by the real detector, see `observed.rendered`.
         "videos:PATH": real videos, without ground truth, see `observed.videos`.
         "unlabelled:" before a spec withholds the ground truth.
       start_step: the step of the first batch.
 
     Returns:
-      dicts of float32 (bool for seen, mask, has_*; int32 for motion_class): landmarks_2d (B, T, 33, 3) [x px, y px,
-      visibility], landmarks_3d (B, T, 33, 3) metres about the mid-hip, seen (B, T), mask (B, T), image_size (B, 2),
-      focal_length (B,) assumed, true_focal_length (B,), betas (B, 10), pose (B, T, 24, 3) and transl (B, T, 3) in the
-      camera frame, has_smpl (B,), has_3d (B,), motion_class (B,), an index into `stream_classes(sources)`. Where
-      has_smpl and has_3d are false, pose, transl and betas are 0, and true_focal_length is the assumed one. For the
-      keys of optical flow see `training.terms.loss_terms`.
+      dicts of float32 (bool for seen, mask, has_*; int32 for motion_class): landmarks_2d (B, T, 33, 3) [x px,
+      y px, visibility], landmarks_3d (B, T, 33, 3) metres about the mid-hip, seen (B, T), mask (B, T),
+      image_size (B, 2), focal_length (B,) assumed, true_focal_length (B,), betas (B, 10), pose (B, T, 24, 3)
+      and transl (B, T, 3) in the camera frame, has_smpl (B,), has_3d (B,), motion_class (B,), an index into
+      `stream_classes(sources)`. Where has_smpl and has_3d are false, pose, transl and betas are 0, and
+      true_focal_length is the assumed one. For the keys of optical flow see `training.terms.loss_terms`.
 
     Raises:
       UserError: see `open_sources`; a process index that is not below the count, or an unknown kind of flow.
@@ -97,7 +98,7 @@ def stream_classes(sources: Mapping[str, float], split: str = "train") -> tuple[
 
 
 class Simulator:
-    """`simulate` on the CPU with body and noise bound; NumPy in and out. The motion classes are left to the caller."""
+    """`simulate` on the CPU with body and noise bound; NumPy in and out. Adds `has_smpl` and `has_3d`, true."""
 
     def __init__(self, body: BodyModel | None, noise: DetectorNoise):
         self._cpu, self._noise = cpu(), noise
@@ -114,7 +115,7 @@ class Simulator:
 
 
 class _BatchMaker:
-    """step -> batch. The groups of sources, see `OpenSources`, have a fixed number of clips in every batch."""
+    """step -> batch. Each group of `OpenSources` has a fixed number of clips in every batch."""
 
     def __init__(self, sources: Mapping[str, float], options: StreamOptions, process_index: int):
         self._options, self._process_index = options, process_index
@@ -176,7 +177,7 @@ class _BatchMaker:
         return batches
 
     def _join_with_flow(self, rng: np.random.Generator, parts: list[Batch]) -> Batch:
-        """The parts as one batch, with optical flow: the stored one where there is any, else from the ground truth."""
+        """The parts as one batch, with optical flow: stored, or else computed from the ground truth."""
         batch = _concatenate([_without(part, FLOW_KEYS) for part in parts])
         if self._add_flow is None:
             return batch
@@ -207,7 +208,7 @@ class _BatchMaker:
 
 
 def _count_clips(shares: Mapping[str, float], batch_size: int) -> dict[str, int]:
-    """Clips of each group in every batch. Fixed, because any other number of simulated clips is compiled anew."""
+    """Clips of each group in a batch. Fixed, because any other number of simulated clips is compiled anew."""
     ends = np.round(np.cumsum([*shares.values()]) * batch_size).astype(int)
     counts = dict(zip(shares, np.diff(ends, prepend=0).tolist()))
     for name, share in shares.items():

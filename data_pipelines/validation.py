@@ -21,9 +21,9 @@ def validation_windows(
 ) -> Iterator[tuple[Batch, list[str], list[str]]]:
     """Every validation clip once, cut into consecutive windows; the same at every call.
 
-    A clip has one camera and one detector for its whole length. Its last window is padded, with `mask` false. The last
-    batch is filled up with windows whose mask is false and whose name is "". Videos, without ground truth, are left
-    out; unlabelled sources have their ground truth here.
+    A clip has one camera and one detector for its whole length. Its last window is padded, with `mask` false.
+    The last batch is filled up with windows whose mask is false and whose name is "". Videos, without ground
+    truth, are left out; unlabelled sources have their ground truth here.
 
     Args:
       max_frames: longer clips are cut off there.
@@ -56,7 +56,7 @@ def validation_windows(
 def _simulated_clips(
     group: Group, options: StreamOptions, max_frames: int | None, synthetic_clips: int
 ) -> Iterator[tuple[Iterator[Batch], str, str]]:
-    """Every clip of the motion sources, observed by the simulated detector: its windows, its name and its class."""
+    """Clips of the motion sources, observed by the simulated detector: windows, name and motion class."""
     simulator = Simulator(options.body, options.noise)
     clips = itertools.chain.from_iterable(
         source.clips(options.seed, 2 * options.clip_length, synthetic_clips) for source in group.sources

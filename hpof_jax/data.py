@@ -1,16 +1,16 @@
 """Prepares training data: rendered clips, a check of BVH skeletons, and motion as a tfds data set.
 
     python -m hpof_jax.data render --motion synthetic --out rendered/ --frames 100000
-    python -m hpof_jax.data render --motion bvh:PATH --motion amass:PATH --out rendered/ --frames 500000 --processes 8
+    python -m hpof_jax.data render --motion bvh:PATH --motion amass:PATH --out mine/ --frames 500000 --processes 8
     python -m hpof_jax.train --config configs/hpof.py --config.data.rendered=rendered/
 
     python -m hpof_jax.data skeletons recordings/
     python -m hpof_jax.data records --motion bvh:recordings/ --out my_motion
     python -m hpof_jax.train --config configs/hpof.py --config.data.tfds=my_motion
 
-`render` draws the body in random clothes, places and cameras, and runs the detector on the pictures. The same command
-resumes a stopped run; a larger --frames adds clips. `skeletons` prints which joint of each file becomes which joint of
-SMPL. `records` writes motion for `tfds.builder_from_directory`.
+`render` draws the body in random clothes, places and cameras, and runs the detector on the pictures. The same
+command resumes a stopped run; a larger --frames adds clips. `skeletons` prints which joint of each file
+becomes which joint of SMPL. `records` writes motion for `tfds.builder_from_directory`.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def _add_render(commands) -> None:
         action="append",
         required=True,
         metavar="SOURCE",
-        help="synthetic, bvh:PATH, amass:PATH or tfds:PATH; may be repeated, a source named twice gets twice the share",
+        help="synthetic, bvh:PATH, amass:PATH or tfds:PATH; may be repeated; named twice: twice the share",
     )
     add("--out", required=True, type=pathlib.Path, metavar="FOLDER", help="the folder of the clips")
     add("--frames", required=True, type=_positive, help="frames of all clips together")

@@ -13,7 +13,7 @@ from hpof_jax.geometry import temporal
 
 @dataclasses.dataclass
 class Windows:
-    """pose (B, T, 24, 3), transl (B, T, 3), betas (B, 10) NaN where unknown; name and motion_class (B,) str."""
+    """pose (B, T, 24, 3), transl (B, T, 3), betas (B, 10) or NaN; name and motion_class (B,) str."""
 
     pose: np.ndarray
     transl: np.ndarray
@@ -95,8 +95,8 @@ class Synthetic:
 def clip_odds(lengths: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Probability of drawing each clip, (N,).
 
-    A class is drawn in proportion to the root of its clips' summed roots of length, so that long clips and common
-    classes, such as locomotion, do not crowd out the others.
+    A class is drawn in proportion to the root of its clips' summed roots of length, so that long clips and
+    common classes, such as locomotion, do not crowd out the others.
     """
     weight = np.sqrt(lengths.astype(np.float64))
     _, member = np.unique(classes, return_inverse=True)

@@ -18,14 +18,14 @@ from hpof_jax.geometry.numpy_rotations import multiply, to_axis_angle, to_quater
 
 MIRROR_SHARE = 0.5  # of the windows
 SPEED_SHARE, SPEEDS = 0.4, (0.75, 1.3)  # windows at another speed; bounds of the factor
-# Windows seen by a turned camera; the largest shift, as a share of the picture's sides; sigma and limit of the roll in
-# degrees.
+# Windows seen by a turned camera; the largest shift, as a share of the picture's sides; sigma and limit of
+# the roll in degrees.
 TURN_SHARE, SHIFT, ROLL = 0.7, 0.2, (5.0, 12.0)
-# Windows with another body; the largest factor on `motion.augment.PERTURBATION_SIGMAS`; correlation of the new betas
-# with the old.
+# Windows with another body; the largest factor on `motion.augment.PERTURBATION_SIGMAS`; correlation of the
+# new betas with the old.
 BODY_SHARE, POSE_FACTOR, BETAS_CORRELATION = 0.8, 0.8, 0.8
-# Events per frame, and the bounds of their length in frames. Rendered clips rarely show left-right swaps of a second or
-# longer, which real video does.
+# Events per frame, and the bounds of their length in frames. Rendered clips rarely show left-right swaps of a
+# second or longer, which real video does.
 SWAP_RATE, SWAP_FRAMES = 0.003, (5, 40)
 DROP_RATE, DROP_FRAMES = 0.0012, (1, 15)
 
@@ -103,13 +103,13 @@ def replace_bodies(
     """Replaces pose and shape; keeps the detector's residual.
 
     The pelvis stays in its place. Observed landmarks move by as much as the ground truth's: in pixels for
-    `landmarks_2d`, in metres about the mid-hip for `landmarks_3d`. The residual depends on the pose, so the new pose
-    and shape must be near the old.
+    `landmarks_2d`, in metres about the mid-hip for `landmarks_3d`. The residual depends on the pose, so the
+    new pose and shape must be near the old.
 
     Args:
       pose: (B, T, 24, 3). betas: (B, 10).
-      landmarks: function of pose, betas and transl that gives the landmarks (B, T, 33, 3) and the pelvis (B, T, 3) in
-        the camera frame, metres.
+      landmarks: function of pose, betas and transl that gives the landmarks (B, T, 33, 3) and the pelvis
+        (B, T, 3) in the camera frame, metres.
     """
     old, old_pelvis = landmarks(batch["pose"], batch["betas"], batch["transl"])
     new, new_pelvis = landmarks(pose, betas, batch["transl"])

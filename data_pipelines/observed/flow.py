@@ -12,13 +12,13 @@ def stored_flow(rng: np.random.Generator, clip: Observations, window: np.ndarray
     """Flow and masks of `count` consecutive frames of a window, as a row of a batch.
 
     Args:
-      window: (T,) frame numbers of the clip, its last repeated where the window is longer than the clip. The frames
-        avoid that padding where they can.
+      window: (T,) frame numbers of the clip, its last repeated where the window is longer than the clip. The
+        frames avoid that padding where they can.
       count: K, at most T.
 
     Returns:
-      flow_first (), flow_box (K, 3), flow (K - 1, 2, 64, 64, 2), flow_valid (K - 1, 2, 64, 64), masks (K, 64, 64)
-      uint8, has_flow () and has_mask (), see `training.terms.loss_terms`.
+      flow_first (), flow_box (K, 3), flow (K - 1, 2, 64, 64, 2), flow_valid (K - 1, 2, 64, 64), masks
+      (K, 64, 64) uint8, has_flow () and has_mask (), see `training.terms.loss_terms`.
     """
     first = rng.integers(max(min(len(window), len(clip)) - count, 0) + 1)
     frames = window[first : first + count]

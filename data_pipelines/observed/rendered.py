@@ -1,13 +1,14 @@
 """Rendered clips on which the detector has been run: their files, and the data source that reads them.
 
-`python -m hpof_jax.data render` writes a folder with `manifest.json` and one `clip_NNNNNN.npz` per clip. A clip has the
-keys of `hpof_jax.observe.clip.Observations`, which can load it, and ground truth: `pose (T, 24, 3)`, `transl (T, 3)`,
-`joints (T, 24, 3)` in the camera frame, `betas (10,)`, `true_focal_length ()`; `true_masks (T, M, M)`, the visible part of
-the dressed person on the squares of `masks`; `world_to_camera (T, 3, 4)` from the world (y up, floor at y = 0);
-`window (3,)`, scale and corner of `render.scene.Window`; `name`, `motion_class`, `validation`.
+`python -m hpof_jax.data render` writes a folder with `manifest.json` and one `clip_NNNNNN.npz` per clip. A
+clip has the keys of `hpof_jax.observe.clip.Observations`, which can load it, and ground truth:
+`pose (T, 24, 3)`, `transl (T, 3)`, `joints (T, 24, 3)` in the camera frame, `betas (10,)`,
+`true_focal_length ()`; `true_masks (T, M, M)`, the visible part of the dressed person on the squares of
+`masks`; `world_to_camera (T, 3, 4)` from the world (y up, floor at y = 0); `window (3,)`, scale and corner of
+`render.scene.Window`; `name`, `motion_class`, `validation`.
 
-With `--keep-flow` a clip also has the optical flow of `Observations`, computed by DIS in the window and rounded to
-sixteenths of a pixel: 1.2 MB per clip instead of 0.26, and 5 MB in memory during training.
+With `--keep-flow` a clip also has the optical flow of `Observations`, computed by DIS in the window and
+rounded to sixteenths of a pixel: 1.2 MB per clip instead of 0.26, and 5 MB in memory during training.
 """
 
 import functools
@@ -46,7 +47,7 @@ def clip_path(folder: pathlib.Path, number: int) -> pathlib.Path:
 
 
 def write_clip(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a clip's file, all of it or nothing. Raises `UserError` where the folder cannot be written to."""
+    """Writes a clip's file, all of it or nothing. Raises `UserError` if that fails."""
     with replacing(path, "The clip") as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -65,7 +66,8 @@ class RenderedClips:
         clips = list(_read(self._folder, split))
         if not clips:
             raise UserError(
-                f"{self._folder} has no rendered clip in its {split} split: make some with python -m hpof_jax.data render."
+                f"{self._folder} has no rendered clip in its {split} split: "
+                "make some with python -m hpof_jax.data render."
             )
         self._arrays = {key: np.stack([clip[key] for clip in clips]) for key in _KEYS}
         self._length = self._arrays["seen"].shape[1]
@@ -137,7 +139,7 @@ class RenderedClips:
         return speed, start[:, None] + speed[:, None] * np.arange(frames)
 
     def _read_windows(self, clips: np.ndarray, positions: np.ndarray) -> Batch:
-        """Clips (B,) at frame numbers (B, T); beyond a clip's end its last frame is repeated with `mask` false."""
+        """Clips (B,) at frame numbers (B, T); beyond a clip's end the last frame is repeated, `mask` false."""
         frames = np.minimum(positions, self._length - 1)
         low, high, _ = temporal.neighbours(frames)
         batch = {

@@ -2,7 +2,8 @@
 
     videos = Videos("videos/")  # a folder and its subfolders, or one file
 
-The detector runs once on each video; observations are cached. In memory they take about 60 KB a frame, 6 GB an hour.
+The detector runs once on each video; observations are cached. In memory they take about 60 KB a frame, 6 GB
+an hour.
 """
 
 import os
@@ -28,7 +29,7 @@ OPTIONS = {
     "keep_masks": True,
     "keep_flow": True,
 }
-# Videos are not resampled. 24 or 25 frames/s play a little fast, which does no harm; slower videos play too fast.
+# Videos are not resampled. At 24 or 25 frames/s they play a little fast, which does no harm.
 LOWEST_RATE = 20
 
 
@@ -36,8 +37,8 @@ class Videos:
     """The observed source of the videos in a folder, or of one video; the person followed is the largest.
 
     Raises:
-      UserError: nothing at the path, no video there, or none that can be used. As long as one can be used, the others
-        are left out with a warning.
+      UserError: nothing at the path, no video there, or none that can be used. As long as one can be used,
+        the others are left out with a warning.
     """
 
     labelled, classes = False, frozenset(("video",))
@@ -61,8 +62,8 @@ class Videos:
     ) -> tuple[Batch, np.ndarray]:
         """Random windows, see `sources.ObservedSource`; each has a frame that shows the person.
 
-        `augment` mirrors some windows and adds frames in which the person is not seen. Windows longer than their video
-        are padded.
+        `augment` mirrors some windows and adds frames in which the person is not seen. Windows longer than
+        their video are padded.
         """
         chosen = rng.choice(len(self._clips), size=count, p=self._odds)
         rows = [_draw_window(rng, self._clips[n], frames, min(flow_frames, frames)) for n in chosen]
@@ -82,7 +83,7 @@ class Videos:
 
 
 def list_videos(path: pathlib.Path) -> list[pathlib.Path]:
-    """The video files in a folder, or `path` itself if it is a file. Raises `UserError` where there is none."""
+    """The video files in a folder, or `path` itself if it is a file. Raises `UserError` if none."""
     if path.is_file():
         return [path]
     if not path.is_dir():

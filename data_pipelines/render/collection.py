@@ -68,8 +68,8 @@ def make_clips(
       the number of new clips, and the share of their frames in which the detector sees the person.
 
     Raises:
-      UserError: optical flow of clips of one frame, what is no motion source, a motion source or picture folder without content, or a folder
-        that was made with other options or cannot be written to.
+      UserError: optical flow of clips of one frame, a source that has no motion, a motion source or
+        picture folder without content, or a folder that was made with other options or cannot be written to.
     """
     if options.keep_flow and options.frames < 2:
         raise UserError("Clips of one frame have no optical flow: omit --keep-flow or raise --clip-frames.")
@@ -132,8 +132,8 @@ def observe_film(
       images: a list to which the pictures are appended.
 
     Returns:
-      the arrays of `observe.clip.Observations`, and true_masks (T, 64, 64) uint8. A film in whose first `PATIENCE` frames
-      nobody is seen is given up, and counts as unseen.
+      the arrays of `observe.clip.Observations`, and true_masks (T, 64, 64) uint8. A film in whose first
+      `PATIENCE` frames nobody is seen is given up, and counts as unseen.
     """
     true_masks: list[np.ndarray] = []
     found = track(
@@ -216,7 +216,7 @@ def _pictures(folder: str | None) -> tuple[pathlib.Path, ...]:
 
 
 def _open_collection(folder: pathlib.Path, options: Options) -> None:
-    """Makes the folder and its manifest, or checks that the manifest there is of the same options and version."""
+    """Makes the folder and its manifest, or checks that its manifest has the same options and version."""
     manifest = folder / "manifest.json"
     files = motion_files(options.motions)
     wanted = dataclasses.asdict(options) | {"version": VERSION, "motion_files": files}
@@ -233,7 +233,8 @@ def _open_collection(folder: pathlib.Path, options: Options) -> None:
     elif found != wanted:
         changed = ", ".join(sorted(k for k in wanted | found if found.get(k) != wanted.get(k)))
         raise UserError(
-            f"The clips in {folder} were made with another {changed}: give another folder, or the same options."
+            f"The clips in {folder} were made with another {changed}: "
+            "give another folder, or the same options."
         )
 
 

@@ -160,8 +160,7 @@ def test_the_real_detector_sees_the_rendered_person(tmp_path):
     _, seen = make_clips(folder, 4 * FRAMES, OPTIONS, progress=False)
     assert seen > 0.7
     batch, _ = RenderedClips(folder, "train").draw_batch(np.random.default_rng(0), 4, FRAMES, augment=False)
-    watched = batch["seen"]
-    assert 0.3 < batch["landmarks_2d"][watched][..., 2].mean() < 1
+    assert 0.3 < batch["landmarks_2d"][batch["seen"]][..., 2].mean() < 1
     masks = [load(folder, number) for number in range(4)]
     overlap = [
         np.minimum(clip["masks"], clip["true_masks"])[clip["seen"]].sum()
