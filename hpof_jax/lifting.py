@@ -5,7 +5,6 @@ import os
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hpof_jax.body import BodyModel, load_body
@@ -26,6 +25,9 @@ MODEL_FPS = 30.0
 # A shot with fewer samples is extended to this many by holding its first and its last one: otherwise the network, which
 # is trained on longer clips, makes the person in a single picture a fifth too small.
 MIN_SHOT = 25
+# JAX compiles anew for each shape of its arrays. Numbers of frames are rounded up to a power of two, or to a multiple of
+# this, so that few programs serve videos of all lengths.
+CHUNK = 512
 GAP_DECAY = 15.0  # frames in which the confidence within a gap falls to 1 / e
 
 
@@ -67,48 +69,34 @@ def lift(
     sampled = clip.resample(observations, MODEL_FPS)
     shots = _shots(observations, sampled)
     parts = _slices(np.cumsum([0, *(len(shot.samples) for shot in shots)]))
-    inputs, mirrored = _inputs_of(sampled, shots)
-    prediction = predict_long(model, params, inputs, body, shots=parts)
-    if flip:
-        prediction = _average_flipped(prediction, predict_long(model, params, mirrored, body, shots=parts))
-    rotations = np.asarray(prediction.rotations)
+    rotations, cam, box, betas = _predict(model, params, body, sampled, shots, parts, flip)
     if smooth:
-        rotations = np.concatenate([_smoothed(rotations, part) for part in parts], axis=1)
+        rotations = np.concatenate([_smoothed(rotations, part) for part in parts])
 
     # From the model's samples to the frames of the video, shot by shot.
     focal_length, image_size = np.float32(observations.focal_length), np.asarray(observations.image_size)
-    pelvis = _to_translation(prediction.cam[0], inputs.box[0], focal_length, image_size)
-    columns = [_to_sixd(rotations[0]).reshape(-1, 144), pelvis, inputs.box[0]]
-    values = np.concatenate([np.asarray(column) for column in columns], axis=1)
+    pelvis = _by_chunk(_to_translation, (cam, box), focal_length, image_size)
+    sixd = _by_chunk(_to_sixd, (rotations,)).reshape(-1, 144)
+    values = np.concatenate([sixd, pelvis, box], axis=1)
     values = [temporal.spline(values[part], shot.positions) for part, shot in zip(parts, shots)]
     sixd, pelvis, box = np.split(np.concatenate(values), [144, 147], axis=1)
 
-    betas = prediction.clip_betas(inputs.mask)
-    poses, betas, joints, points, rest = _pose(body, sixd.reshape(-1, 24, 6), betas)
-    points, times = np.asarray(points), observations.times
-    pelvis = np.concatenate(
-        [
-            place(
-                points[s],
-                observations.landmarks_2d[s],
-                box[s, 2],
-                pelvis[s],
-                focal_length,
-                image_size,
-                times[s],
-            )
-            for s in (shot.frames for shot in shots)
-        ]
-    )
+    rest = np.asarray(_rest(body, betas))
+    poses, joints, points = _by_chunk(_pose, (sixd.reshape(-1, 24, 6),), body, betas)
+    times, pelvises = observations.times, []
+    for s in (shot.frames for shot in shots):
+        known = observations.landmarks_2d[s], box[s, 2], pelvis[s], focal_length, image_size, times[s]
+        pelvises.append(place(points[s], *known))
+    pelvis = np.concatenate(pelvises)
     return Motion(
         poses=poses,
         betas=betas,
-        trans=pelvis - np.asarray(rest),
+        trans=pelvis - rest,
         mocap_framerate=float(observations.fps),
         gender="neutral",
-        joints=np.asarray(joints) + pelvis[:, None],
+        joints=joints + pelvis[:, None],
         keypoints_2d=observations.landmarks_2d,
-        cam=_to_cam(pelvis, box, focal_length, image_size),
+        cam=_by_chunk(_to_cam, (pelvis, box), focal_length, image_size),
         box=box,
         frame_index=np.arange(len(observations)),
         confidence=_confidence(observations.landmarks_2d, observations.seen),
@@ -150,31 +138,57 @@ def _slices(bounds) -> list[slice]:
     return [slice(int(start), int(stop)) for start, stop in zip(bounds[:-1], bounds[1:])]
 
 
+def _predict(
+    model, params, body, sampled: clip.Observations, shots: list[_Shot], parts: list[slice], flip: bool
+):
+    """Rotations (N, 24, 3, 3), cam (N, 3) and box (N, 3) of all samples, shot after shot, and betas (10,)."""
+    inputs, mirrored = _inputs_of(sampled, shots)
+    padded = [*parts[:-1], slice(parts[-1].start, inputs.mask.shape[1])]
+    prediction = predict_long(model, params, inputs, body, shots=padded)
+    if flip:
+        prediction = _average_flipped(prediction, predict_long(model, params, mirrored, body, shots=padded))
+    per_sample = (prediction.rotations, prediction.cam, inputs.box)
+    rotations, cam, box = (np.array(x[0, : parts[-1].stop]) for x in per_sample)
+    return rotations, cam, box, np.asarray(prediction.clip_betas(inputs.mask))[0]
+
+
 def _inputs_of(sampled: clip.Observations, shots: list[_Shot]):
-    """The model's inputs, and those of the mirrored clip, with the shots one after the other."""
+    """The model's inputs, and those of the mirrored clip: the shots one after the other, and padding at the end."""
     parts = []
     for shot in shots:
         length = len(shot.samples)
-        rows = shot.samples[_padded(length)] if len(shots) > 1 else shot.samples
+        rows = shot.samples[_padded(length)]
         names = ("landmarks_2d", "landmarks_3d", "seen")
         batch = {name: getattr(sampled, name)[None, rows] for name in names}
         batch |= {name: np.asarray(getattr(sampled, name))[None] for name in ("image_size", "focal_length")}
         part = _both_inputs({**batch, "mask": np.arange(len(rows))[None] < length})
-        parts.append(jax.tree.map(lambda x, length=length: np.asarray(x)[:, :length], part))
+        kept = slice(None if shot is shots[-1] else length)
+        parts.append(jax.tree.map(lambda x, kept=kept: np.asarray(x)[:, kept], part))
     return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *parts)
 
 
 def _smoothed(rotations: np.ndarray, part: slice) -> np.ndarray:
-    """The smoothed rotations (1, N, 24, 3, 3) of one part of (1, T, 24, 3, 3)."""
+    """The smoothed rotations (N, 24, 3, 3) of one part of (T, 24, 3, 3)."""
     length = part.stop - part.start
-    rows = _padded(length) if length < rotations.shape[1] else np.arange(length)
+    rows = _padded(length)
     mask = np.arange(len(rows))[None] < length
-    return np.asarray(_smooth(rotations[:, part.start + rows], mask))[:, :length]
+    return np.asarray(_smooth(rotations[None, part.start + rows], mask))[0, :length]
 
 
 def _padded(length: int) -> np.ndarray:
-    """Rows 0 to `length` - 1, with the last one repeated up to a power of two: shots of many lengths compile rarely."""
-    return np.minimum(np.arange(1 << (length - 1).bit_length()), length - 1)
+    """Rows 0 to `length` - 1, with the last one repeated up to a power of two or a multiple of `CHUNK`."""
+    size = -(-length // CHUNK) * CHUNK if length > CHUNK else 1 << (length - 1).bit_length()
+    return np.minimum(np.arange(size), length - 1)
+
+
+def _by_chunk(function, frames: tuple[np.ndarray, ...], *others):
+    """`function(*frames, *others)`, where each row of `frames` is by itself: in chunks, as NumPy arrays."""
+    count, chunks = len(frames[0]), []
+    for start in range(0, count, CHUNK):
+        length = min(CHUNK, count - start)
+        result = function(*(array[start + _padded(length)] for array in frames), *others)
+        chunks.append(jax.tree.map(lambda x, length=length: np.asarray(x)[:length], result))
+    return jax.tree.map(lambda *x: np.concatenate(x), *chunks)
 
 
 @jax.jit
@@ -191,14 +205,18 @@ _to_cam = jax.jit(camera.translation_to_cam)
 
 
 @jax.jit
-def _pose(body, sixd, betas):
-    """Poses (T, 72), betas (10,), joints (T, 24, 3) and landmarks (T, 33, 3) about the pelvis, and its rest position."""
-    betas = jnp.mean(betas, axis=0)
+def _pose(sixd, body, betas):
+    """Poses (T, 72), and joints (T, 24, 3) and landmarks (T, 33, 3) in metres about the pelvis."""
     rotations = sixd_to_matrix(sixd)
     points, joints = keypoints(body, body.landmarks, betas, rotations)
     pelvis = joints[:, :1]
-    poses = matrix_to_axis_angle(rotations).reshape(-1, 72)
-    return poses, betas, joints - pelvis, points - pelvis, rest_joints(body, betas)[0]
+    return matrix_to_axis_angle(rotations).reshape(-1, 72), joints - pelvis, points - pelvis
+
+
+@jax.jit
+def _rest(body, betas):
+    """The pelvis' rest position (3,)."""
+    return rest_joints(body, betas)[0]
 
 
 def _confidence(landmarks_2d: np.ndarray, seen: np.ndarray) -> np.ndarray:
