@@ -12,6 +12,7 @@ program.
 import contextlib
 import dataclasses
 import errno
+import functools
 import hashlib
 import importlib.util
 import os
@@ -27,6 +28,7 @@ import zlib
 import platformdirs
 from absl import logging
 
+from hpof_jax import interrupt
 from hpof_jax.errors import UserError
 
 
@@ -191,7 +193,10 @@ def _download(package: Package) -> None:
     targets = {member: _target(package, member) for member in wanted}
     cache_dir().mkdir(parents=True, exist_ok=True)
     logging.info("downloading %s, once, to %s", package.what, cache_dir())
-    with tempfile.TemporaryDirectory(dir=cache_dir(), prefix=".download-") as folder:
+    with (
+        tempfile.TemporaryDirectory(dir=cache_dir(), prefix=".download-") as folder,
+        interrupt.cleanup(functools.partial(shutil.rmtree, folder, ignore_errors=True)),
+    ):
         archive = _get_archive(package, pathlib.Path(folder))
         for number, (member, digest) in enumerate(wanted.items()):
             part = pathlib.Path(folder) / f"{number}.part"
