@@ -1,4 +1,4 @@
-"""`python -m hpof_jax COMMAND ...`, and the installed programs: each runs `python -m hpof_jax.COMMAND ...`."""
+"""`python -m hpof_jax COMMAND ...` and the installed programs run `python -m hpof_jax.COMMAND ...`."""
 
 import functools
 import runpy

@@ -15,7 +15,8 @@ from hpof_jax.errors import UserError
 def replacing(path: str | os.PathLike, what: str) -> Iterator[pathlib.Path]:
     """Yields a temporary path to write to; when the block ends, that file replaces the one at `path`.
 
-    If the block raises, or Ctrl-C stops the program, the temporary file is removed and the one at `path` stays.
+    If the block raises, or Ctrl-C stops the program, the temporary file is removed and the one at `path`
+    stays.
 
     Args:
       path: the file to write, in an existing folder.

@@ -1,4 +1,4 @@
-"""What all programs share: errors as one sentence with an exit status, logging, and a cache of compiled programs."""
+"""What all programs share: errors as one sentence and a status, logging, and a cache of compiled programs."""
 
 import functools
 import os
@@ -45,8 +45,9 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def keep_compiled_programs() -> None:
-    """Makes JAX keep what it compiles in the user's cache folder, unless JAX_COMPILATION_CACHE_DIR names another one.
+    """Makes JAX keep what it compiles in the user's cache folder.
 
+    A folder that JAX_COMPILATION_CACHE_DIR names is used instead.
     Without a folder that can be written, nothing is kept and nothing is said.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:

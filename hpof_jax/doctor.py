@@ -18,7 +18,7 @@ MINIMUM_FREE_GB = 1.0
 
 
 class Line(NamedTuple):
-    """A line of the table; `state` is "ok", "missing" if a reconstruction needs it, or "-" if it can do without."""
+    """A line of the table. `state`: "ok", "missing" if a reconstruction needs it, "-" if it does not."""
 
     state: str
     name: str

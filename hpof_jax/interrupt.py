@@ -1,8 +1,8 @@
 """Ctrl-C in a program: it ends within moments with status 130, and no half-written file is left.
 
-A KeyboardInterrupt would be raised in whatever Python code runs at that moment. JAX's callbacks and destructors discard
-it, long work in C++ delays it, and imports end in a traceback. So a thread of its own waits for the signal: it undoes
-what is half done and ends the process, whatever the main thread is doing.
+A KeyboardInterrupt would be raised in whatever Python code runs at that moment. JAX's callbacks and
+destructors discard it, long work in C++ delays it, and imports end in a traceback. So a thread of its own
+waits for the signal: it undoes what is half done and ends the process, whatever the main thread is doing.
 
 Nothing but the standard library is imported here, because this runs before all other imports.
 """
@@ -22,7 +22,7 @@ _wake: socket.socket | None = None  # a byte sent here wakes the thread
 
 
 def install() -> None:
-    """Makes Ctrl-C end this program; does nothing where Ctrl-C is ignored, as in a shell's background jobs."""
+    """Makes Ctrl-C end this program; does nothing where it is ignored, as in a shell's background jobs."""
     global _wake
     main_thread = threading.current_thread() is threading.main_thread()
     if _wake or not main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -37,7 +37,7 @@ def install() -> None:
 
 @contextlib.contextmanager
 def cleanup(undo: Callable[[], object]) -> Iterator[None]:
-    """While the block runs, Ctrl-C first calls `undo`, the latest one first. The block's end does not call it.
+    """While the block runs, Ctrl-C calls `undo` before the program ends, the latest one first.
 
     `undo` runs in another thread; an OSError that it raises is ignored.
     """

@@ -22,11 +22,11 @@ from hpof_jax.motion import Motion
 from hpof_jax.observe import clip, swaps
 
 MODEL_FPS = 30.0
-# A shot with fewer samples is extended to this many by holding its first and its last one: otherwise the network, which
-# is trained on longer clips, makes the person in a single picture a fifth too small.
+# A shot with fewer samples is extended to this many by holding its first and its last one: otherwise the
+# network, which is trained on longer clips, makes the person in a single picture a fifth too small.
 MIN_SHOT = 25
-# JAX compiles anew for each shape of its arrays. Numbers of frames are rounded up to a power of two, or to a multiple of
-# this, so that few programs serve videos of all lengths.
+# JAX compiles anew for each shape of its arrays. Numbers of frames are rounded up to a power of two, or to a
+# multiple of this, so that few programs serve videos of all lengths.
 CHUNK = 512
 GAP_DECAY = 15.0  # frames in which the confidence within a gap falls to 1 / e
 
@@ -42,13 +42,14 @@ def lift(
 ) -> Motion:
     """Recovers a person's motion from observations of that person.
 
-    The model runs at 30 frames/s: observations at another or a varying rate are resampled in time, and the result is
-    resampled to the frames of the video. No information crosses a cut except the body's shape, which is one for the
-    whole clip.
+    The model runs at 30 frames/s: observations at another or a varying rate are resampled in time, and the
+    result is resampled to the frames of the video. No information crosses a cut except the body's shape,
+    which is one for the whole clip.
 
     Args:
       observations: of one person, in at least one frame.
-      weights: what `models.weights.load_weights` takes, or what it returns. None: the weights of this package.
+      weights: what `models.weights.load_weights` takes, or what it returns. None: the weights of this
+        package.
       body: None: the free body.
       flip: flip test-time augmentation: run the model also on the mirrored clip, and average both results.
       smooth: remove jitter, see `geometry.temporal.smooth_rotations`.
@@ -118,7 +119,7 @@ class _Shot:
 
 
 def _shots(observations: clip.Observations, sampled: clip.Observations) -> list[_Shot]:
-    """The shots of a clip. A shot in which the person is not seen belongs to the one before: the pose is held there."""
+    """The shots of a clip; one without the person is part of the shot before, whose pose is held."""
     cuts = np.searchsorted(sampled.times, observations.times[observations.shots] - 1e-6)
     counts = np.add.reduceat(np.append(sampled.seen, False), cuts) * (np.diff(cuts, append=len(sampled)) > 0)
     kept = np.flatnonzero(counts)[1:]
@@ -153,7 +154,7 @@ def _predict(
 
 
 def _inputs_of(sampled: clip.Observations, shots: list[_Shot]):
-    """The model's inputs, and those of the mirrored clip: the shots one after the other, and padding at the end."""
+    """The model's inputs, and those of the mirrored clip: all shots in a row, with padding at the end."""
     parts = []
     for shot in shots:
         length = len(shot.samples)
@@ -220,7 +221,7 @@ def _rest(body, betas):
 
 
 def _confidence(landmarks_2d: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Mean visibility where the person was seen; elsewhere at most 0.5, less the further the nearest seen frame is."""
+    """Mean visibility where the person was seen; elsewhere at most 0.5, and less far from such a frame."""
     frames, there = np.arange(len(seen)), np.flatnonzero(seen)
     after = np.searchsorted(there, frames)
     neighbours = there[np.clip([after - 1, after], 0, len(there) - 1)]

@@ -1,4 +1,4 @@
-"""The result of a reconstruction: one body shape, and a pose and a place for every frame, as an object and a file."""
+"""The result of a reconstruction, as an object and a file: one shape, a pose and a place in every frame."""
 
 import dataclasses
 import os
@@ -41,10 +41,12 @@ _TEXTS = ("gender", "body", "focal_length_source")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Motion:
-    """The motion of one body in T frames. Camera frame: x right, y down, z forward, metres. Arrays are float32.
+    """The motion of one body in T frames.
 
-    The first five fields have AMASS's names and shapes, so programs that read AMASS read the file of `save`. The root is
-    in the camera frame, however, and not in a world with z up.
+    Arrays are float32 if nothing else is said. Camera frame: x right, y down, z forward, metres.
+
+    The first five fields have AMASS's names and shapes, so programs that read AMASS read the file of `save`.
+    The root is in the camera frame, however, and not in a world with z up.
 
     Raises:
       UserError: an array has the wrong shape, or a number is not finite or out of range.
@@ -150,7 +152,7 @@ class Motion:
         return np.concatenate(chunks)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes an `.npz` with one array for each field; an existing file is replaced only by a complete one.
+        """Writes an `.npz` with an array for each field; only a complete file replaces an existing one.
 
         Raises:
           UserError: the file cannot be written (full disk, no such folder, no permission).
@@ -164,7 +166,8 @@ class Motion:
         """Reads a file that `save` wrote.
 
         Raises:
-          UserError: there is no such file, it is no `.npz`, or an array is missing, of a wrong shape, or not finite.
+          UserError: there is no such file, it is no `.npz`, or an array is missing, of a wrong shape, or not
+            finite.
         """
         path = pathlib.Path(path)
         if not path.is_file():

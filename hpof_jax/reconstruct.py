@@ -57,7 +57,8 @@ def reconstruct(
 
     Args:
       video: a file that OpenCV reads, a folder of pictures, or the number of a webcam. None: a sample video.
-      out: the folder for `motion.npz`, `overlay.mp4` and, from a webcam, `recording.mp4`. None: nothing is written.
+      out: the folder for `motion.npz`, `overlay.mp4` and, from a webcam, `recording.mp4`. None: nothing is
+        written.
       person: "largest", "leftmost", or a number: people count from 1, from the left.
       landmark_model: "full", or "heavy", which is slower and more accurate.
       weights: a weights file or the folder of a training run. None: the weights of this package.
@@ -150,7 +151,8 @@ def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None, fps: 
 def _folder(out: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Makes the folder and those above it, if need be, and checks that it can be written to.
 
-    If the block raises, or Ctrl-C stops the program, the folders that were made and are still empty are removed.
+    If the block raises, or Ctrl-C stops the program, the folders that were made and are still empty are
+    removed.
     """
     out = pathlib.Path(out)
     made = [folder for folder in (out, *out.parents) if not folder.exists()]

@@ -93,8 +93,8 @@ def write_overlay(
 ) -> None:
     """Writes an H.264 video of the body over the frames, at the motion's mean frame rate and without sound.
 
-    One frame is in memory at a time. A body that is only filled in (confidence below 0.5) is drawn paler and grey. A
-    frame that the motion does not cover is shown unchanged.
+    One frame is in memory at a time. A body that is only filled in (confidence below 0.5) is drawn paler and
+    grey. A frame that the motion does not cover is shown unchanged.
 
     Args:
       video_frames: (H, W, 3) uint8 RGB, the frames that the motion was made from; frame i is `frame_index` i.
@@ -102,13 +102,14 @@ def write_overlay(
       body: the body that the motion was made with.
       path: the video to write, `.mp4`; an existing file is replaced only by a complete one.
       side_by_side: show the unchanged frame to the left of the overlay.
-      side_view: add a panel to the right that shows the body from its side: the camera is moved by 90 degrees about the
-        vertical through the pelvis, so that depth runs from left to right.
+      side_view: add a panel to the right that shows the body from its side: the camera is moved by 90 degrees
+        about the vertical through the pelvis, so that depth runs from left to right.
       max_height: larger frames are scaled down to this many pixels.
       progress: show a progress bar, on a terminal.
 
     Raises:
-      UserError: there is no frame, the frames have another size than the motion's, or the video cannot be written.
+      UserError: there is no frame, the frames have another size than the motion's, or the video cannot be
+        written.
     """
     height, width = (_even(side) for side in motion.image_size * min(1.0, max_height / motion.image_size[0]))
     focal_length = motion.focal_length * height / motion.image_size[0]

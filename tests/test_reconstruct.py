@@ -186,7 +186,7 @@ def test_the_sample_video_with_the_packages_weights(tmp_path):
 
 @pytest.mark.network
 def test_a_part_of_the_video_with_a_side_view(tmp_path):
-    """The overlay shows the frames of the motion: the panels beside each other are as wide as the side view says."""
+    """The overlay shows the frames of the motion, in three panels."""
     motion = reconstruct_module.reconstruct(
         None, tmp_path, start=1.0, end=1.2, side_view=True, progress=False
     )

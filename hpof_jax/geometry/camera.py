@@ -1,7 +1,8 @@
 """Pinhole projection, and weak perspective in a person's box <-> translation in the full-frame camera.
 
-Camera frame: x right, y down, z forward, metres. Pixels: x right, y down, (0, 0) at the frame's upper left corner. The
-principal point is the middle of the frame. A box is a square, (..., 3) = [centre x, centre y, size] in pixels.
+Camera frame: x right, y down, z forward, metres. Pixels: x right, y down, (0, 0) at the frame's upper left
+corner. The principal point is the middle of the frame. A box is a square, (..., 3) = [centre x, centre y,
+size] in pixels.
 """
 
 import math
@@ -25,7 +26,7 @@ def default_focal_length(image_size: jax.Array) -> jax.Array:
 
 
 def focal_length_of_fov(degrees: float, width: float) -> float:
-    """The focal length in pixels of a frame `width` pixels wide with a horizontal field of view of so many degrees."""
+    """The focal length in pixels of a frame `width` pixels wide, from its horizontal field of view."""
     return width / (2.0 * math.tan(math.radians(degrees) / 2.0))
 
 
@@ -72,7 +73,7 @@ def to_box(points: jax.Array, box: jax.Array) -> jax.Array:
 
 
 def box_angles(box: jax.Array, focal_length: jax.Array, image_size: jax.Array) -> jax.Array:
-    """The box in the field of view, (..., 3) = [x, y, size] over the focal length; [0, 0] is the frame's middle.
+    """The box in the field of view, (..., 3) = [x, y, size] over the focal length, from the frame's middle.
 
     These are the inputs by which CLIFF (Li et al., ECCV 2022) tells its network where the box is.
 
@@ -92,8 +93,8 @@ def cam_to_translation(
 ) -> jax.Array:
     """Weak perspective in the box -> position of the body's origin in the full-frame camera (CLIFF, eq. 5).
 
-    In box coordinates x_box = s (x + tx): the point (-tx, -ty, .) of the body is in the middle of the box. One metre at
-    the body's depth z = 2 f / (s size) is s half-boxes.
+    In box coordinates x_box = s (x + tx): the point (-tx, -ty, .) of the body is in the middle of the box.
+    One metre at the body's depth z = 2 f / (s size) is s half-boxes.
 
     Args:
       cam: (..., 3) = [s, tx, ty]; s > 0 in 1/metres, tx and ty in metres.
@@ -122,8 +123,8 @@ def translation_to_cam(
 def look_at_body(yaw: jax.Array, elevation: jax.Array, roll: jax.Array) -> jax.Array:
     """Rotation from the world (y up) to a camera that looks at the origin, (..., 3, 3).
 
-    With all angles zero, a body that faces +z faces the camera. Positive elevation puts the camera above the body,
-    positive yaw turns the body to its left, positive roll turns the picture clockwise.
+    With all angles zero, a body that faces +z faces the camera. Positive elevation puts the camera above the
+    body, positive yaw turns the body to its left, positive roll turns the picture clockwise.
 
     Args:
       yaw, elevation, roll: (...,) radians.

@@ -21,12 +21,14 @@ def place(
 ) -> np.ndarray:
     """The translation of every frame of one shot, by least squares over all of them.
 
-    For a known pose, the pinhole equation f (x + tx) = (u - cx) (z + tz) is linear in the translation t. Cauchy weights,
-    by iterative reweighting, reduce the influence of outliers. The acceleration of t is penalised.
+    For a known pose, the pinhole equation f (x + tx) = (u - cx) (z + tz) is linear in the translation t.
+    Cauchy weights, by iterative reweighting, reduce the influence of outliers. The acceleration of t is
+    penalised.
 
     Args:
       points: (T, K, 3) metres about the body's origin, camera axes.
-      keypoints: (T, K, 3) = [x px, y px, confidence] of the same points in the frame; confidence 0 where not seen.
+      keypoints: (T, K, 3) = [x px, y px, confidence] of the same points in the frame; confidence 0 where not
+        seen.
       box_size: (T,) pixels, the scale of the keypoints' errors.
       guess: (T, 3) metres, such as the network's answer.
       focal_length: pixels.
