@@ -1,6 +1,7 @@
 """The result of a reconstruction, as an object and a file: one shape, a pose and a place in every frame."""
 
 import dataclasses
+import importlib
 import os
 import pathlib
 import zipfile
@@ -127,7 +128,7 @@ class Motion:
         """(T, 23, 3) axis-angle of the other joints, each relative to its parent."""
         return self.pose[:, 1:]
 
-    def vertices(self, body: "BodyModel", frames: slice = slice(None)) -> np.ndarray:
+    def vertices(self, body: "BodyModel", frames: slice | np.ndarray = slice(None)) -> np.ndarray:
         """The vertices of the mesh, (frames, V, 3) float32 metres, camera frame; computed at each call.
 
         Args:
@@ -160,6 +161,20 @@ class Motion:
         arrays = {field.name: np.asarray(getattr(self, field.name)) for field in dataclasses.fields(self)}
         with replacing(path, "The motion") as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)
+
+    def export(self, path: str | os.PathLike, body: "BodyModel | None" = None, **options) -> None:
+        """Writes a file for other programs, in a world with a floor: .glb, .bvh, .csv, .trc, or AMASS's .npz.
+
+        Args:
+          path: the suffix decides the format.
+          body: the body that the motion was made with. None: the free body.
+          options: `names`, `bvh_unit`, `pitch` and `roll`; see `hpof_jax.export.export`.
+
+        Raises:
+          UserError: an unknown format, another body, no frame, or a file that cannot be written.
+        """
+        # Not an import statement: `hpof_jax.export` uses this module, not the other way round.
+        importlib.import_module("hpof_jax.export").export_file(self, path, body, **options)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Motion":

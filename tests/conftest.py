@@ -8,6 +8,8 @@ import os
 import shutil
 import tempfile
 
+import pytest
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -17,3 +19,42 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="hpof_jax_compiled_")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+
+@pytest.fixture(scope="session")
+def small_motion():
+    """A motion of the free body in 5 frames at uneven times: it stands upright, 4 m from the camera, and moves."""
+    import numpy as np
+
+    from hpof_jax.body import load_body
+    from hpof_jax.body.skeletons import SMPL_PARENTS
+    from hpof_jax.geometry.numpy_rotations import compose, to_matrix
+    from hpof_jax.motion import Motion
+
+    body, frames, rng = load_body(), 5, np.random.default_rng(0)
+    pose = np.cumsum(rng.normal(scale=0.1, size=(frames, 24, 3)), axis=0)
+    pose[:, 0] = compose(np.array([np.pi, 0.0, 0.0]), pose[:, 0])  # the camera's y points down
+    betas, trans = rng.normal(size=10), np.linspace([-0.5, 0.1, 4.0], [0.5, 0.0, 4.2], frames)
+    rest = np.asarray(body.J_template) + np.tensordot(betas, np.asarray(body.J_shapedirs), axes=1)
+    turns, joints = [], []
+    for joint, (parent, local) in enumerate(zip(SMPL_PARENTS, np.moveaxis(to_matrix(pose), 1, 0))):
+        turns.append(local if parent < 0 else turns[parent] @ local)
+        bone = rest[joint] - (rest[parent] if parent >= 0 else 0.0)
+        joints.append(rest[joint] + trans if parent < 0 else joints[parent] + turns[parent] @ bone)
+    return Motion(
+        poses=pose.reshape(frames, 72),
+        betas=betas,
+        trans=trans,
+        mocap_framerate=25.0,
+        gender="neutral",
+        joints=np.stack(joints, axis=1),
+        keypoints_2d=np.zeros((frames, 33, 3)),
+        cam=np.zeros((frames, 3)),
+        box=np.zeros((frames, 3)),
+        frame_index=np.arange(frames),
+        confidence=np.array([0.9, 0.8, 0.2, 0.9, 0.9]),
+        image_size=(480, 640),
+        focal_length=600.0,
+        body="free_body",
+        times=[1.0, 1.04, 1.10, 1.12, 1.16],
+    )

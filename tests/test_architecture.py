@@ -19,6 +19,8 @@ LIBRARY = {
     "geometry": set(),
     "body": {"geometry"},
     "motion": {"body", "geometry"},
+    "world": {"motion", "body", "geometry"},
+    "export": {"world", "motion", "body", "geometry"},
     "models": {"body", "geometry"},
     "observe": {"body", "geometry"},
     "visualize": {"motion", "body", "geometry"},
@@ -93,8 +95,13 @@ def reached(name: str) -> frozenset[str]:
 
 
 def room(name: str) -> str | None:
-    """The room of a module: hpof_jax.body.files -> body; None for a package that only holds rooms."""
+    """The room of a module: hpof_jax.body.files -> body; None for a package that only holds rooms.
+
+    The `__main__` of a package is an entry point.
+    """
     first, *rest = name.split(".")
+    if rest[-1:] == ["__main__"]:
+        return "__main__"
     if first == "hpof_jax":
         return rest[0] if rest else None
     return ".".join([first, *rest[:1]]) if rest else None

@@ -118,6 +118,7 @@ def test_commands_name_programs_options_and_config_keys_that_exist(page):
 def test_options_and_variants_that_a_page_names_exist(page):
     programs = [
         *(ROOT / "hpof_jax").glob("*.py"),
+        *(ROOT / "hpof_jax").glob("*/__main__.py"),
         *(ROOT / "benchmarks").glob("*.py"),
         ROOT / "launch/tpu_pod.py",
     ]
@@ -152,7 +153,9 @@ def test_commands_are_found_wherever_a_page_has_them():
 @functools.cache
 def options_of(module: str) -> set[str]:
     """The options that a program takes, without the keys of its config. Read from its source, which needs no imports."""
-    source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    path = ROOT / module.replace(".", "/")
+    path = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+    source = path.read_text(encoding="utf-8")
     if "flags.DEFINE" in source:  # its flags are also those of the programs that it imports
         importlib.import_module(module)
         return {f"--{name}" for name in flags.FLAGS}

@@ -1,0 +1,62 @@
+"""Writes motions as files that Blender, Unity, OpenSim and other programs open.
+
+    python -m hpof_jax.export out/motion.npz --to glb,bvh --out files
+
+Files are named after the motions. Several motions, of people in one video, share one world and one `.glb`.
+"""
+
+import argparse
+import pathlib
+from collections import Counter
+
+from absl import logging
+
+from hpof_jax import cli
+from hpof_jax.errors import UserError
+from hpof_jax.export.files import ENDINGS, export
+from hpof_jax.export.skeleton import JOINT_NAMES
+from hpof_jax.motion import Motion
+
+
+@cli.entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m hpof_jax.export", description="Writes motions as files that other programs open."
+    )
+    add = parser.add_argument
+    add("motions", nargs="+", metavar="MOTION.npz", help="the motion.npz of a reconstruction")
+    add("--to", default="glb,bvh", metavar="FORMATS", help=f"some of {','.join(ENDINGS)} (default: glb,bvh)")
+    add("--out", default="export", help="folder for the files (default: export)")
+    add("--names", default="smpl", choices=JOINT_NAMES, help="joint names in .glb and .bvh (default: smpl)")
+    add("--bvh-unit", default="m", choices=("m", "cm"), help="unit of lengths in .bvh (default: m)")
+    add(
+        "--pitch",
+        type=float,
+        default=0.0,
+        help="of the camera in degrees, positive if it looks up (default: 0)",
+    )
+    add(
+        "--roll",
+        type=float,
+        default=0.0,
+        help="of the camera in degrees, positive if it is turned clockwise, seen from behind it (default: 0)",
+    )
+    add("--body", help="the body file that the motions were made with (default: the free body)")
+    args = vars(parser.parse_args())
+    motions, formats = _load(args.pop("motions")), args.pop("to")
+    for path in export(motions, args.pop("out"), formats, args.pop("body"), **args):
+        logging.info("wrote %s", path)
+
+
+def _load(paths: list[str]) -> dict[str, Motion]:
+    """The motions by the stem of their files; where stems are equal, by folder and stem, such as left_motion."""
+    paths = [pathlib.Path(path).absolute() for path in paths]
+    count = Counter(path.stem for path in paths)
+    names = [path.stem if count[path.stem] == 1 else f"{path.parent.name}_{path.stem}" for path in paths]
+    if doubles := [name for name, number in Counter(names).items() if number > 1]:
+        raise UserError(f"Two motions would get the name '{doubles[0]}': rename one of the files.")
+    return {name: Motion.load(path) for name, path in zip(names, paths, strict=True)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Which files each format makes, for the command, for `Motion.export` and for a reconstruction."""
+
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from hpof_jax.body import load_body
+from hpof_jax.body.model import BodyModel
+from hpof_jax.errors import UserError
+from hpof_jax.export import amass, bvh, csv, glb, trc
+from hpof_jax.export.skeleton import joint_names
+from hpof_jax.world import WorldMotion, check, share_world
+
+if TYPE_CHECKING:
+    from hpof_jax.motion import Motion
+
+SCENE = "people.glb"  # the file of several people
+# Format -> what its files end in.
+ENDINGS = {
+    "glb": (".glb",),
+    "bvh": (".bvh",),
+    "csv": (".csv",),
+    "trc": (".trc", "_smpl24.trc"),
+    "amass": ("_smpl.npz", "_smplh.npz"),
+}
+
+
+def export(
+    motions: Mapping[str, "Motion"],
+    out: str | os.PathLike,
+    formats: str | Iterable[str],
+    body: str | os.PathLike | BodyModel | None = None,
+    *,
+    names: str = "smpl",
+    bvh_unit: str = "m",
+    pitch: float = 0.0,
+    roll: float = 0.0,
+) -> list[pathlib.Path]:
+    """Writes motions as files that other programs open.
+
+    One file per person and format, except that a `.glb` holds all people. Several motions are taken to be from
+    one camera and share its world.
+
+    Args:
+      motions: by the name that their files get.
+      out: the folder; it is made if need be.
+      formats: some of `ENDINGS`, or their names with commas between them.
+      body: the body that the motions were made with, or its file. None: the free body.
+      names: of the joints in `.glb` and `.bvh` files, 'smpl' or 'mixamo'.
+      bvh_unit: of lengths in `.bvh` files, 'm' or 'cm'.
+      pitch, roll: of the camera, in degrees; see `world.share_world`.
+
+    Returns:
+      The paths of the files.
+
+    Raises:
+      UserError: an unknown format or name, an empty motion or one of another body, or a folder that cannot be
+        written to.
+    """
+    formats = check_formats(formats)
+    people, body = _people(motions, body, pitch, roll)
+    options = dict(names=names, unit=bvh_unit)
+    _check_options(**options)
+    out = pathlib.Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {out} cannot be made ({error.strerror}): give another one.") from error
+    paths = []
+    for format_ in formats:
+        if format_ == "glb" and len(people) > 1:
+            glb.write(out / SCENE, people, body, names)
+            paths.append(out / SCENE)
+            continue
+        for name, motion in people.items():
+            for ending in ENDINGS[format_]:
+                paths.append(out / f"{name}{ending}")
+                _write(paths[-1], ending, name, motion, body, **options)
+    return paths
+
+
+def export_file(
+    motion: "Motion",
+    path: str | os.PathLike,
+    body: str | os.PathLike | BodyModel | None = None,
+    *,
+    names: str = "smpl",
+    bvh_unit: str = "m",
+    pitch: float = 0.0,
+    roll: float = 0.0,
+) -> None:
+    """Writes one motion as one file, whose format is that of its suffix: .glb, .bvh, .csv, .trc or .npz.
+
+    `.trc` has the markers of BODY_25, `.npz` is AMASS's for SMPL. Arguments and errors as in `export`.
+    """
+    path = pathlib.Path(path)
+    endings = {pathlib.Path(f"a{endings[0]}").suffix: endings[0] for endings in ENDINGS.values()}
+    if path.suffix.lower() not in endings:
+        raise UserError(
+            f"{path} has the suffix of no format: give the file a name that ends in {', '.join(endings)}."
+        )
+    people, body = _people({path.stem: motion}, body, pitch, roll)
+    options = dict(names=names, unit=bvh_unit)
+    _check_options(**options)
+    _write(path, endings[path.suffix.lower()], path.stem, people[path.stem], body, **options)
+
+
+def check_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
+    """The formats, each once.
+
+    Raises:
+      UserError: there is no such format, or none is given.
+    """
+    words = formats.split(",") if isinstance(formats, str) else formats
+    formats = tuple(dict.fromkeys(word.strip().lower() for word in words if word.strip()))
+    for name in formats:
+        if name not in ENDINGS:
+            raise UserError(f"There is no format '{name}': choose some of {', '.join(ENDINGS)}.")
+    if not formats:
+        raise UserError(f"No format is given: choose some of {', '.join(ENDINGS)}.")
+    return formats
+
+
+def _check_options(names: str, unit: str) -> None:
+    joint_names(names)
+    if unit not in bvh.UNITS:
+        raise UserError(f"BVH files have no unit '{unit}': choose one of {', '.join(bvh.UNITS)}.")
+
+
+def _people(motions, body, pitch, roll) -> tuple[dict[str, WorldMotion], BodyModel]:
+    body = body if isinstance(body, BodyModel) else load_body(body)
+    for name, motion in motions.items():
+        check(motion, body, f"The motion '{name}'")
+    shared = share_world([*motions.values()], body, pitch=pitch, roll=roll)
+    return dict(zip(motions, shared, strict=True)), body
+
+
+def _write(
+    path: pathlib.Path,
+    ending: str,
+    name: str,
+    motion: WorldMotion,
+    body: BodyModel,
+    names: str,
+    unit: str,
+) -> None:
+    match ending:
+        case ".glb":
+            glb.write(path, {name: motion}, body, names)
+        case ".bvh":
+            bvh.write(path, motion, body, names, unit)
+        case ".csv":
+            csv.write(path, motion)
+        case ".trc":
+            trc.write(path, motion, body)
+        case "_smpl24.trc":
+            trc.write(path, motion, body, "smpl24")
+        case "_smpl.npz":
+            amass.write(path, motion, body)
+        case "_smplh.npz":
+            amass.write(path, motion, body, "smplh")

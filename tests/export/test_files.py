@@ -1,0 +1,77 @@
+"""Which files are written, and what wrong input gives."""
+
+import dataclasses
+
+import pytest
+
+from hpof_jax.body import load_body
+from hpof_jax.errors import UserError
+from hpof_jax.export import ENDINGS, check_formats, export
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_every_format_is_written(small_motion, tmp_path):
+    paths = export({"Läufer am See": small_motion}, tmp_path / "für Zoë", ENDINGS)
+    assert sorted(path.name for path in paths) == names(tmp_path / "für Zoë")
+    endings = [ending for endings in ENDINGS.values() for ending in endings]
+    assert names(tmp_path / "für Zoë") == sorted(f"Läufer am See{ending}" for ending in endings)
+
+
+def test_several_people_share_one_glb(small_motion, tmp_path):
+    export({"a": small_motion, "b": small_motion}, tmp_path, "glb,csv")
+    assert names(tmp_path) == ["a.csv", "b.csv", "people.glb"]
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".bvh", ".csv", ".trc", ".npz"])
+def test_a_motion_exports_itself(small_motion, tmp_path, suffix):
+    small_motion.export(tmp_path / f"my clip{suffix}", load_body(), pitch=-5, names="mixamo", bvh_unit="cm")
+    assert names(tmp_path) == [f"my clip{suffix}"]
+    assert (tmp_path / f"my clip{suffix}").stat().st_size > 1000
+
+
+def test_formats_are_a_list_or_a_text():
+    assert check_formats("GLB, bvh,glb,") == ("glb", "bvh") == check_formats(["glb", "bvh"])
+    with pytest.raises(UserError, match="no format 'fbx': choose some of glb, bvh, csv, trc, amass"):
+        check_formats("glb,fbx")
+    with pytest.raises(UserError, match="No format is given"):
+        check_formats(" ,")
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "sentence"),
+    [
+        (dict(body="SMPL_MALE"), {}, "The motion 'a' was made with the body 'SMPL_MALE'"),
+        ({}, dict(formats="fbx"), "There is no format 'fbx'"),
+        ({}, dict(names="unity"), "no joint names 'unity'"),
+        ({}, dict(bvh_unit="inch"), "no unit 'inch': choose one of m, cm"),
+        ({}, dict(pitch=120), "The camera's pitch is 120 degrees"),
+        ({}, dict(body="absent.pkl"), "no body file at absent.pkl"),
+    ],
+)
+def test_wrong_input_gives_one_sentence_and_no_file(small_motion, tmp_path, change, options, sentence):
+    motions = {"a": dataclasses.replace(small_motion, **change)}
+    with pytest.raises(UserError, match=sentence):
+        export(motions, tmp_path / "out", **{"formats": "glb", **options})
+    assert not names(tmp_path)
+
+
+def test_an_empty_motion_gives_one_sentence(small_motion, tmp_path):
+    arrays = "poses trans joints keypoints_2d cam box confidence frame_index times".split()
+    empty = dataclasses.replace(small_motion, **{name: getattr(small_motion, name)[:0] for name in arrays})
+    with pytest.raises(UserError, match="The motion 'a' has no frame"):
+        export({"a": empty}, tmp_path, "glb")
+
+
+def test_a_suffix_of_no_format_and_a_place_that_cannot_be_written(small_motion, tmp_path):
+    with pytest.raises(
+        UserError, match=r"a.fbx has the suffix of no format: .* .glb, .bvh, .csv, .trc, .npz"
+    ):
+        small_motion.export(tmp_path / "a.fbx")
+    with pytest.raises(UserError, match="The GLB file cannot be written to .*nowhere"):
+        small_motion.export(tmp_path / "nowhere" / "a.glb")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UserError, match=r"The folder .*file cannot be made \(File exists\)"):
+        export({"a": small_motion}, tmp_path / "file", "csv")

@@ -1,0 +1,104 @@
+"""From the camera frame to a world with a floor."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hpof_jax.body import load_body
+from hpof_jax.errors import UserError
+from hpof_jax.geometry.numpy_rotations import to_matrix
+from hpof_jax.world import at_constant_rate, share_world, to_world
+
+
+def homogeneous(points):
+    return np.concatenate([points, np.ones_like(points[..., :1])], axis=-1)
+
+
+def test_the_person_stands_on_the_floor_near_the_origin_facing_the_camera(small_motion):
+    body = load_body()
+    world = to_world(small_motion, body)
+    np.testing.assert_allclose(world.joints[0, 0, :2], 0, atol=1e-6)
+    head, pelvis, feet = world.joints[:, 15], world.joints[:, 0], world.joints[:, [10, 11]]
+    assert np.all(head[:, 2] > pelvis[:, 2]) and np.all(pelvis[:, 2] > feet[:, :, 2].max(axis=1))
+    # Away from the camera is +y, and the chest points to the camera.
+    assert world.joints[-1, 0, 1] > world.joints[0, 0, 1] + 0.1
+    assert to_matrix(world.global_orient[0])[1, 2] < -0.9
+    lowest = world_vertices(small_motion, world)[small_motion.confidence > 0.5, :, 2].min(axis=1)
+    np.testing.assert_allclose(np.percentile(lowest, 5), 0, atol=1e-5)
+
+
+def world_vertices(motion, world):
+    to_world_ = np.linalg.inv(world.world_to_camera)
+    return homogeneous(motion.vertices(load_body())) @ to_world_[:3].T
+
+
+@pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (-20, 15)])
+def test_joints_and_camera_say_the_same_as_the_motion(small_motion, pitch, roll):
+    world = to_world(small_motion, load_body(), pitch=pitch, roll=roll)
+    in_camera = homogeneous(world.joints) @ world.world_to_camera[:3].T
+    np.testing.assert_allclose(in_camera, small_motion.joints, atol=1e-5)
+    # The pose, put through the body, gives the same joints.
+    moved = dataclasses.replace(
+        small_motion, poses=world.pose.reshape(-1, 72), trans=world.transl, joints=world.joints
+    )
+    np.testing.assert_allclose(moved.vertices(load_body()), world_vertices(small_motion, world), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("angles", "forward"),
+    [
+        (dict(pitch=30), [0, np.cos(np.pi / 6), 0.5]),  # looks up
+        (dict(pitch=-30), [0, np.cos(np.pi / 6), -0.5]),
+        (dict(roll=30), [0, 1, 0]),
+    ],
+)
+def test_pitch_and_roll_tilt_the_camera(small_motion, angles, forward):
+    to_camera = to_world(small_motion, load_body(), **angles).world_to_camera[:3, :3]
+    np.testing.assert_allclose(to_camera[2], forward, atol=1e-9)
+    if "roll" in angles:  # the right side of the camera is lower
+        np.testing.assert_allclose(to_camera[0], [np.cos(np.pi / 6), 0, -0.5], atol=1e-9)
+
+
+def test_people_of_one_video_keep_their_distances(small_motion):
+    shift = np.array([1.0, 0.0, 0.5], np.float32)
+    other = dataclasses.replace(
+        small_motion, trans=small_motion.trans + shift, joints=small_motion.joints + shift
+    )
+    first, second = share_world([small_motion, other], load_body())
+    np.testing.assert_allclose(
+        second.joints - first.joints, np.broadcast_to([1, 0.5, 0], (5, 24, 3)), atol=1e-5
+    )
+
+
+def test_uneven_times_are_resampled_and_even_ones_are_not(small_motion):
+    body = load_body()
+    world = to_world(small_motion, body)
+    even = at_constant_rate(world, body)
+    np.testing.assert_allclose(even.times, [1.0, 1.04, 1.08, 1.12, 1.16])
+    np.testing.assert_allclose(even.fps, 25)
+    np.testing.assert_allclose(even.joints[[0, 1, 3, 4]], world.joints[[0, 1, 3, 4]], atol=1e-5)
+    between = world.joints[1] + (world.joints[2] - world.joints[1]) * (2 / 3)
+    np.testing.assert_allclose(even.joints[2], between, atol=0.01)  # an arc, not a line
+
+    jitter = dataclasses.replace(world, times=np.array([1.0, 1.0404, 1.08, 1.1196, 1.16]))
+    np.testing.assert_array_equal(at_constant_rate(jitter, body).joints, world.joints)
+    alone = to_world(part(small_motion, slice(1)), body)
+    assert at_constant_rate(alone, body) is alone
+
+
+def part(motion, frames):
+    arrays = "poses trans joints keypoints_2d cam box confidence frame_index times".split()
+    return dataclasses.replace(motion, **{name: getattr(motion, name)[frames] for name in arrays})
+
+
+def test_wrong_input_gives_one_sentence(small_motion):
+    body = load_body()
+    with pytest.raises(UserError, match="The motion has no frame"):
+        to_world(part(small_motion, slice(0)), body)
+    with pytest.raises(UserError, match="made with the body 'SMPL_MALE' and not with 'free_body'"):
+        to_world(dataclasses.replace(small_motion, body="SMPL_MALE"), body)
+    with pytest.raises(UserError, match="The camera's pitch is nan degrees"):
+        to_world(small_motion, body, pitch=float("nan"))
+    with pytest.raises(UserError, match="The camera's roll is 200 degrees: give one from -180 to 180"):
+        to_world(small_motion, body, roll=200)
