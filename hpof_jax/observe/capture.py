@@ -45,7 +45,9 @@ class Capture:
         self._source, self._metadata = source, metadata or Metadata()
         self._own_times = fps is None and not self.live
         self._open()
-        self._own_fps = _checked_fps(self._capture.get(cv2.CAP_PROP_FPS), None if fps else name)
+        # Of a file that is no video, only `grab` tells.
+        warned = name if self._capture.isOpened() and not fps else None
+        self._own_fps = _checked_fps(self._capture.get(cv2.CAP_PROP_FPS), warned)
         self.fps = fps or self._own_fps
         self.frame_count = None if self.live else self._count()
 

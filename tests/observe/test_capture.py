@@ -25,6 +25,9 @@ class Source:
         values = {cv2.CAP_PROP_FPS: self.fps, cv2.CAP_PROP_FRAME_COUNT: float(self.announced)}
         return 1000 * self.times[self.at] if key == cv2.CAP_PROP_POS_MSEC else values[key]
 
+    def isOpened(self):
+        return bool(self.times)
+
     def grab(self):
         self.at += 1
         return self.at < len(self.times)
@@ -107,6 +110,11 @@ def test_an_unusable_frame_rate_becomes_30(opened, fps, caplog):
         assert opened([0.0], own_fps=fps).fps == 30
         assert opened([0.0], own_fps=fps, fps=25.0).fps == 25
     assert len(caplog.messages) == 1 and "frame rate" in caplog.text
+
+
+def test_a_file_that_is_no_video_gives_no_warning_about_its_frame_rate(opened, caplog):
+    assert not opened([], own_fps=-1.0).grab()
+    assert not caplog.messages
 
 
 def test_libraries_print_nothing(films, tmp_path):
