@@ -5,15 +5,18 @@ are MediaPipe's, fetched by `hpof_jax.downloads`. The steps around them follow M
 Pixels are counted as everywhere in this package: the centre of pixel (row i, column j) is (j + 0.5, i + 0.5).
 """
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from hpof_jax import downloads
+from hpof_jax import downloads, interrupt
 from hpof_jax.observe.crops import crop
 
 NUM_LANDMARKS = 33
@@ -124,8 +127,10 @@ def overlap(a: Region, b: Region) -> float:
 
 class _Network:
     def __init__(self, name: str, threads: int):
-        self._interpreter = Interpreter(model_path=str(downloads.fetch(name)), num_threads=threads)
-        self._interpreter.allocate_tensors()
+        path = str(downloads.fetch(name))
+        with _without_info():
+            self._interpreter = Interpreter(model_path=path, num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
 
@@ -133,6 +138,25 @@ class _Network:
         self._interpreter.set_tensor(self._input, image[None])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+
+
+@contextlib.contextmanager
+def _without_info() -> Iterator[None]:
+    """Keeps LiteRT's lines that begin with INFO from standard error; it has no option for that."""
+    with tempfile.TemporaryFile() as held:
+        before = os.dup(2)
+        restore = functools.partial(os.dup2, before, 2)
+        os.dup2(held.fileno(), 2)
+        try:
+            with interrupt.cleanup(restore):
+                yield
+        finally:
+            restore()
+            os.close(before)
+            held.seek(0)
+            for line in held:
+                if not line.startswith(b"INFO:"):
+                    os.write(2, line)
 
 
 @functools.cache

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,10 @@ def test_overlap():
     assert overlap(Region(5, 5, 10, 0), Region(5, 5, 10, 1)) == 1
     assert overlap(Region(5, 5, 10, 0), Region(10, 5, 10, 0)) == pytest.approx(1 / 3)
     assert overlap(Region(5, 5, 10, 0), Region(50, 5, 10, 0)) == 0
+
+
+def test_info_lines_of_litert_are_not_shown(capfd):
+    with blazepose._without_info():
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\nERROR: no such file\n")
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "ERROR: no such file\nafterwards\n"
