@@ -12,15 +12,16 @@ def stored_flow(rng: np.random.Generator, clip: Observations, window: np.ndarray
     """Flow and masks of `count` consecutive frames of a window, as a row of a batch.
 
     Args:
-      window: (T,) frame numbers of the clip, its last repeated where the window is longer than the clip. The
-        frames avoid that padding where they can.
+      window: (T,) ascending frame numbers of the clip, the last repeated as padding. The frames avoid that
+        padding where they can.
       count: K, at most T.
 
     Returns:
       flow_first (), flow_box (K, 3), flow (K - 1, 2, 64, 64, 2), flow_valid (K - 1, 2, 64, 64), masks
       (K, 64, 64) uint8, has_flow () and has_mask (), see `training.terms.loss_terms`.
     """
-    first = rng.integers(max(min(len(window), len(clip)) - count, 0) + 1)
+    unpadded = np.searchsorted(window, window[-1]) + 1
+    first = rng.integers(max(unpadded - count, 0) + 1)
     frames = window[first : first + count]
     pairs = np.minimum(frames[:-1], len(clip) - 2)
     squares = zip(clip.masks[frames], clip.mask_to_frame[frames], clip.flow_box[frames])

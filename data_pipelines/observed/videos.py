@@ -62,8 +62,8 @@ class Videos:
     ) -> tuple[Batch, np.ndarray]:
         """Random windows, see `sources.ObservedSource`; each has a frame that shows the person.
 
-        `augment` mirrors some windows and adds frames in which the person is not seen. Windows longer than
-        their video are padded.
+        A window lies within one shot; one longer than its shot is padded. `augment` mirrors some windows and
+        adds frames in which the person is not seen.
         """
         chosen = rng.choice(len(self._clips), size=count, p=self._odds)
         rows = [_draw_window(rng, self._clips[n], frames, min(flow_frames, frames)) for n in chosen]
@@ -104,15 +104,17 @@ def _read(video: pathlib.Path) -> Observations:
 
 
 def _draw_window(rng: np.random.Generator, clip: Observations, frames: int, flow_frames: int) -> Batch:
-    """A row of a batch: a window around a frame that shows the person."""
+    """A row of a batch: a window around a frame that shows the person, within its shot."""
     shown = rng.choice(np.flatnonzero(clip.seen))
-    start = int(np.clip(shown - rng.integers(frames), 0, max(len(clip) - frames, 0)))
-    window = np.minimum(start + np.arange(frames), len(clip) - 1)
+    shot = np.searchsorted(clip.shots, shown, side="right")
+    first, stop = clip.shots[shot - 1], [*clip.shots, len(clip)][shot]
+    start = int(np.clip(shown - rng.integers(frames), first, max(stop - frames, first)))
+    window = np.minimum(start + np.arange(frames), stop - 1)
     row = {
         "landmarks_2d": clip.landmarks_2d[window],
         "landmarks_3d": clip.landmarks_3d[window],
         "seen": clip.seen[window],
-        "mask": start + np.arange(frames) < len(clip),
+        "mask": start + np.arange(frames) < stop,
         "image_size": clip.image_size,
         "focal_length": clip.focal_length,
         "true_focal_length": clip.focal_length,

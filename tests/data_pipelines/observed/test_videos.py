@@ -24,7 +24,7 @@ def person_columns(frame):
     return 16 + 37 * int(frame) % 100
 
 
-def seen_in(name, frames=LENGTH, fps=30.0, unseen=()):
+def seen_in(name, frames=LENGTH, fps=30.0, unseen=(), shots=(0,)):
     """Made-up observations, in which the numbers of each frame say which frame it is."""
     rng = np.random.default_rng(len(name))
     seen = ~np.isin(np.arange(frames), unseen)
@@ -47,6 +47,7 @@ def seen_in(name, frames=LENGTH, fps=30.0, unseen=()):
         image_size=np.float32([HEIGHT, WIDTH]),
         focal_length=np.float32(200),
         fps=np.float32(fps),
+        shots=np.array(shots),
         masks=masks,
         mask_to_frame=to_frame * there[:, None, None],
         flow=flow.astype(np.float16),
@@ -128,6 +129,21 @@ def test_each_window_shows_the_person_and_only_its_end_is_padded(observed):
     np.testing.assert_array_equal(batch["mask"], np.tile(np.arange(LENGTH + 9) < LENGTH, (BATCH, 1)))
     assert (batch["flow_first"] <= LENGTH - FLOW).all()
     assert all(np.isfinite(value).all() for value in batch.values())
+
+
+def test_no_window_crosses_a_cut(observed):
+    folder, _, made = observed
+    made["shots"] = (0, 5, 12)  # 5, 7 and 8 frames
+    batch = draw(folder, 64, 6)
+    number, there = batch["landmarks_2d"][:, :, 0, 0], batch["mask"]
+    shot = np.searchsorted([5, 12], number, side="right")
+    np.testing.assert_array_equal(shot, np.tile(shot[:, :1], (1, 6)))
+    assert set(shot[:, 0]) == {0, 1, 2}
+    np.testing.assert_array_equal(
+        there.sum(axis=1), np.where(shot[:, 0] == 0, 5, 6)
+    )  # the first one is padded
+    assert (np.diff(number)[there[:, 1:]] == 1).all()
+    assert (batch["flow_first"] <= there.sum(axis=1) - FLOW).all() and batch["flow_valid"].all()
 
 
 def test_flow_frames_beyond_the_clip_are_empty(observed):
