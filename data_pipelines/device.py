@@ -6,9 +6,9 @@ from hpof_jax.errors import UserError
 
 
 def cpu() -> jax.Device:
-    """A CPU of this process, also where an accelerator trains.
+    """A CPU device of this process, also if an accelerator trains.
 
-    `jax.devices("cpu")[0]` is not it: with several processes, that device belongs to process 0.
+    Do not use `jax.devices("cpu")[0]`: with several processes, that device belongs to process 0.
 
     Raises:
       UserError: JAX was started without its CPU backend.

@@ -16,7 +16,7 @@ def as_dataset(make: Callable[[int], Batch], start_step: int):
     """An endless tf.data.Dataset of make(start_step), make(start_step + 1), ... in order.
 
     Args:
-      make: function of the step; all its batches have the keys, shapes and types of the first.
+      make: function of the step; all batches have the keys, shapes and types of the first.
 
     `AHEAD` batches are made ahead. Accelerators are hidden from TensorFlow: they belong to JAX.
     """
@@ -47,8 +47,8 @@ class _Worker:
     """Runs a function for TensorFlow's threads, and ends before the interpreter does.
 
     A TensorFlow thread that calls Python while the interpreter shuts down never returns, and the interpreter
-    waits for it forever. So at exit, the running call is awaited. Later calls, a few until the buffers are
-    full, return the last result again, which nobody reads.
+    waits for it forever. So the exit waits for the running call. A few later calls, until the buffers are
+    full, return the last result again; nobody reads it.
     """
 
     def __init__(self, function: Callable):

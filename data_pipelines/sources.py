@@ -1,4 +1,4 @@
-"""Data sources: the two kinds of thing they give, and how one is opened by its spec.
+"""Data sources: the protocols of motion and observed sources, and how a spec opens one.
 
 A spec is "KIND:PATH", or "synthetic". "unlabelled:" before a spec withholds the ground truth of its clips.
 
@@ -40,7 +40,7 @@ class MotionSource(Protocol):
     def draw_windows(
         self, rng: np.random.Generator, count: int, frames: int, augmentation: Augmentation | None
     ) -> Windows:
-        """Random windows. Of `augmentation`, a source applies the speed alone."""
+        """Random windows. A source applies only the speed of `augmentation`."""
 
     def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:
         """Every clip once; a procedural source gives `count` clips of `frames` frames."""
@@ -58,9 +58,9 @@ class ObservedSource(Protocol):
         """Random windows as a batch without `motion_class`, and the windows' motion classes, (count,) str.
 
         Args:
-          augment: whether ground truth and observations are varied.
-          flow_frames: K > 0 adds stored optical flow and masks of K frames of each window, where there are
-            any; `has_flow` and `has_mask` (count,) bool say in which windows.
+          augment: whether ground truth and observations are augmented.
+          flow_frames: K > 0 adds stored optical flow and masks of K frames of each window; `has_flow` and
+            `has_mask` (count,) bool are false for windows without them.
         """
 
     def windows(self, frames: int, max_frames: int | None) -> Iterator[tuple[list[Batch], str, str]]:
@@ -76,7 +76,7 @@ class Group(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class OpenSources:
-    """Sources by what they give. A batch holds a fixed number of clips of each group.
+    """The opened sources in four groups. A batch holds a fixed number of clips of each group.
 
     rendered and videos hold `ObservedSource`s, motion and unlabelled_motion `MotionSource`s. Rendered clips
     may be labelled or not. `group_shares` gives each group's share of the clips; the shares of all groups sum
@@ -102,7 +102,7 @@ class OpenSources:
 class Kind:
     """One kind of source: `open` takes the path and the split."""
 
-    name: str  # what stands before the colon of a spec
+    name: str  # the part of a spec before the colon
     group: str  # the field of `OpenSources` that holds labelled sources of this kind
     open: Callable[[str, str], MotionSource | ObservedSource]
     labelled: bool = True  # whether there is ground truth
@@ -117,8 +117,8 @@ def open_sources(sources: Mapping[str, float], split: str) -> OpenSources:
       split: "train", "validation" or "all".
 
     Raises:
-      UserError: no source, a spec of no known kind, a share that is not positive, or a source without a clip
-        in this split.
+      UserError: no source, a spec of an unknown kind, a share that is not positive, or a source without a
+        clip in this split.
     """
     if not sources or min(sources.values()) <= 0:
         raise UserError(
@@ -144,7 +144,7 @@ def make_group(pairs: Sequence[tuple[MotionSource | ObservedSource, float]]) -> 
 
 @functools.lru_cache(maxsize=8)
 def open_source(spec: str, split: str) -> MotionSource | ObservedSource:
-    """Opens one source; see `open_sources`. Opened sources are kept."""
+    """Opens one source; see `open_sources`. Opened sources are cached."""
     if spec.startswith(UNLABELLED):
         source = copy.copy(open_source(spec.removeprefix(UNLABELLED), split))
         source.labelled = False
@@ -162,10 +162,10 @@ class Spec(NamedTuple):
 
 
 def parse_spec(spec: str) -> Spec:
-    """Takes a spec apart; nothing is opened.
+    """Splits a spec into its parts; opens nothing.
 
     Raises:
-      UserError: no known kind, or no path.
+      UserError: the kind is unknown, or the path is missing.
     """
     name, colon, path = spec.removeprefix(UNLABELLED).partition(":")
     kind = KINDS.get(name)

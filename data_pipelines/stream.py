@@ -3,8 +3,8 @@
     options = StreamOptions(batch_size=64, clip_length=81, seed=0)
     stream = make_stream({"synthetic": 0.5, "bvh:recordings/": 0.5}, options)
 
-A resumed run passes its step as `start_step` and gets the batches that it would have got. The simulation runs
-in JAX on the CPU, whatever device trains; TensorFlow only moves the batches.
+A resumed run passes its step as `start_step` and gets the same batches as an uninterrupted run. The
+simulation runs in JAX on the CPU, also if an accelerator trains; TensorFlow only moves the batches.
 """
 
 import dataclasses
@@ -35,11 +35,11 @@ class StreamOptions:
     clip_length: int  # frames in a clip (T)
     seed: int = 0
     split: str | None = None  # None: "train" in a stream, "validation" in `validation.validation_windows`
-    augment: bool = True  # vary motion and observed clips, in a stream
+    augment: bool = True  # augment motion and observed clips; only in a stream
     noise: DetectorNoise = DetectorNoise()  # noqa: RUF009 (frozen); of the simulated detector
     # "none"; "exact", computed from the ground truth; or "noisy", with errors like those of DIS. Videos
-    # always use DIS flow; with "noisy", so do windows of rendered clips that store it and are not varied in
-    # speed, camera or body.
+    # always use DIS flow; with "noisy", so do windows of rendered clips that store it and keep their speed,
+    # camera and body.
     flow: str = "none"
     flow_frames: int = 8  # frames of each clip that have optical flow and masks (K)
     real_motion: bool = False  # add motion for a discriminator: real_pose (B, T, 24, 3), real_betas (B, 10)
@@ -164,7 +164,7 @@ class _BatchMaker:
     def _draw_observed(
         self, rng: np.random.Generator, group: Group, count: int, flow_frames: int
     ) -> list[Batch]:
-        """`count` clips of the observed sources of a group, a batch for each source."""
+        """`count` clips of the observed sources of a group, one batch per source."""
         if not count:
             return []
         options, batches = self._options, []
@@ -208,7 +208,7 @@ class _BatchMaker:
 
 
 def _count_clips(shares: Mapping[str, float], batch_size: int) -> dict[str, int]:
-    """Clips of each group in a batch. Fixed, because any other number of simulated clips is compiled anew."""
+    """Clips of each group in a batch. Fixed, because any other number needs a new compilation."""
     ends = np.round(np.cumsum([*shares.values()]) * batch_size).astype(int)
     counts = dict(zip(shares, np.diff(ends, prepend=0).tolist()))
     for name, share in shares.items():
@@ -221,7 +221,7 @@ def _count_clips(shares: Mapping[str, float], batch_size: int) -> dict[str, int]
 
 
 def _withhold_ground_truth(batch: Batch) -> Batch:
-    """Sets the ground truth of clips to 0 whose `has_smpl` and `has_3d` are false."""
+    """Sets the ground truth to 0 in clips whose `has_smpl` and `has_3d` are false."""
     labelled = batch["has_smpl"] | batch["has_3d"]
     shown = {
         key: np.where(labelled.reshape(-1, *[1] * (batch[key].ndim - 1)), batch[key], np.float32(0))

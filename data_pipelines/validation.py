@@ -26,7 +26,7 @@ def validation_windows(
     truth, are left out; unlabelled sources have their ground truth here.
 
     Args:
-      max_frames: longer clips are cut off there.
+      max_frames: longer clips are cut to this length.
       synthetic_clips: number of clips of the synthetic source, each two windows long.
 
     Yields:
@@ -73,7 +73,7 @@ def _simulate_whole(
     """The windows of one clip as rows of a batch."""
     frames = min(len(clip.pose), max_frames or len(clip.pose))
     windows = -(-frames // clip_length)
-    # A power of two, so that few lengths are compiled.
+    # A power of two, so that few lengths need a compilation.
     padded = clip_length * 2 ** (windows - 1).bit_length()
     take = np.minimum(np.arange(padded), frames - 1)
     betas = draw_betas(rng) if clip.betas is None else clip.betas

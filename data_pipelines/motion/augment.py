@@ -1,7 +1,7 @@
 """Augmentation of motion, in batches of windows: pose (B, T, 24, 3) axis-angle, pelvis (B, T, 3), y up.
 
-NumPy; all random numbers come from one generator. Smooth perturbation of the joints and leaning add most to a
-small motion collection.
+NumPy; all random numbers come from one generator. Smooth perturbation of the joints and leaning help a small
+motion collection most.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from hpof_jax.geometry.numpy_rotations import multiply, to_axis_angle, to_quater
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Shares of the clips and sizes. Angles in degrees."""
+    """The share of the clips that each augmentation changes, and by how much. Angles in degrees."""
 
     mirror: float = 0.5  # share
     speed: tuple[float, float] = (0.6, 1.7)  # bounds of a log-uniform factor
@@ -67,7 +67,7 @@ def mirror(pose: np.ndarray, transl: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def recombine(rng: np.random.Generator, pose: np.ndarray, share: float, joints: np.ndarray) -> np.ndarray:
-    """Gives a share of the clips the rotations of these joints of another clip of the batch."""
+    """In a share of the clips, these joints get their rotations from another clip of the batch."""
     other = pose[rng.permutation(len(pose))]
     chosen = rng.random(len(pose)) < share
     pose = pose.copy()

@@ -1,7 +1,7 @@
 """The BVH file format: a parser, and forward kinematics of a file's own skeleton.
 
-The `pybvh` package refuses recordings whose inner joints have position channels. Whole public data sets have
-them.
+The `pybvh` package is not used: it refuses recordings whose inner joints have position channels, as those of
+some public data sets have.
 """
 
 import dataclasses
@@ -86,7 +86,7 @@ def _parse_hierarchy(text: str):
         key = key.upper()
         if key in ("ROOT", "JOINT", "END"):
             if (key == "ROOT") == bool(names) or (names and not open_nodes):
-                raise ValueError(f"'{' '.join(words)}' is where no {key} may be")
+                raise ValueError(f"{key} '{' '.join(words)}' is not allowed at its place")
             parents.append(open_nodes[-1] if open_nodes else -1)
             names.append("" if key == "END" else " ".join(words))
             offsets.append([0.0, 0.0, 0.0])
@@ -100,10 +100,10 @@ def _parse_hierarchy(text: str):
         elif key == "CHANNELS":
             listed = tuple(word[:1].upper() + word[1:].lower() for word in words[1:])
             if len(listed) != int(words[0]) or any(channel not in _CHANNELS for channel in listed):
-                raise ValueError(f"the channels of '{names[-1]}' are not understood")
+                raise ValueError(f"the channels of '{names[-1]}' are unknown")
             channels[open_nodes[-1]] = listed
         elif key not in ("", "HIERARCHY"):
-            raise ValueError(f"'{line.strip()[:40]}' is no part of a hierarchy")
+            raise ValueError(f"'{line.strip()[:40]}' does not belong in a hierarchy")
     if not names or open_nodes or any(len(offset) != 3 for offset in offsets):
         raise ValueError("its hierarchy is not complete")
     return names, parents, offsets, channels
@@ -119,8 +119,8 @@ def _parse_motion(text: str) -> tuple[int, float, np.ndarray]:
         or not lines[0].lower().startswith("frames")
         or not lines[1].lower().startswith("frame time")
     ):
-        raise ValueError("its MOTION part has no 'Frames:' and 'Frame Time:' or no frame")
+        raise ValueError("its MOTION part lacks 'Frames:', 'Frame Time:' or any frame")
     frames, seconds = int(lines[0].split(":")[1]), float(lines[1].split(":")[1])
     if frames < 1 or not 1e-4 < seconds < 10 or not math.isfinite(seconds):
-        raise ValueError(f"{frames} frames of {seconds} s each make no motion")
+        raise ValueError(f"{frames} frames of {seconds} s are not 1 or more of 0.0001 to 10 s")
     return frames, 1.0 / seconds, np.array(lines[2].split(), np.float64)

@@ -3,7 +3,7 @@
 Each mapped joint has a constant C with R_smpl(t) = W G(t) C, where G is the joint's global rotation in the
 file and W takes the file's vertical to +y. C comes from one of these, the first that exists:
 
-- the zero pose of the file's offsets, if it is an upright body with straight limbs, or a T-pose as first
+- the zero pose of the file's offsets, if it is an upright body with straight limbs, or a T-pose in the first
   frame. Trunk, head and feet are neutral there; the limbs are swung from SMPL's rest directions.
 - the motion: hip line, shoulder line and spine give the trunk, the floor gives the feet. Every other joint is
   neutral on average, about its own bone.
@@ -131,7 +131,7 @@ def convert(bvh: Bvh, slots: Slots, calibration: Calibration):
 
 
 def has_calibration_frame(bvh: Bvh, slots: Slots) -> bool:
-    """Whether the first frame is a T-pose apart from the motion: the next frame is far from it."""
+    """Whether the first frame is a T-pose before the motion: the next frame is far from it."""
     turns, places = _take(slots, *forward(bvh, slice(0, 3)))
     body = standing_body({slot: place[:1] for slot, place in places.items()})
     if body is None or len(places["pelvis"]) < 3:

@@ -37,7 +37,7 @@ def joint_positions(pose: np.ndarray, transl: np.ndarray) -> np.ndarray:
     turns, places = [local[0]], [np.broadcast_to(transl, (*pose.shape[:-2], 3))]
     for joint, parent in enumerate(SMPL_PARENTS[1:], start=1):
         places.append(places[parent] + turns[parent] @ (rest[joint] - rest[parent]))
-        # A joint without a child moves nothing.
+        # The rotation of a joint without a child moves no joint.
         turns.append(turns[parent] @ local[joint] if joint in SMPL_PARENTS else local[joint])
     return np.stack(places, axis=-2)
 

@@ -28,13 +28,13 @@ def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[
 
     time = np.arange(num_frames)[None] / FPS
     run = np.clip(rng.normal(0.3, 0.35, (batch, 1)), 0.0, 1.0)  # 0: a walk, 1: a run
-    strides = 0.75 + 0.65 * run + draw(-0.15, 0.2)  # a second
+    strides = 0.75 + 0.65 * run + draw(-0.15, 0.2)  # per second
     left = 2 * np.pi * (strides * time + draw(0, 1))
-    stretch = np.radians(draw(12, 26) + 14 * run)  # of the hip, to either side
+    stretch = np.radians(draw(12, 26) + 14 * run)  # amplitude of the hip's flexion
     pose = np.zeros((batch, num_frames, 24, 3))
 
     def bump(phase, centre, width):
-        """One smooth bump of height 1 in each stride; centre and width are shares of the stride."""
+        """A smooth bump of height 1 once per stride; centre and width are shares of the stride."""
         return np.exp((np.cos(phase - 2 * np.pi * centre) - 1) / (2 * np.pi * width) ** 2 * 2)
 
     swing, stance, toe_off = (

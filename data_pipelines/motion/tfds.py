@@ -53,9 +53,9 @@ def write_records(splits: Mapping[str, Iterable[MotionClip]], directory: str | o
     splits = {name: list(clips) for name, clips in splits.items()}
     splits = {name: clips for name, clips in splits.items() if clips}
     if not splits:
-        raise UserError(f"There is no clip to write to {directory}: give a motion source that holds some.")
+        raise UserError(f"There is no clip to write to {directory}: give a motion source that has clips.")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    # A stopped run leaves no incomplete data set: it is moved to its place when it is whole.
+    # Only a complete data set is moved to its place, so a stopped run leaves none that is incomplete.
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as partial:
         tfds.dataset_builders.store_as_tfds_dataset(
             name=directory.name,
@@ -96,7 +96,7 @@ def read_records(directory: str | os.PathLike, split: str = "all") -> list[Motio
     missing = set(_features(tfds)) - set(builder.info.features or ())
     if missing:
         raise UserError(
-            f"The data set in {directory} has no {', '.join(sorted(missing))}, so it is no motion: "
+            f"The data set in {directory} has no {', '.join(sorted(missing))}, so it holds no motion: "
             "give another one."
         )
     wanted = [name for name in builder.info.splits if split in ("all", name)]

@@ -13,7 +13,7 @@ from hpof_jax.geometry import temporal
 
 @dataclasses.dataclass
 class Windows:
-    """pose (B, T, 24, 3), transl (B, T, 3), betas (B, 10) or NaN; name and motion_class (B,) str."""
+    """B windows: pose (B, T, 24, 3), transl (B, T, 3), betas (B, 10) or NaN; name, motion_class (B,) str."""
 
     pose: np.ndarray
     transl: np.ndarray
@@ -86,7 +86,7 @@ class Synthetic:
     def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:
         for number in range(count):
             kind = list(self._generators)[number % len(self._generators)]
-            # 2**31 stands where the stream has the process index, so that no training run sees these clips.
+            # 2**31 replaces the process index of the stream's seeds, so no training run draws these clips.
             rng = np.random.default_rng((seed, 2**31, number))
             pose, transl = self._generators[kind](rng, frames, 1)
             yield MotionClip(f"{kind}_{number:03d}", kind, pose[0], transl[0])
@@ -95,8 +95,8 @@ class Synthetic:
 def clip_odds(lengths: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Probability of drawing each clip, (N,).
 
-    A class is drawn in proportion to the root of its clips' summed roots of length, so that long clips and
-    common classes, such as locomotion, do not crowd out the others.
+    Within a class, a clip's weight is sqrt(length). A class has the square root of the sum of its clips'
+    weights. So long clips and common classes, such as locomotion, do not dominate.
     """
     weight = np.sqrt(lengths.astype(np.float64))
     _, member = np.unique(classes, return_inverse=True)

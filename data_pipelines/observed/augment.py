@@ -39,7 +39,7 @@ def draw_speeds(rng: np.random.Generator, count: int) -> np.ndarray:
 def draw_turns(rng: np.random.Generator, batch: Batch) -> np.ndarray:
     """Rotations of the camera about its centre, (B, 3, 3), from the old camera frame to the new.
 
-    They shift and roll the person in the picture. A shift moves no more of the person out of the picture.
+    They shift and roll the person in the picture. A shift never cuts off more of the person.
     """
     count, (height, width) = len(batch["seen"]), batch["image_size"].T
     points, seen = batch["landmarks_2d"][..., :2], batch["seen"][..., None, None]
@@ -187,7 +187,7 @@ def clear_unseen_flow(batch: Batch) -> Batch:
 def draw_events(
     rng: np.random.Generator, shape: tuple[int, int], rate: float, frames: tuple[int, int], kinds: int
 ) -> np.ndarray:
-    """Random events in clips: the number of the event's kind in each frame, or -1, of `shape` (B, T).
+    """Random events in clips: the kind of event in each frame, or -1 for none, of `shape` (B, T).
 
     Args:
       rate: events per frame. frames: bounds of an event's length. kinds: number of kinds.

@@ -12,8 +12,8 @@ def stored_flow(rng: np.random.Generator, clip: Observations, window: np.ndarray
     """Flow and masks of `count` consecutive frames of a window, as a row of a batch.
 
     Args:
-      window: (T,) ascending frame numbers of the clip, the last repeated as padding. The frames avoid that
-        padding where they can.
+      window: (T,) ascending frame numbers of the clip; padding repeats the last one. The K frames avoid the
+        padding if they can.
       count: K, at most T.
 
     Returns:

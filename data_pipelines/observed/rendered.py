@@ -38,7 +38,7 @@ PER_FRAME = frozenset(("landmarks_2d", "landmarks_3d", "seen", "mask", "pose", "
 LEAST_SEEN = 0.25  # clips in which the detector sees the person in fewer of the frames are left out
 _PER_CLIP = ("image_size", "focal_length", "true_focal_length", "betas")
 _KEYS = (*sorted(PER_FRAME - {"mask"}), *_PER_CLIP)
-_JITTED_CLIPS = 8  # clips are padded to a multiple, because every other number is compiled anew
+_JITTED_CLIPS = 8  # clips are padded to a multiple of this: any other number needs a compilation
 
 
 def clip_path(folder: pathlib.Path, number: int) -> pathlib.Path:
@@ -47,7 +47,7 @@ def clip_path(folder: pathlib.Path, number: int) -> pathlib.Path:
 
 
 def write_clip(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a clip's file, all of it or nothing. Raises `UserError` if that fails."""
+    """Writes a clip's file atomically. Raises `UserError` if that fails."""
     with replacing(path, "The clip") as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -125,13 +125,13 @@ class RenderedClips:
             batch = self._read_windows(np.full(len(positions), number), positions)
             batch["mask"] &= positions < length
             rows = [{key: value[row] for key, value in batch.items()} for row in range(len(positions))]
-            # The file of the clip, because many clips are of one motion file.
+            # The name of the clip's file, because many clips show motion of the same file.
             yield rows, path.stem, str(motion_class)
 
     def _draw_positions(
         self, rng: np.random.Generator, count: int, frames: int, augment: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Speeds (B,), and frame numbers (B, T) which may lie between two frames or beyond the clip's end."""
+        """Speeds (B,), and fractional frame numbers (B, T), which may lie beyond the clip's end."""
         speed = augmentation.draw_speeds(rng, count) if augment else np.ones(count)
         speed = np.where(speed * (frames - 1) <= self._length - 1, speed, 1.0)  # else the clip is too short
         room = np.maximum(self._length - 1 - speed * (frames - 1), 0)
@@ -167,7 +167,7 @@ class RenderedClips:
 
     @functools.cached_property
     def _observations(self) -> list[Observations]:
-        """Of each clip, for optical flow and masks; read when first needed."""
+        """The observations of each clip, for optical flow and masks; read at first use."""
         return [Observations.load(path) for path in self._paths]
 
     def _stored_flow(

@@ -53,7 +53,7 @@ class Videos:
                 logging.warning("Left out: %s", error)
         if not self._clips:
             raise UserError(f"No video of {path} can be used; the first: {failures[0]}")
-        # The root, as for recordings, so that one long video does not crowd out the others.
+        # Proportional to the square root of the length, as for recordings: one long video does not dominate.
         odds = np.sqrt([clip.seen.sum() for clip in self._clips])
         self._odds = odds / odds.sum()
 
@@ -97,7 +97,7 @@ def list_videos(path: pathlib.Path) -> list[pathlib.Path]:
 def _read(video: pathlib.Path) -> Observations:
     clip = observe_cached(video, **OPTIONS)
     if len(clip) < 2:
-        raise UserError(f"{video} has one frame: give a video.")
+        raise UserError(f"{video} has only one frame: give a video of at least two.")
     if clip.fps < LOWEST_RATE:
         raise UserError(f"{video} has only {clip.fps:.3g} frames/s: give one with {LOWEST_RATE} or more.")
     return clip

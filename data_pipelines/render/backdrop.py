@@ -19,8 +19,8 @@ from data_pipelines.render.scene import Shot
 from hpof_jax.errors import UserError
 from hpof_jax.observe.video import read_video, thin
 
-PLATE_LIMIT = 2.0  # largest width and height of a plate, in those of the window
-VIDEO_PIXELS = 150_000  # of one plate of a video: all plates of a clip are in memory at once
+PLATE_LIMIT = 2.0  # largest width and height of a plate, as multiples of the window's
+VIDEO_PIXELS = 150_000  # of each plate from a video: all plates of a clip are in memory at once
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -28,7 +28,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 class Backdrop:
     """What the camera sees behind and in front of the person."""
 
-    plate: np.ndarray | list[np.ndarray]  # (H, W, 3) uint8 RGB, or one of them for each of T frames
+    plate: np.ndarray | list[np.ndarray]  # (H, W, 3) uint8 RGB, or a list with one for each of T frames
     occluder: np.ndarray | None  # (H, W) uint8, 255 where the plate is in front of the person
     to_window: np.ndarray | None  # (T, 3, 3) homographies of pixel indices; None: the plate is the window
     size: tuple[int, int]  # (h, w) of the window
@@ -113,7 +113,7 @@ def make_backdrop(rng: np.random.Generator, shot: Shot, pictures: Sequence[pathl
 
 
 def _bounds(shot: Shot, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners [x, y] of a plate that holds what all frames see, in window pixels of the middle frame."""
+    """Corners [x, y] of a plate that covers all frames, in window pixels of the middle frame."""
     window, (height, width) = shot.window, shot.window.size
     corners = np.array([(0, 0), (width, 0), (0, height), (width, height)]) - window.centre
     rays = np.column_stack([corners, np.full(4, window.focal_length)]) @ shot.to_camera @ middle.T
@@ -184,7 +184,7 @@ def _meadow(rng, camera, rays):
 
 
 def _blur(rng, rays):
-    """Smooth colours, as of things out of focus."""
+    """Smooth colours, like a background out of focus."""
     rows, columns = rng.integers(2, 7, 2)
     coarse = np.array([[_colour(rng) for _ in range(columns)] for _ in range(rows)], np.float32)
     return cv2.resize(coarse, rays.shape[1::-1], interpolation=cv2.INTER_CUBIC)
@@ -330,7 +330,7 @@ def _colour32(rng, *near) -> np.ndarray:
 
 
 def _colour(rng, hue=None, saturation=None, value=None) -> tuple[float, float, float]:
-    """RGB, 0..255, mostly unsaturated. A given hue, saturation or value is the mean of what is drawn."""
+    """A random RGB colour, 0..255, mostly unsaturated. A given hue, saturation or value is the mean."""
     usual = (rng.random(), rng.beta(1, 3), rng.beta(2, 1.6))
     hsv = [
         u if x is None else np.clip(rng.normal(x, 0.08), 0, 1)

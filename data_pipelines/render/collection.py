@@ -31,13 +31,13 @@ from hpof_jax.observe.person import PersonTracker
 from hpof_jax.observe.track import track
 
 MASK_SIDE = 64
-FLOW_STEPS = 16  # per pixel; finer steps are noise, which does not compress
-PATIENCE = 30  # frames; a clip in which nobody is seen by then is given up
+FLOW_STEPS = 16  # per pixel, to which flow is rounded: finer steps are noise, which does not compress
+PATIENCE = 30  # frames; a clip is given up if the person is not seen in the first ones
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What decides, besides its number, what is in a clip. The manifest holds all of it."""
+    """The options that, with its number, determine a clip. The manifest stores them."""
 
     motions: tuple[str, ...]  # specs of motion sources, see `data_pipelines.sources`
     landmark_model: str = "full"  # of the detector, or "heavy"
@@ -132,8 +132,8 @@ def observe_film(
       images: a list to which the pictures are appended.
 
     Returns:
-      the arrays of `observe.clip.Observations`, and true_masks (T, 64, 64) uint8. A film in whose first
-      `PATIENCE` frames nobody is seen is given up, and counts as unseen.
+      the arrays of `observe.clip.Observations`, and true_masks (T, 64, 64) uint8. If nobody is seen in its
+      first `PATIENCE` frames, the film is given up and counts as unseen.
     """
     true_masks: list[np.ndarray] = []
     found = track(
@@ -201,7 +201,7 @@ def _split(
 
 
 def _padded(rows: np.ndarray, count: int) -> np.ndarray:
-    """Rows with zeros for the frames that were given up, to `count` rows."""
+    """The rows, padded with zeros to `count` rows for the frames that were given up."""
     return np.concatenate([rows, np.zeros((count - len(rows), *rows.shape[1:]), rows.dtype)])
 
 

@@ -19,7 +19,7 @@ from data_pipelines.sources import draw_windows, open_source
 from hpof_jax.body.files import load_body
 from hpof_jax.errors import UserError
 
-VERSION = 5  # of the looks: raise it whenever the same number gives another clip
+VERSION = 5  # raise it when a change of the code gives another clip for the same number
 FRAMES = 120  # of a clip, at 30 frames/s
 # Milder than with the simulated detector: in contorted poses the real detector errs more than on real video.
 AUGMENTATION = Augmentation(lean=0.3, perturbation_odds=(0.35, 0.35, 0.2, 0.1))

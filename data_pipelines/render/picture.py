@@ -18,7 +18,7 @@ from hpof_jax.observe.video import read_video
 
 NEAR, FAR = 0.1, 100.0  # metres; nothing nearer or farther is drawn
 BLUR_FROM = 5.0  # pixels: a body that moves farther while the shutter is open is drawn several times
-EXPOSURES = 3  # times it is drawn then; odd, so that the middle one is at the ground truth
+EXPOSURES = 3  # how many times it is drawn then; odd, so that the middle one is at the ground truth
 COMPRESSION = {"h264": 0.4, "jpeg": 0.2, "none": 0.4}  # shares of the clips
 SHADOW_STEP = 4  # the shadow uses every fourth point and a fourth of the resolution
 
@@ -105,7 +105,7 @@ class _Camera:
         cv2.subtract(image, darker[part], dst=image)
         if self._compression != "jpeg":
             return image
-        # OpenCV takes the channels for BGR, in encoding and decoding alike.
+        # OpenCV assumes BGR, but in both encoding and decoding, so the channels keep their order.
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
         return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
@@ -152,7 +152,7 @@ def _as_video(shown: Iterator[tuple[np.ndarray, np.ndarray]], rate: int, keyfram
                 raise OSError(complaint.decode(errors="replace").strip())
         except OSError as error:
             raise UserError(
-                f"A clip cannot be compressed as a video ({error}): see that there is room in {folder}."
+                f"A clip cannot be compressed as a video ({error}): make room in {folder}."
             ) from error
         yield from zip(read_video(video)[0], masks, strict=True)
 

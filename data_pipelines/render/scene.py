@@ -1,4 +1,4 @@
-"""A motion before a camera: skin and camera in every frame, and the window of the frame to draw.
+"""A motion in front of a camera: skin and camera in every frame, and the window of the frame to draw.
 
 Camera and ground truth are those of `simulate.camera.film`. The frame may be 1080p with a small person in it,
 so only a window around the person's path is drawn, at no more than the detector's resolution.
@@ -57,7 +57,7 @@ def shoot(
     betas: np.ndarray,
     cameras: CameraRange = CameraRange(),  # noqa: B008 (frozen)
 ) -> Shot:
-    """Places a random camera before a motion.
+    """Places a random camera in front of a motion.
 
     Args:
       pose: (T, 24, 3) axis-angle and transl: (T, 3) the pelvis, as in `motion.clip.MotionClip`.

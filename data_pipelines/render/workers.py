@@ -23,9 +23,9 @@ _ENVIRONMENT = {
 
 @contextlib.contextmanager
 def parallel_map(processes: int) -> Iterator[Callable]:
-    """Gives a `map` whose calls run in several new processes; with one process, in this one.
+    """Yields a `map` that runs in new processes, or in this one if `processes` is 1.
 
-    Results come in the order of the arguments. Ctrl-C is left to this process.
+    Results come in the order of the arguments. Only this process handles Ctrl-C.
 
     Raises:
       UserError: a process was killed.

@@ -1,6 +1,6 @@
-"""Random cameras: each films a clip of world motion, on a tripod or in a hand, still or panning. Pure JAX.
+"""Random cameras: each films a clip of world motion, on a tripod or hand-held, still or panning. Pure JAX.
 
-A camera turns about a fixed place. All random numbers come from one PRNG key.
+A camera rotates about a fixed position. All random numbers come from one PRNG key.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ _IMAGE_SIZES = (
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CameraRange:
-    """The distribution of places, movements and lenses. Degrees and metres. A pytree."""
+    """The distribution of positions, movements and lenses. Degrees and metres. A pytree."""
 
     level_share: float = 0.45  # share of clips filmed from about chest height; the others from `elevation`
     level: tuple[float, float] = (5.0, 8.0)  # mean and sigma of the elevation from about chest height
@@ -58,7 +58,7 @@ class CameraRange:
 def film(
     key: jax.Array, body: BodyModel, pose: jax.Array, transl: jax.Array, betas: jax.Array, camera: CameraRange
 ) -> tuple[dict[str, jax.Array], jax.Array]:
-    """Places a camera before each clip.
+    """Places a camera in front of each clip.
 
     Args:
       key: JAX random key.
@@ -110,7 +110,7 @@ def film(
 def landmarks(
     body: BodyModel, pose: jax.Array, betas: jax.Array, transl: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The landmarks of a batch by its ground truth.
+    """The landmarks of a batch, computed from its ground truth.
 
     Args:
       pose: (B, T, 24, 3) axis-angle. betas: (B, 10). transl: (B, T, 3) metres. All in the camera frame.
@@ -143,7 +143,7 @@ def _viewpoint(uniform, normal, camera):
 
 
 def _stand(uniform, points, path, follow, focal, image_size, camera):
-    """The shift (B, 1, 3) of a motion about the origin to a place before the camera, within the frame."""
+    """The shift (B, 1, 3) that moves a motion from the origin to a place in the camera's view."""
     x = points[..., 0] - (follow[:, None] * path[..., 0])[..., None]
     y, z = points[..., 1], points[..., 2]
     middle = [(jnp.min(a, axis=(1, 2)) + jnp.max(a, axis=(1, 2))) / 2 for a in (x, y)]

@@ -2,8 +2,8 @@
 
 In 2D and 3D: an offset of the pelvis; noise that is correlated in time and larger for fast and occluded
 limbs; left-right swaps of up to a second at full confidence; lost limbs; frames without a detection. In 3D
-alone: too small a depth, a leaning trunk, and the bone lengths of an average person. 2D and 3D share one
-wrong body, so their errors are correlated. All functions take a batch of clips (B, T, ...), float32.
+only: too small a depth, a leaning trunk, and the bone lengths of an average person. 2D and 3D come from one
+perturbed body, so their errors are correlated. All functions take a batch of clips (B, T, ...), float32.
 """
 
 import dataclasses
@@ -39,10 +39,10 @@ AVERAGE_SIZE = 1.28  # metres of trunk + thigh + shank in the detector's 3D land
 class DetectorNoise:
     """Rates and sizes of the errors.
 
-    Sizes are sigmas, in metres at the body and in degrees. Rates are events a frame at 30 frames/s. One
-    factor a clip from `severity` scales all sigmas. "Drift" is slow Gaussian noise with the time constant
-    `timescale`, "jitter" is independent in each frame. A pytree: other numbers than `timescale` need no new
-    compilation.
+    Sizes are sigmas, in metres at the body and in degrees. Rates are events per frame at 30 frames/s. One
+    factor per clip, drawn from `severity`, scales all sigmas. "Drift" is slow Gaussian noise with the time
+    constant `timescale`; "jitter" is independent in each frame. A pytree: only a change of `timescale` needs
+    a new compilation.
     """
 
     severity: tuple[float, float] = (0.5, 1.6)
@@ -65,7 +65,7 @@ class DetectorNoise:
     dropout_rate: float = 0.0012  # no detection
     dropout_frames: tuple[int, int] = (1, 15)
     min_in_frame: float = 0.3  # no detection where a smaller share of the landmarks is in the frame
-    # Errors of 3D landmarks alone.
+    # Errors of 3D landmarks only.
     depth_slope: tuple[float, float] = (0.5, 1.0)  # detected over true depth, constant in a clip
     limb_depth: float = 0.27  # relative drift of each limb's depth
     bone_direction: float = 0.095  # drift of each bone's end, in bone lengths
@@ -198,7 +198,7 @@ def _world_landmarks(draws, points, error, severity, noise):
 def _occlusion(points):
     """How much each landmark is occluded by the body, (B, T, 33) in 0..1.
 
-    Balls stand for the trunk, the head and the thighs. A landmark behind a ball and within its outline is
+    Balls approximate the trunk, the head and the thighs. A landmark behind a ball and within its outline is
     occluded.
     """
     balls = jnp.einsum("sk,btkc->btsc", BALLS, points)
@@ -210,7 +210,7 @@ def _occlusion(points):
 
 
 def _outside(pixels, size):
-    """How far each landmark is outside the frame, (B, T, 33): 0 inside, 1 from a tenth of its side on."""
+    """How far landmarks are outside the frame, (B, T, 33): 0 inside, 1 from a tenth of its shorter side."""
     limit = size[..., ::-1]
     beyond = jnp.maximum(-pixels, pixels - limit) / (0.1 * jnp.min(limit, axis=-1, keepdims=True))
     return jnp.clip(jnp.max(beyond, axis=-1), 0.0, 1.0)
@@ -250,7 +250,7 @@ class _Draws:
     """All random numbers of a batch of clips, in five calls, because each takes seconds to compile.
 
     Every attribute is a function that takes a shape and returns new numbers: (B, T, *shape), or (B, *shape)
-    from those named clip.
+    if its name starts with `clip`.
     """
 
     def __init__(self, key, clips, frames, timescale):
@@ -266,9 +266,9 @@ class _Draws:
 
 @functools.lru_cache(maxsize=16)
 def _smooth_mixing(frames, timescale):
-    """The matrix (T, T) that gives white noise the Matern-3/2 covariance.
+    """The matrix (T, T) that turns white noise into noise with Matern-3/2 covariance.
 
-    It is (1 + a) exp(-a) with a = sqrt(3) |dt| / timescale.
+    The covariance is (1 + a) exp(-a) with a = sqrt(3) |dt| / timescale.
     """
     frame = np.arange(frames)
     lag = math.sqrt(3) / timescale * np.abs(frame[:, None] - frame[None])

@@ -23,7 +23,7 @@ BLUR, NOISE, PATCH, THRESHOLD = 1.0, 0.07, 8, 0.7
 class SimulatedFlow:
     """Adds optical flow and masks of K consecutive frames of each clip to a batch of the stream.
 
-    The mesh is coarse (500 vertices), the background is still in the picture, and the boxes are those of
+    The mesh is coarse (500 vertices), the background does not move in the picture, and the boxes are those of
     the landmarks.
     """
 
@@ -70,7 +70,7 @@ class SimulatedFlow:
 
 
 def like_dis(rng: np.random.Generator, moves: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Flow (..., R, R, 2) with the errors of DIS, and validity (..., R, R) with those of its check."""
+    """Flow (..., R, R, 2) with errors like those of DIS, and validity (..., R, R) like that of its check."""
     found = np.empty_like(moves)
     side = moves.shape[-2]
     coarse = rng.normal(size=(*moves.shape[:-3], side // PATCH + 1, side // PATCH + 1, 2)).astype(np.float32)
