@@ -17,6 +17,7 @@ import numpy as np
 from absl import logging
 
 from hpof_jax import cli, interrupt
+from hpof_jax import export as exports
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera
@@ -51,6 +52,7 @@ def reconstruct(
     min_seen: float = 0.1,
     overlay: bool = True,
     side_view: bool = False,
+    export: str | None = None,
     progress: bool = True,
 ) -> Motion:
     """Recovers one person's body from a video.
@@ -71,6 +73,7 @@ def reconstruct(
       min_seen: the least share of the frames in which the person must be seen. 0 accepts every video.
       overlay: also draw the body over the video. Needs `out`.
       side_view: show the body from its side in the overlay, too.
+      export: formats for other programs, such as "glb,bvh"; see `hpof_jax.export`. Needs `out`.
       progress: show progress bars, on a terminal.
 
     Raises:
@@ -84,6 +87,8 @@ def reconstruct(
         raise UserError(
             f"The least share of frames, {min_seen}, is not between 0 and 1: give one such as 0.1."
         )
+    if export:
+        exports.check_formats(export)
     body_model = load_body(body)
     params_and_config = load_weights(weights)
     with contextlib.nullcontext() if out is None else _folder(out) as folder:
@@ -111,6 +116,9 @@ def reconstruct(
         if folder:
             motion.save(folder / "motion.npz")
             logging.info("wrote %s", folder / "motion.npz")
+        if folder and export:
+            for path in exports.export({"motion": motion}, folder, export, body_model):
+                logging.info("wrote %s", path)
         if folder and overlay:
             from hpof_jax import visualize
 
@@ -216,7 +224,8 @@ def main() -> None:
         help="least share of frames that must show the person; 0 accepts all (default: 0.1)",
     )
     add("--side-view", action="store_true", help="also show the body from its side in overlay.mp4")
-    add("--no-overlay", action="store_true", help="write only motion.npz")
+    add("--export", metavar="FORMATS", help="also write files for other programs, such as glb,bvh")
+    add("--no-overlay", action="store_true", help="do not draw overlay.mp4")
     args = vars(parser.parse_args())
     reconstruct(overlay=not args.pop("no_overlay"), **args)
 

@@ -130,6 +130,17 @@ def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_pat
     assert len(set(caplog.messages)) == len(caplog.messages), "nothing is said twice"
 
 
+def test_files_for_other_programs_are_written_beside_the_motion(made_up, tmp_path, weights):
+    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
+    options = dict(weights=tmp_path / "weights.npz", overlay=False, min_seen=0)
+    with pytest.raises(UserError, match="There is no format 'fbx'"):
+        reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", export="glb,fbx", **options)
+    assert not (tmp_path / "out").exists()
+    reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", export="glb,bvh", **options)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["motion.bvh", "motion.glb", "motion.npz"]
+
+
 @pytest.mark.network
 @pytest.mark.parametrize(
     ("moment", "left"),
