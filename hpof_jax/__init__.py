@@ -46,7 +46,7 @@ class _Package(types.ModuleType):
     """Makes `hpof_jax.reconstruct` both the module, for `python -m` and its other names, and the function.
 
     The import system sets each submodule as an attribute of its package, in any order of imports. This class
-    sees it.
+    intercepts it.
     """
 
     def __setattr__(self, name, value):

@@ -1,7 +1,7 @@
 """The report of an ablation: Markdown with tables, and a plot.
 
-`results`, wherever it is an argument, is variant -> [{"domains": {source: metrics}}], one entry for each
-seed, with the metrics of `evaluate.evaluate`.
+The argument `results` maps each variant to [{"domains": {source: metrics}}], one entry per seed, with the
+metrics of `evaluate.evaluate`.
 """
 
 import os
@@ -42,8 +42,8 @@ def write(
 
     Args:
       preface: lines above the tables, as from `preface`.
-      sources: the training's sources, which say whether a domain had labels.
-      columns: of the table of the models, heading -> variant -> number.
+      sources: the training's sources; a spec says whether the source was labelled.
+      columns: the columns of the models' table: heading -> variant -> number.
 
     Raises:
       UserError: as `merged`.
@@ -69,7 +69,7 @@ def preface(
     """The lines above the tables: the command, the protocol and the variants.
 
     Args:
-      config: of the trainings. sources: their sources. command: its arguments, or none.
+      config: the config of the trainings. sources: their specs. command: its arguments; empty for none.
       descriptions: variant -> what it is.
       device: where the frames/s were measured, if they were.
     """
@@ -165,12 +165,12 @@ def plot(results: Results, path: pathlib.Path) -> None:
             axes.grid(axis="x", alpha=0.3)
         row[0].set_yticks(range(len(results)), results)
         row[0].set_title(source, loc="left")
-    row[0].invert_yaxis()  # all plots share this axis
+    row[0].invert_yaxis()  # this axis is shared by all plots
     figure.savefig(path, dpi=120)
 
 
 def merged(path: pathlib.Path, text: str, variants: Sequence[str]) -> str:
-    """The file's new content: its own, or that of a new report, with `text` between the marks.
+    """The new content of the report: `text` between the marks, and the old text outside them.
 
     Raises:
       UserError: the file cannot be read or written, or has one mark without the other.

@@ -26,7 +26,7 @@ def replacing(path: str | os.PathLike, what: str) -> Iterator[pathlib.Path]:
       UserError: the disk is full, there is no such folder, or no permission (any OSError of the block).
     """
     path = pathlib.Path(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")  # ffmpeg goes by the suffix
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")  # ffmpeg needs the suffix
     remove = functools.partial(partial.unlink, missing_ok=True)
     with interrupt.cleanup(remove):
         try:

@@ -1,4 +1,4 @@
-"""What all programs share: errors as one sentence and a status, logging, and a cache of compiled programs."""
+"""Shared by all programs: errors as one sentence and a status, logging, a cache of compiled programs."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ MIN_COMPILE_SECONDS = 0.1  # programs that compile faster are not kept
 
 
 def entry_point(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorates a program's `main`: a `UserError` becomes its sentence and status 2, Ctrl-C status 130.
+    """Decorates a program's `main`: a `UserError` becomes its message and exit status 2, Ctrl-C status 130.
 
     Logs go to standard error. Programs that JAX compiles are kept for the next run.
     """
@@ -27,7 +27,7 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our own error says what is wrong
-        flags.FLAGS.mark_as_parsed()  # else absl warns at its first line; training parses its flags itself
+        flags.FLAGS.mark_as_parsed()  # else absl logs a warning; training parses its flags itself
         logging.use_absl_handler()
         logging.set_verbosity(logging.INFO)
         logging.get_absl_handler().python_handler.addFilter(_is_wanted)
@@ -45,10 +45,10 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def keep_compiled_programs() -> None:
-    """Makes JAX keep what it compiles in the user's cache folder.
+    """Makes JAX keep compiled programs in the user's cache folder.
 
-    A folder that JAX_COMPILATION_CACHE_DIR names is used instead.
-    Without a folder that can be written, nothing is kept and nothing is said.
+    The environment variable JAX_COMPILATION_CACHE_DIR names another folder. If the folder cannot be written
+    to, nothing is kept, without a warning.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
@@ -82,7 +82,7 @@ def _remove_newest(folder: pathlib.Path, since: float) -> None:
 def _is_wanted(record: LogRecord) -> bool:
     """Keeps this package's lines and other packages' warnings: Orbax logs ten lines for each checkpoint.
 
-    Orbax's warnings about folders that are opened for reading are left out: that is what was asked for.
+    Orbax's warnings about folders that are opened for reading are left out: reading is intended.
     """
     package = pathlib.Path(__file__).parent
     ours = (package, package.parent / "data_pipelines")

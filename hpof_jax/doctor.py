@@ -2,7 +2,7 @@
 
     python -m hpof_jax.doctor      # exit status 1 if something is missing that a reconstruction needs
 
-Each check imports what it checks by itself, so that a broken package is a line of the table.
+Each check has its own imports, so a broken package costs only its line of the table.
 """
 
 import importlib
@@ -115,7 +115,7 @@ def _disk() -> str:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free / 1e9
     if free < MINIMUM_FREE_GB:
-        raise RuntimeError(f"{free:.1f} GB free, {MINIMUM_FREE_GB:.0f} GB wanted: {folder}")
+        raise RuntimeError(f"{free:.1f} GB free, {MINIMUM_FREE_GB:.0f} GB needed: {folder}")
     return f"{free:.1f} GB free, {folder}"
 
 

@@ -36,7 +36,8 @@ from hpof_jax.errors import UserError
 class Package:
     """A published package at one version.
 
-    tags: options for pip, so that every Python on every system gets the same wheel. what: for messages.
+    tags: options for pip, so that every Python gets the same wheel on every system.
+    what: the package's content, for messages.
     """
 
     name: str

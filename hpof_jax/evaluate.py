@@ -2,12 +2,12 @@
 
     python -m hpof_jax.evaluate --weights runs/hpof --data synthetic,bvh:FOLDER [--json FILE]
 
-Protocol: the validation split of each source, the files whose name's CRC32 is 0 modulo 10, or other seeds of
-the synthetic source. Clips are evaluated whole, at 30 frames/s, in windows of --clip-length frames. A clip of
-motion has one simulated camera and detector. Joints: SMPL's 24, about the pelvis. `limb_*` and `detector_*`
-are errors of the model and of the detector's own 3D landmarks on the 12 limb joints, in frames in which the
-person is seen. As in a reconstruction there is flip test-time augmentation and smoothing, unless --raw is
-given.
+Protocol: the validation split of each source is the files whose name's CRC32 is 0 modulo 10; the synthetic
+source uses other seeds than training. Clips are evaluated whole, at 30 frames/s, in windows of --clip-length
+frames. A clip of motion has one simulated camera and detector. Joints: SMPL's 24, about the pelvis. `limb_*`
+and `detector_*` are errors of the model and of the detector's own 3D landmarks on the 12 limb joints, in
+frames in which the person is seen. Flip test-time augmentation and smoothing are applied, as in a
+reconstruction, unless --raw is given.
 """
 
 import argparse
@@ -59,13 +59,13 @@ def evaluate(
     Args:
       weights: a weights `.npz` or a training run's folder; None: the shipped weights.
       data: the sources, as `data_pipelines.stream.make_stream` takes them.
-      clip_length: how many frames a window has.
+      clip_length: frames in a window.
       split: "validation" or "train".
       max_frames: how many frames of each clip are used; None: all.
       synthetic_clips: how many clips the synthetic source gives.
       vertices: also the per-vertex error, which takes most of the time.
       raw: the raw prediction, without flip test-time augmentation and smoothing.
-      hide_3d: whether the detector's 3D landmarks are hidden from the model; many detectors give none.
+      hide_3d: whether the detector's 3D landmarks are withheld from the model; many detectors give none.
 
     Raises:
       UserError: no such weights or data, no ground truth in a source, or parameters of another model.

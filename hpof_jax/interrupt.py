@@ -1,8 +1,8 @@
-"""Ctrl-C in a program: it ends within moments with status 130, and no half-written file is left.
+"""Ctrl-C ends a program within moments, with exit status 130, and leaves no half-written file.
 
 A KeyboardInterrupt would be raised in whatever Python code runs at that moment. JAX's callbacks and
-destructors discard it, long work in C++ delays it, and imports end in a traceback. So a thread of its own
-waits for the signal: it undoes what is half done and ends the process, whatever the main thread is doing.
+destructors discard it, long work in C++ delays it, and imports end in a traceback. So a separate thread waits
+for the signal, removes unfinished files and ends the process. It need not wait for the main thread.
 
 Nothing but the standard library is imported here, because this runs before all other imports.
 """
@@ -22,7 +22,7 @@ _wake: socket.socket | None = None  # a byte sent here wakes the thread
 
 
 def install() -> None:
-    """Makes Ctrl-C end this program; does nothing where it is ignored, as in a shell's background jobs."""
+    """Makes Ctrl-C end this program; does nothing if it is ignored, as in a shell's background jobs."""
     global _wake
     main_thread = threading.current_thread() is threading.main_thread()
     if _wake or not main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -37,7 +37,7 @@ def install() -> None:
 
 @contextlib.contextmanager
 def cleanup(undo: Callable[[], object]) -> Iterator[None]:
-    """While the block runs, Ctrl-C calls `undo` before the program ends, the latest one first.
+    """While the block runs, Ctrl-C calls `undo` before the program ends; the latest `undo` comes first.
 
     `undo` runs in another thread; an OSError that it raises is ignored.
     """
@@ -62,7 +62,7 @@ def deferred() -> Iterator[Callable[[], bool]]:
                 if requested():
                     break
 
-    Outside the main thread, where Python allows no handlers, nothing is ever noted.
+    Outside the main thread, where Python allows no handlers, Ctrl-C is never noted.
     """
     noted = False
     if threading.current_thread() is not threading.main_thread():
@@ -84,7 +84,7 @@ def deferred() -> Iterator[Callable[[], bool]]:
 
 
 def _park(number, frame) -> None:
-    """The main thread's part: it does nothing more, so that it reports no error that the stop causes."""
+    """Stops the main thread, so that it reports no errors that the stop causes."""
     with contextlib.suppress(OSError):
         _wake.send(bytes([number]))  # within `deferred` nothing else wakes the thread
     threading.Event().wait()
@@ -113,6 +113,6 @@ def _end_children() -> None:
     for child in children:
         with contextlib.suppress(OSError):
             os.kill(child, signal.SIGKILL)
-    for child in children:  # a file is only gone for good when nobody writes to it any more
+    for child in children:  # they must not write to a file that is then removed
         with contextlib.suppress(OSError):
             os.waitpid(child, 0)

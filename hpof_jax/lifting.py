@@ -25,8 +25,8 @@ MODEL_FPS = 30.0
 # A shot with fewer samples is extended to this many by holding its first and its last one: otherwise the
 # network, which is trained on longer clips, makes the person in a single picture a fifth too small.
 MIN_SHOT = 25
-# JAX compiles anew for each shape of its arrays. Numbers of frames are rounded up to a power of two, or to a
-# multiple of this, so that few programs serve videos of all lengths.
+# JAX compiles a program for each shape of its arrays. Numbers of frames are rounded up to a power of two, or
+# to a multiple of this, so that few programs serve videos of all lengths.
 CHUNK = 512
 GAP_DECAY = 15.0  # frames in which the confidence within a gap falls to 1 / e
 
@@ -48,7 +48,7 @@ def lift(
 
     Args:
       observations: of one person, in at least one frame.
-      weights: what `models.weights.load_weights` takes, or what it returns. None: the weights of this
+      weights: a path that `models.weights.load_weights` takes, or its result. None: the weights of this
         package.
       body: None: the free body.
       flip: flip test-time augmentation: run the model also on the mirrored clip, and average both results.
@@ -119,7 +119,7 @@ class _Shot:
 
 
 def _shots(observations: clip.Observations, sampled: clip.Observations) -> list[_Shot]:
-    """The shots of a clip; one without the person is part of the shot before, whose pose is held."""
+    """The shots of a clip. A shot that never shows the person joins the shot before; the pose is held."""
     cuts = np.searchsorted(sampled.times, observations.times[observations.shots] - 1e-6)
     counts = np.add.reduceat(np.append(sampled.seen, False), cuts) * (np.diff(cuts, append=len(sampled)) > 0)
     kept = np.flatnonzero(counts)[1:]
@@ -183,7 +183,7 @@ def _padded(length: int) -> np.ndarray:
 
 
 def _by_chunk(function, frames: tuple[np.ndarray, ...], *others):
-    """`function(*frames, *others)`, where each row of `frames` is by itself: in chunks, as NumPy arrays."""
+    """`function(*frames, *others)` in chunks of rows, which must be independent; returns NumPy arrays."""
     count, chunks = len(frames[0]), []
     for start in range(0, count, CHUNK):
         length = min(CHUNK, count - start)
@@ -194,7 +194,7 @@ def _by_chunk(function, frames: tuple[np.ndarray, ...], *others):
 
 @jax.jit
 def _both_inputs(batch):
-    """Of the clip and of its mirror image."""
+    """The inputs of the clip and of its mirror image."""
     return make_inputs(**batch), make_inputs(**mirror_observations(batch))
 
 
@@ -221,7 +221,7 @@ def _rest(body, betas):
 
 
 def _confidence(landmarks_2d: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Mean visibility where the person was seen; elsewhere at most 0.5, and less far from such a frame."""
+    """Mean visibility in seen frames; elsewhere at most 0.5, falling with the distance to a seen frame."""
     frames, there = np.arange(len(seen)), np.flatnonzero(seen)
     after = np.searchsorted(there, frames)
     neighbours = there[np.clip([after - 1, after], 0, len(there) - 1)]

@@ -44,7 +44,7 @@ _TEXTS = ("gender", "body", "focal_length_source")
 class Motion:
     """The motion of one body in T frames.
 
-    Arrays are float32 if nothing else is said. Camera frame: x right, y down, z forward, metres.
+    Arrays are float32 unless stated otherwise. Camera frame: x right, y down, z forward, metres.
 
     The first five fields have AMASS's names and shapes, so programs that read AMASS read the file of `save`.
     The root is in the camera frame, however, and not in a world with z up.

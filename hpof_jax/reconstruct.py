@@ -69,7 +69,7 @@ def reconstruct(
       fov: horizontal field of view in degrees, instead of `focal_length`.
       fps: frames/s instead of the video's own rate. None: the video's own rate, and 30 for pictures.
       start, end: seconds; only this part of the video. None: from its first frame, to its last.
-      max_frames: at most so many frames. None: all of them.
+      max_frames: read at most this many frames. None: all of them.
       min_seen: the least share of the frames in which the person must be seen. 0 accepts every video.
       overlay: also draw the body over the video. Needs `out`.
       side_view: show the body from its side in the overlay, too.
@@ -84,9 +84,7 @@ def reconstruct(
     if fov is not None and not 0 < fov < 180:
         raise UserError(f"The field of view is {fov} degrees: give one between 0 and 180.")
     if not 0 <= min_seen <= 1:
-        raise UserError(
-            f"The least share of frames, {min_seen}, is not between 0 and 1: give one such as 0.1."
-        )
+        raise UserError(f"The least share of seen frames is {min_seen}: give one from 0 to 1, such as 0.1.")
     if export:
         exports.check_formats(export)
     body_model = load_body(body)
@@ -146,7 +144,7 @@ def _describe(observations: clip.Observations, min_seen: float) -> None:
 
 
 def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None, fps: float | None) -> pathlib.Path:
-    """Records a webcam: its frames come once, but the detector and the overlay both need them."""
+    """Records a webcam: it gives each frame only once, but the detector and the overlay both need it."""
     from hpof_jax import visualize
 
     frames, info = read_video(webcam, max_frames, fps)
@@ -157,7 +155,7 @@ def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None, fps: 
 
 @contextlib.contextmanager
 def _folder(out: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Makes the folder and those above it, if need be, and checks that it can be written to.
+    """Makes the folder and its parents if they do not exist, and checks that it can be written to.
 
     If the block raises, or Ctrl-C stops the program, the folders that were made and are still empty are
     removed.
@@ -216,7 +214,7 @@ def main() -> None:
     add("--fps", type=float, help="frame rate, instead of the video's (default for pictures: 30)")
     add("--start", type=float, help="begin at this time, in seconds")
     add("--end", type=float, help="end before this time, in seconds")
-    add("--max-frames", type=int, help="read at most so many frames")
+    add("--max-frames", type=int, help="read at most this many frames")
     add(
         "--min-seen",
         type=float,

@@ -34,7 +34,7 @@ SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the 
 SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
 
 AMBIENT = 0.3
-# Camera frame: from the camera, a little above it and to its left.
+# Camera frame: towards a light a little above the camera and to its left.
 TO_LIGHT = np.array([-0.3, -0.5, -0.8]) / np.linalg.norm([-0.3, -0.5, -0.8])
 
 
@@ -93,8 +93,8 @@ def write_overlay(
 ) -> None:
     """Writes an H.264 video of the body over the frames, at the motion's mean frame rate and without sound.
 
-    One frame is in memory at a time. A body that is only filled in (confidence below 0.5) is drawn paler and
-    grey. A frame that the motion does not cover is shown unchanged.
+    One frame is in memory at a time. A body with a confidence below 0.5, as where the person was not seen, is
+    drawn paler and grey. A frame that the motion does not cover is shown unchanged.
 
     Args:
       video_frames: (H, W, 3) uint8 RGB, the frames that the motion was made from; frame i is `frame_index` i.
@@ -139,7 +139,7 @@ def write_overlay(
 
 
 def record(frames: Iterable[np.ndarray], fps: float, path: str | os.PathLike) -> None:
-    """Writes frames (H, W, 3) uint8 RGB as they come, until there are no more or Ctrl-C ends the recording.
+    """Writes frames (H, W, 3) uint8 RGB as they come, until they end or Ctrl-C stops the recording.
 
     Raises:
       UserError: there is no frame, or the video cannot be written.
@@ -232,7 +232,7 @@ def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[C
         raise UserError(
             f"The video {path} cannot be written: give a name that ends in {' or '.join(CONTAINERS)}."
         )
-    import mediapy  # here, because it imports IPython and matplotlib: 1.5 seconds that only video needs
+    import mediapy  # here, because it takes 1.5 seconds: it imports IPython and matplotlib
 
     mediapy.set_ffmpeg(imageio_ffmpeg.get_ffmpeg_exe())
     arguments = ["-preset", "veryfast", "-movflags", "+faststart"]

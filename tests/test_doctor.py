@@ -74,7 +74,7 @@ def test_a_full_disk_is_missing(installed):
     installed.undo()
     installed.setattr(doctor.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=0.2e9))
     line = doctor._guarded("cache and disk", doctor._PROBES["cache and disk"])
-    assert line.state == "missing" and line.detail.startswith("0.2 GB free, 1 GB wanted")
+    assert line.state == "missing" and line.detail.startswith("0.2 GB free, 1 GB needed")
 
 
 def test_files_that_are_cached_and_those_that_are_not(installed):

@@ -52,7 +52,8 @@ def load_body(path: str | os.PathLike | None = None, num_betas: int = 10) -> Bod
     Args:
       path: an SMPL or SMPL-H file, or one that `save_body` wrote. None is the free body of this package
         (CC0), which is loaded once per process; every call returns the same object.
-      num_betas: the number of shape components, the first ones. SMPL's files have 10 or 300, SMPL-H's 16.
+      num_betas: use only this many shape components, the first ones. SMPL's files have 10 or 300, SMPL-H's
+        16.
 
     Raises:
       UserError: the file is missing, is no SMPL-format body, holds more than arrays, has arrays of the wrong
@@ -122,7 +123,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
         return read_pickle(path, _KEYS)
     except UserError:
         raise
-    except Exception as error:  # damaged and malicious files raise nearly anything
+    except Exception as error:  # damaged and malicious files raise almost any exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} is not a readable body file ({reason}): download or make it again."
@@ -146,7 +147,7 @@ def _read_npy(content: bytes) -> np.ndarray:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     shape, fortran, dtype = readers[np.lib.format.read_magic(file)](file)
     if dtype.kind not in "fiuU":
-        raise ValueError(f"an array of {dtype}, which is no kind of number")
+        raise ValueError(f"an array of {dtype} instead of numbers")
     return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if fortran else "C")
 
 
@@ -180,7 +181,7 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path, num_betas: int)
     faces = take("f", None, 3)
     (root, *parents), numbers = take("kintree_table", 2, joints).tolist()
     if not 1 <= num_betas <= shapedirs.shape[2]:
-        raise UserError(f"{path} has {shapedirs.shape[2]} shape components: give a num_betas from 1 to that.")
+        raise UserError(f"{path} has {shapedirs.shape[2]} shape components: give num_betas from 1 to that.")
     if posedirs.shape[2] not in (0, 9 * (joints - 1)):
         raise UserError(
             f"'posedirs' in {path} has {posedirs.shape[2]} components instead of 0 or {9 * (joints - 1)}: "
@@ -190,7 +191,7 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path, num_betas: int)
     if root in range(joints) or parents != [*_TREES[joints][1:]] or numbers != [*range(joints)]:
         raise UserError(f"'kintree_table' in {path} is not SMPL's tree of joints: give another file.")
     if not faces.size or faces.min() < 0 or faces.max() >= vertices:
-        raise UserError(f"'f' in {path} points at vertices that do not exist: give another file.")
+        raise UserError(f"'f' in {path} refers to vertices that do not exist: give another file.")
     if np.abs(weights.sum(axis=1, dtype=np.float64) - 1).max() > 1e-3:
         raise UserError(f"The rows of 'weights' in {path} do not add up to 1: give another file.")
     if joints == 52:

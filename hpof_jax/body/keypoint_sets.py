@@ -91,7 +91,7 @@ def keypoint_basis(model: BodyModel, name: str, regressor: str | os.PathLike | N
 
     The free body has every set. On SMPL, `smpl24`, `coco17`, `openpose25` and `blazepose33` need no file.
     `h36m17`, `mpi_inf_3dhp17` and `lsp14` (the 14 joints of 3DPW's protocol) need `J_regressor_h36m.npy` (17,
-    V), with the rows of either leg first; `spin49` needs `J_regressor_extra.npy` (9, V).
+    V), the legs in either order; `spin49` needs `J_regressor_extra.npy` (9, V).
 
     Args:
       model: a whole body; the basis also works with the body that `coarse.decimate` makes of it.
@@ -140,8 +140,8 @@ def landmark_regressor(
 
     Args:
       joint_regressor: (24, V), used for the landmarks that are joints.
-      landmarks: (33, V), used for the others. None takes SMPL's vertices: the eye for its corners, the nose
-        for the mouth, the fingertips for the knuckles.
+      landmarks: (33, V), used for the others. None: SMPL's vertices, with the eye in place of its corners,
+        the nose of the mouth, and the fingertips of the knuckles.
       where: the name of the body or file, for the error message.
 
     Raises:
@@ -210,7 +210,7 @@ def _check_topology(where: str, num_vertices: int) -> None:
     if num_vertices != _NUM_SMPL_VERTICES:
         raise UserError(
             f"{where} has {num_vertices} vertices and not SMPL's {_NUM_SMPL_VERTICES}, so its landmarks are "
-            "unknown: take the free body or an SMPL file."
+            "unknown: use the free body or an SMPL file."
         )
 
 

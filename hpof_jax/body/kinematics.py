@@ -7,7 +7,7 @@ import numpy as np
 from hpof_jax.body.skeletons import SMPL_PARENTS, tree_levels
 from hpof_jax.geometry.rotations import compose, rotate
 
-FEW = 4  # bodies up to which the number of operations decides the time, and above which their size does
+FEW = 4  # bodies up to which fewer operations are faster, and above which less arithmetic is
 
 
 def forward_kinematics(

@@ -12,14 +12,14 @@ _X = np.array([1.0, 0.0, 0.0], np.float32)
 
 
 def mirror_observations(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """What the detector would have given for the mirrored video.
+    """The observations of the mirrored video.
 
     Args:
       batch: `landmarks_2d` (B, T, 33, 3) = [x px, y px, visibility], `landmarks_3d` (B, T, 33, 3) metres in
         camera axes, `seen` (B, T), `image_size` (B, 2) = [height, width], and other arrays.
 
     Returns:
-      The batch with other `landmarks_2d` and `landmarks_3d`. In unseen frames the landmarks' x stays 0.
+      The batch with mirrored `landmarks_2d` and `landmarks_3d`. In unseen frames the landmarks' x stays 0.
     """
     points = batch["landmarks_2d"][..., BLAZEPOSE_MIRROR, :]
     width = batch["image_size"][:, None, None, 1:]

@@ -1,7 +1,7 @@
 """SMPL as pure functions of a pytree of constants (Loper et al., SMPL, SIGGRAPH Asia 2015).
 
 Rest frame: x to the body's left, y up, z out of the chest, metres; the rest pose is SMPL's T-pose. All
-functions take any leading axes and work under jit, vmap and grad. Only those that return vertices make the
+functions take any leading axes and work under jit, vmap and grad. Only those that return vertices compute the
 mesh.
 """
 
@@ -17,7 +17,7 @@ from hpof_jax.body.kinematics import forward_kinematics
 from hpof_jax.body.skeletons import SMPL_PARENTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix, rotate
 
-CHUNK = 32  # meshes made at a time: more do not fit the processor's cache
+CHUNK = 32  # meshes computed at once: more do not fit the processor's cache
 
 
 @functools.partial(

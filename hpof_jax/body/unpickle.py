@@ -54,7 +54,7 @@ def read_pickle(path: pathlib.Path, keys: Collection[str]) -> dict[str, np.ndarr
 
     Raises:
       UserError: the pickle names something that no body file needs.
-      Exception: of nearly any kind, if the pickle is damaged, is no dictionary, or its arrays hold no
+      Exception: of almost any kind, if the pickle is damaged, is no dictionary, or its arrays hold no
         numbers.
     """
     content = _Unpickler(path).load()
@@ -169,7 +169,7 @@ def _plain(noted: _Noted) -> np.ndarray:
         layout = "F" if fortran else "C"
     code, order = dtype.arguments[0], dtype.state[1]
     if dtype.name != "dtype" or not re.fullmatch("[fiu][1248]", code) or order not in ("<", ">", "|", "="):
-        raise ValueError(f"an array of {code}, which is no kind of number")
+        raise ValueError(f"an array of {code} instead of numbers")
     return np.frombuffer(_bytes(data), order + code).reshape(shape, order=layout)
 
 

@@ -13,11 +13,11 @@ import numpy as np
 
 DEFAULT_FOCAL_RATIO = 0.75  # focal length over the frame's diagonal; phones have 0.65 to 0.8
 BOX_MARGIN = 1.2  # size of the box over the extent of the landmarks in it
-MIN_DEPTH = 0.1  # metres; points nearer than this, or behind the camera, are projected as if they were here
+MIN_DEPTH = 0.1  # metres; points nearer than this, or behind the camera, are projected as if at this depth
 
 
 def default_focal_length(image_size: jax.Array) -> jax.Array:
-    """The focal length to assume where none is known, (...,) pixels: 0.75 of the frame's diagonal.
+    """The focal length to assume if it is unknown, (...,) pixels: 0.75 of the frame's diagonal.
 
     Args:
       image_size: (..., 2) = [height, width] in pixels.
@@ -75,7 +75,7 @@ def to_box(points: jax.Array, box: jax.Array) -> jax.Array:
 def box_angles(box: jax.Array, focal_length: jax.Array, image_size: jax.Array) -> jax.Array:
     """The box in the field of view, (..., 3) = [x, y, size] over the focal length, from the frame's middle.
 
-    These are the inputs by which CLIFF (Li et al., ECCV 2022) tells its network where the box is.
+    CLIFF (Li et al., ECCV 2022) gives them to its network as inputs.
 
     Args:
       box: (..., 3) pixels.

@@ -56,7 +56,7 @@ def consistency(forward: jax.Array, backward: jax.Array) -> jax.Array:
 
     |f + b|^2 < 0.01 (|f|^2 + |b|^2) + 0.5 in square pixels (Sundaram, Brox and Keutzer, ECCV 2010). Elsewhere
     the pixel is occluded in the other picture, or one flow is wrong. The bound depends on the resolution:
-    check at the one at which the flow was computed.
+    check flow at the resolution at which it was computed.
 
     Args:
       forward, backward: (..., H, W, 2) pixels, from the first picture to the second and back.
@@ -109,7 +109,8 @@ def rendered_flow(
     Args:
       points: (T, V, 2) pixels in each picture. depth: (T, V) metres. faces: (F, 3) int.
       image_size: (H, W) of all pictures.
-      background: (T - 1, 2, H, W, 2) the background's flow; None is zero. Crops at different places need it.
+      background: (T - 1, 2, H, W, 2) the background's flow; None is zero. It is not zero between crops at
+        different places.
 
     Returns:
       flow: (T - 1, 2, H, W, 2) float32.
@@ -127,7 +128,7 @@ def rendered_flow(
     for here, picture in enumerate(pictures):
         ways = [(here, 0, here + 1), (here - 1, 1, here - 1)]
         ways = [(pair, way, there) for pair, way, there in ways if 0 <= there < len(points)]
-        if not ways:  # one frame alone
+        if not ways:  # only one frame
             continue
         moves = [np.column_stack([points[there] - points[here], depth[there]]) for *_, there in ways]
         spread = zbuffer.interpolate(picture, points[here], faces, np.hstack(moves))

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.linalg import solveh_banded
 
-PIXEL_SIGMA = 0.03  # of the person's box: distance of a detected keypoint from the body's own point
-INDEPENDENT = 5.0  # the errors of a frame's keypoints are correlated: they count as so many independent ones
-ACCELERATION_SIGMA = 10.0  # m/s^2, of the pelvis: free fall is not unlikely
-GUESS_SIGMA = 0.1  # of the depth: error of the first guess
+PIXEL_SIGMA = 0.03  # share of the person's box: distance of a detected keypoint from the body's own point
+INDEPENDENT = 5.0  # number of independent keypoints that a frame counts as: their errors are correlated
+ACCELERATION_SIGMA = 10.0  # m/s^2, of the pelvis: about that of free fall
+GUESS_SIGMA = 0.1  # share of the depth: error of `guess`
 ROUNDS = 4
 
 

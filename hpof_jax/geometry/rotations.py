@@ -76,7 +76,7 @@ def quaternion_to_axis_angle(quaternion: jax.Array) -> jax.Array:
 
 
 def sixd_to_matrix(sixd: jax.Array) -> jax.Array:
-    """6D representation, the two first columns, to a rotation matrix: (..., 6) -> (..., 3, 3).
+    """6D representation, the first two columns, to a rotation matrix: (..., 6) -> (..., 3, 3).
 
     The columns are orthonormalised (Zhou et al., CVPR 2019); they must not be parallel. `[1, 0, 0, 0, 1, 0]`
     is the identity.
@@ -88,7 +88,7 @@ def sixd_to_matrix(sixd: jax.Array) -> jax.Array:
 
 
 def matrix_to_sixd(matrix: jax.Array) -> jax.Array:
-    """The two first columns: (..., 3, 3) -> (..., 6)."""
+    """The first two columns: (..., 3, 3) -> (..., 6)."""
     return jnp.concatenate([matrix[..., :, 0], matrix[..., :, 1]], axis=-1)
 
 

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from hpof_jax.geometry.numpy_rotations import to_axis_angle, to_quaternion
 from hpof_jax.geometry.rotations import matrix_to_sixd, sixd_to_matrix
 
-# Savitzky-Golay filter: the middle of the parabola that fits nine frames (0.3 s) best. More frames cost
+# Savitzky-Golay filter: the middle of the parabola that fits nine frames (0.3 s) best. More frames would cost
 # accuracy.
 SMOOTHING = np.array([-21, 14, 39, 54, 59, 54, 39, 14, -21]) / 231
 
@@ -66,7 +66,7 @@ def nlerp(pose: np.ndarray, position: np.ndarray, first: np.ndarray | int = 0) -
         return pose[first + low]
     share = share.astype(pose.dtype).reshape(*share.shape, *[1] * (pose.ndim - 1))
     a, b = (to_quaternion(pose[first + frame]) for frame in (low, high))
-    b = np.where(np.sum(a * b, axis=-1, keepdims=True) < 0, -b, b)  # of q and -q the nearer one
+    b = np.where(np.sum(a * b, axis=-1, keepdims=True) < 0, -b, b)  # the nearer of q and -q
     return to_axis_angle(a * (1 - share) + b * share)
 
 

@@ -12,7 +12,7 @@ from hpof_jax.geometry.visibility import front_facing
 
 NEAR = 0.05  # metres; a face with a corner nearer than this, or behind the camera, is not drawn
 SLIVER = 1e-2  # square pixels, twice the area below which a face counts as flat
-TOLERANCE = 0.03  # metres that a visible point may lie behind its pixel's surface: a pixel spans a slope
+TOLERANCE = 0.03  # metres that a visible point may lie behind the surface at its pixel's centre
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _planes(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _drawn(points, faces, height, width) -> np.ndarray:
-    """Indices of the faces that are front-facing, before the camera and at least partly in the picture."""
+    """Indices of the front-facing faces in front of the camera and at least partly in the picture."""
     corners = points[faces.T]
     low, high = corners.min(axis=0), corners.max(axis=0)
     inside = (high[:, 0] > 0) & (high[:, 1] > 0) & (low[:, 0] < width) & (low[:, 1] < height)
@@ -177,8 +177,8 @@ def _runs(corners, height, width):
     owner = np.repeat(np.arange(len(rows)), rows)
     row = np.arange(len(owner)) - np.repeat(np.cumsum(rows) - rows - begin, rows)
     y = row + 0.5
-    # Edges run from the upper to the lower end, so that both adjacent faces compute the same crossing to the
-    # bit.
+    # Edges run from the upper to the lower end, so that both adjacent faces compute exactly the same
+    # crossing.
     upper = y < middle[owner, 1]
     long = _crossing(y, top[owner], bottom[owner])
     short = _crossing(

@@ -16,7 +16,7 @@ class MeanShapeHead(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array, seen: jax.Array) -> jax.Array:
-        """(B, T, C), (B, T) -> betas (B, 1, num_betas), the same whatever the input."""
+        """(B, T, C), (B, T) -> betas (B, 1, num_betas), independent of the input."""
         betas = self.param("betas", nn.initializers.zeros, (self.num_betas,))
         return jnp.broadcast_to(betas, (len(features), 1, self.num_betas))
 

@@ -45,11 +45,11 @@ def hpof(
     """The method's model, or an ablation of it.
 
     Args:
-      channels: of the encoder's features.
+      channels: size of the encoder's features.
       kernel_size: frames of a convolution; 1 gives a per-frame MLP. dilations: one for each convolution. The
         encoder "gru" has neither.
       dropout: share of features dropped in training.
-      hidden: features of each joint in the pose head.
+      hidden: size of each joint's features in the pose head.
       encoder_type: "dilated" convolutions or "gru".
       head_type: "tree", joints along the kinematic tree, or "flat", all joints at once.
       shape_per: one shape for the "clip", or one for each "frame". The flat head then does not see the shape,
@@ -79,7 +79,7 @@ def make_model(config: ml_collections.ConfigDict) -> HPOF:
     """The model of `config.model`: its `name`, and the arguments of the function above with that name.
 
     Raises:
-      UserError: a name, a field or a choice that does not exist.
+      UserError: the name, a field or a choice does not exist.
     """
     fields = config.to_dict()
     name = fields.pop("name")
@@ -120,7 +120,7 @@ def model_for(
       where: the file that they are from, for the message.
 
     Raises:
-      UserError: they are not, or there is no such model.
+      UserError: `params` do not fit the model, or there is no such model.
     """
     model = make_model(config)
     check_params(params, jax.eval_shape(lambda: init_params(model, body, 0)), where)

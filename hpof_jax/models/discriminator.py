@@ -19,7 +19,7 @@ class Scores(NamedTuple):
     """The output of each head: trained towards 1 for real clips and 0 for predictions."""
 
     motion: jax.Array  # (B,) the motion of the whole clip
-    joints: jax.Array  # (B, ceil(T / EVERY), 23) each joint's rotation by itself, in every fourth frame
+    joints: jax.Array  # (B, ceil(T / EVERY), 23) each joint's rotation on its own, in every fourth frame
     body: jax.Array  # (B, ceil(T / EVERY)) all joints of a frame together
     shape: jax.Array  # (B,) the betas
 

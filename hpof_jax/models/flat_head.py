@@ -10,7 +10,7 @@ from hpof_jax.models.kinematic_head import IDENTITY, face_camera
 
 
 class FlatHead(nn.Module):
-    """Each joint's rotation from the frame's feature alone; no joint depends on another."""
+    """Each joint's rotation from the frame's feature only; no joint depends on another."""
 
     hidden: int = 64
     use_shape: bool = True  # the rest skeleton is an input

@@ -74,7 +74,7 @@ def predict_long(
     chunk: int = 512,
     shots: Sequence[slice] | None = None,
 ) -> Prediction:
-    """Predicts clips of any length in chunks, with the result of one pass and constant memory on the device.
+    """Predicts clips of any length in chunks: the same result as one pass, in constant device memory.
 
     The encoder runs on windows that overlap by its `border`, or on whole shots if it has none. The shape is
     then pooled over all frames of the clip, and the pose is computed chunk by chunk.

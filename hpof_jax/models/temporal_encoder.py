@@ -45,8 +45,8 @@ class TemporalEncoder(nn.Module):
                 padding="SAME",
                 name=f"conv_{index}",
             )(x * inside)
-            # At initialisation a frame's feature has no context. With random context from the start, what is
-            # learned of one kind of motion does not transfer to another (docs/experiments.md).
+            # At initialisation a frame's feature has no context. With random context from the start, training
+            # on one kind of motion does not transfer to another (docs/experiments.md).
             mix = nn.Dense(self.channels, kernel_init=nn.initializers.zeros, name=f"mix_{index}")
             y = mix(nn.gelu(y))
             x = x + nn.Dropout(self.dropout)(y, deterministic=deterministic)

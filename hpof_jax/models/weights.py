@@ -61,7 +61,7 @@ def save_weights(path: str | os.PathLike, params: Any, config: ml_collections.Co
 
 
 def write_weights(file: BinaryIO, params: Any, config: ml_collections.ConfigDict) -> None:
-    """The same into an open file: the config as JSON in `config`, each array under its path in the tree."""
+    """Like `save_weights`, into an open file: JSON in `config`, each array under its path in the tree."""
     flat = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
     np.savez_compressed(file, config=np.array(json.dumps(config.model.to_dict())), **flat)
 

@@ -28,7 +28,7 @@ class Checkpointer:
         Args:
           workdir: the run's folder; also a bucket's, such as `gs://BUCKET/FOLDER`.
           keep: how many of the newest checkpoints are kept, besides the best.
-          metric: the name of the metric whose least value is the best.
+          metric: the name of the metric that decides which is best: the lower, the better.
         """
         self._remote = "://" in str(workdir)
         self._workdir = str(workdir) if self._remote else os.path.abspath(workdir)
@@ -54,7 +54,7 @@ class Checkpointer:
     def save(self, state: TrainState, config: ml_collections.ConfigDict, metrics: dict[str, float]) -> None:
         """Saves a checkpoint in the background, and the weights if it is the best so far.
 
-        A step that is saved already is left alone.
+        Does nothing if the step is already saved.
         """
         step = int(state.step)
         if step in self._manager.all_steps():

@@ -88,8 +88,8 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
     Returns:
       {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}}. Each metric is a mean over
       frames, in millimetres; betas have their own unit. `limb_*` and `detector_*` are errors of the model and
-      of the detector's own 3D landmarks on the 12 limb joints. `frames` and `clips` are the numbers of
-      evaluated ones, `coverage` is the percentage of frames in which the detector found the person.
+      of the detector's own 3D landmarks on the 12 limb joints. `frames` and `clips` count the evaluated ones,
+      `coverage` is the percentage of frames in which the detector found the person.
     """
     sums: dict[tuple[str, str], dict[str, np.ndarray]] = collections.defaultdict(dict)
     clips: dict[tuple[str, str], set] = collections.defaultdict(set)

@@ -74,7 +74,7 @@ def flow_silhouette(
     """Difference between the silhouettes of neighbouring frames, warped onto each other by the flow.
 
     The errors are |warp(S_{t+1}, F_{t -> t+1}) - S_t| and |warp(S_t, F_{t+1 -> t}) - S_{t+1}|. They measure
-    motion alone: a body with the same error in both frames costs nothing.
+    only motion: a body with the same error in both frames costs nothing.
 
     Args:
       silhouettes: (..., T, R, R) soft silhouettes in [0, 1], each in the box of its frame.
@@ -96,7 +96,8 @@ def vertex_flow(
 ) -> tuple[jax.Array, jax.Array]:
     """Robust distance between the motion of the visible vertices and the flow (Tung et al., NeurIPS 2017).
 
-    The place where the flow is sampled has no gradient: else vertices would move to where the flow fits them.
+    The place where the flow is sampled has no gradient: otherwise vertices would move to places where the
+    flow fits.
 
     Args:
       points: (..., T, V, 2) the projected vertices, in pixels of each frame's box.

@@ -1,4 +1,4 @@
-"""Errors of moving bodies in millimetres, and totals that add up over batches and devices.
+"""Errors of moving bodies in millimetres, and totals to sum over batches and devices.
 
 Inputs are float32 metres in the camera frame: joints (..., T, J, 3) or vertices (..., T, V, 3), any leading
 axes. `true` is the ground truth. Every error is per frame, (..., T), and unmasked: `total` takes the mask,

@@ -1,4 +1,4 @@
-"""Data parallelism: how a batch is cut over devices, where the state lies, and the one pmap."""
+"""Data parallelism: splits a batch over the devices, replicates the state, and wraps the step in pmap."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def pmap_step(step: Callable) -> Callable:
 def replicate(tree: Any) -> Any:
     """Places a pytree on all local devices as `pmap_step` needs it.
 
-    With several processes the donation deletes an array that was not placed like this.
+    With several processes, donation deletes arrays that were placed in another way.
     """
     mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))

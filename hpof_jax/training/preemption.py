@@ -7,7 +7,7 @@ import jax
 
 
 class Notice:
-    """Notes SIGTERM and SIGINT while it is entered.
+    """A context manager that notes SIGTERM and SIGINT.
 
         with Notice() as notice:
             for step in ...:
@@ -38,7 +38,7 @@ class Notice:
         return self._received
 
     def __enter__(self) -> "Notice":
-        # Python allows signal handlers in the main thread alone.
+        # Python allows signal handlers only in the main thread.
         if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
             self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
             # Else `hpof_jax.interrupt`, which listens there, ends the process at the first Ctrl-C.

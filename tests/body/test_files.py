@@ -70,7 +70,7 @@ def test_the_number_of_shape_components(tmp_path, smpl_arrays):
     np.testing.assert_array_equal(body.shapedirs, directions.astype(np.float32))
     assert body.J_shapedirs.shape == (300, 24, 3)
     for count in (0, 301):
-        with pytest.raises(UserError, match="SMPL.npz has 300 shape components: give a num_betas from 1"):
+        with pytest.raises(UserError, match="SMPL.npz has 300 shape components: give num_betas from 1"):
             load_body(tmp_path / "SMPL.npz", num_betas=count)
 
 
