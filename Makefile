@@ -24,7 +24,7 @@ train: $(VENV)/.train
 	$(VENV)/bin/python -m hpof_jax.train --config "$$CONFIG" --workdir "$$WORKDIR"
 
 test: lint
-	$(VENV)/bin/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 test-fast:
 	@$(MAKE) test PYTEST_ARGS='-m "not slow and not network"'
