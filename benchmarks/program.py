@@ -1,10 +1,11 @@
-"""The command line of a benchmark: its options, `--json FILE`, and errors as one sentence."""
+"""For all benchmarks: a command line with `--json FILE`, errors as one sentence, and rows of a table."""
 
 import argparse
 import functools
 import json
+import numbers
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hpof_jax import cli
 from hpof_jax.atomic import replacing
@@ -40,6 +41,22 @@ def program(
         return run
 
     return decorate
+
+
+def print_row(label: str, cells: Iterable[object], decimals: int = 1, width: int = 12) -> None:
+    """Prints a row of a table: the label, then each cell, right-aligned.
+
+    Args:
+      cells: numbers and texts. Whole numbers get no decimals.
+      width: of a cell, in characters.
+    """
+
+    def text(cell: object) -> str:
+        if isinstance(cell, str):
+            return cell
+        return f"{cell:,d}" if isinstance(cell, numbers.Integral) else f"{cell:,.{decimals}f}"
+
+    print(f"{label:32}" + "".join(f"{text(cell):>{width}}" for cell in cells), flush=True)
 
 
 def positive(text: str) -> int:

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from benchmarks.program import positive, program
+from benchmarks.program import positive, print_row, program
 from hpof_jax.errors import UserError
 
 
@@ -29,6 +29,11 @@ def test_a_user_error_is_one_sentence_and_leaves_no_file(monkeypatch, tmp_path, 
         run(monkeypatch, 101, "--json", tmp_path / "report.json")
     assert capsys.readouterr().err == "error: The number is above 100: give a smaller one.\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_cells_are_aligned_and_only_floats_have_decimals(capsys):
+    print_row("label", ("text", 1234, 1234.56, 0.5), decimals=1, width=8)
+    assert capsys.readouterr().out == f"{'label':32}    text   1,234 1,234.6     0.5\n"
 
 
 def test_numbers_below_one_are_refused(monkeypatch, capsys):
