@@ -1,4 +1,4 @@
-"""Bodies that benchmarks compare on: the free body with everything that an SMPL file has."""
+"""A body for comparisons of speed: the free body with everything that an SMPL file has."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from hpof_jax.body.model import BodyModel, fold_regressor
 
 
 def body_with_pose_blend_shapes(seed: int = 0) -> BodyModel:
-    """The free body with 207 made-up pose blend shapes of about a millimetre."""
+    """The free body with 207 random pose blend shapes of about a millimetre."""
     free = load_body()
     posedirs = np.random.default_rng(seed).normal(scale=1e-3, size=(207, free.basis.shape[1]))
     basis = np.concatenate([free.basis, posedirs.astype(np.float32)])

@@ -1,9 +1,9 @@
-"""Speed of the training stream on one core, and how wrong its detector is.
+"""Speed of the training stream, of each of its stages, and the errors of its simulated detector.
 
     python -m benchmarks.data_stream --json data_stream.json
     python -m benchmarks.data_stream --source synthetic --source bvh:recordings/
 
-Times are process time (all threads), so that other programs on the machine do not count: frames / CPU second.
+Times are CPU times of this process, all threads together, which other programs on the machine hardly change.
 """
 
 import argparse
@@ -13,14 +13,14 @@ import statistics
 import jax
 import numpy as np
 
-from benchmarks import timing
-from benchmarks.detector_errors import PERCENTILES, detector_errors, table
-from benchmarks.program import positive, program
+from benchmarks import detector_errors
+from benchmarks.program import positive, print_row, program
 from data_pipelines import stream
 from data_pipelines.motion.augment import Augmentation, augment
 from data_pipelines.simulate.detector import DetectorNoise
 from data_pipelines.sources import open_source
-from hpof_jax.body.files import load_body
+from hpof_jax.body import load_body
+from hpof_jax.timing import interleaved
 
 
 def measure(sources: dict[str, float], batch_size: int, clip_length: int, rounds: int) -> dict:
@@ -40,34 +40,40 @@ def measure(sources: dict[str, float], batch_size: int, clip_length: int, rounds
     }
     stages["augment"] = lambda: augment(rng, one.pose, one.transl)
     stages["camera and detector"] = lambda: simulator(next(steps), one.pose, one.transl, betas)
-    times = timing.interleaved(stages | {"batch": lambda: make(next(steps))}, rounds)
-    # By itself: it makes batches ahead, in other ways' turns too.
+    times = interleaved(stages | {"batch": lambda: make(next(steps))}, rounds)
+    # By itself, because its threads make batches in advance: during the turns of others, too.
     batches = stream.make_stream(sources, options).as_numpy_iterator()
-    times |= timing.interleaved({"tf.data": lambda: next(batches)}, rounds)
+    times |= interleaved({"tf.data": lambda: next(batches)}, rounds)
     seconds = {way: statistics.median(spent["cpu"]) for way, spent in times.items()}
     frames = batch_size * clip_length
-    result = {
+    errors = [detector_errors.detector_errors(make(step), body) for step in range(detector_errors.BATCHES)]
+    return {
         "frames_per_cpu_second": frames / seconds["batch"],
         "frames_per_cpu_second_tf_data": frames / seconds["tf.data"],
         "batch_ms": 1e3 * seconds["batch"],
         "stages_ms": {stage: 1e3 * seconds[stage] for stage in stages},
+        "detector": detector_errors.percentiles(errors),
+        "sources": list(sources),
+        "jax": jax.__version__,
     }
 
-    errors = [detector_errors(make(step), body) for step in range(4)]
-    errors = {key: np.concatenate([e[key] for e in errors]) for key in errors[0]}
-    result["detector"] = {
-        key: dict(zip(map(str, PERCENTILES), np.nanpercentile(value, PERCENTILES).tolist()))
-        for key, value in errors.items()
-    }
-    return result | {"table": table(errors)}
+
+def show(result: dict) -> None:
+    print_row("", ("ms", "frames/CPU s", "% of a batch"), width=14)
+    print_row("batch", (result["batch_ms"], result["frames_per_cpu_second"]), width=14)
+    print_row("batch, through tf.data", ("", result["frames_per_cpu_second_tf_data"]), width=14)
+    for name, milliseconds in result["stages_ms"].items():
+        print_row(name, (milliseconds, "", 100 * milliseconds / result["batch_ms"]), width=14)
+    print("Errors of the detector")
+    detector_errors.show(result["detector"])
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", action="append", help="default: synthetic; may be repeated, in equal shares"
     )
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--clip-length", type=int, default=81)
+    parser.add_argument("--batch-size", type=positive, default=64, help="clips")
+    parser.add_argument("--clip-length", type=positive, default=81, help="frames of a clip")
     parser.add_argument("--rounds", type=positive, default=7)
 
 
@@ -75,17 +81,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> dict:
     sources = dict.fromkeys(options.source or ["synthetic"], 1.0)
     result = measure(sources, options.batch_size, options.clip_length, options.rounds)
-    result |= {"sources": list(sources), "jax": jax.__version__}
-    print(
-        f"{result['frames_per_cpu_second']:,.0f} frames a CPU second, {result['batch_ms']:.0f} ms a batch",
-        end="; ",
-    )
-    print(f"through tf.data {result['frames_per_cpu_second_tf_data']:,.0f}")
-    for name, milliseconds in result["stages_ms"].items():
-        print(
-            f"  {name:32} {milliseconds:7.1f} ms  {100 * milliseconds / result['batch_ms']:4.0f} % of a batch"
-        )
-    print(result.pop("table"))
+    show(result)
     return result
 
 

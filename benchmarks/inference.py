@@ -1,10 +1,10 @@
-"""Speed of the temporal model alone: from landmarks to shape, pose and camera, in a batch and for one video.
+"""Speed of the temporal model alone, from landmarks to shape, pose and camera: on a batch and on one video.
 
     python -m benchmarks.inference --json inference.json
     python -m benchmarks.inference --weights runs/hpof
 
-All ways take turns in one process. Beside the wall clock stands process time (all threads), which other programs on
-the machine do not touch.
+The models take turns in one process. Frames per second are by the wall clock; frames per CPU second are by
+the CPU time of this process, all threads together, which other programs on the machine hardly change.
 """
 
 import argparse
@@ -14,12 +14,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks import timing
-from benchmarks.program import positive, program
+from benchmarks.program import positive, print_row, program
 from hpof_jax.body import load_body
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.models.weights import load_weights
+from hpof_jax.timing import interleaved
 
 SIZES = {"batch": (32, 81), "one video": (1, 512)}
 MODELS = {
@@ -30,7 +30,7 @@ MODELS = {
 
 
 def observations(clips: int, frames: int) -> tuple[np.ndarray, ...]:
-    """What `make_inputs` takes, made up."""
+    """Random arguments of `make_inputs`."""
     rng = np.random.default_rng(0)
     landmarks_2d = rng.uniform(0.3, 1, (clips, frames, 33, 3)) * [1280, 720, 1]
     landmarks_3d = rng.normal(0, 0.3, (clips, frames, 33, 3))
@@ -56,7 +56,7 @@ def measure(weights: str | None, rounds: int) -> dict:
         for size, shape in SIZES.items():
             arguments = (params[name], body, *observations(*shape))
             ways[size, name] = lambda predict=predict, arguments=arguments: predict(*arguments)
-    times = timing.interleaved(ways, rounds)
+    times = interleaved(ways, rounds)
     result = {"device": jax.devices()[0].device_kind}
     for size, (clips, frames) in SIZES.items():
         result[size] = {"shape": [clips, frames]}
@@ -71,18 +71,20 @@ def measure(weights: str | None, rounds: int) -> dict:
 
 
 def show(result: dict) -> None:
-    print(f"{result['device']:32}{'frames/s':>12}{'frames/CPU s':>14}{'x 30 fps':>10}{'x hpof, CPU':>13}")
+    print_row(result["device"], ("frames/s", "frames/CPU s", "x real time", "CPU, x hpof"), width=14)
     for size in SIZES:
+        clips, frames = result[size]["shape"]
         own = result[size]["hpof"]["frames_per_cpu_second"]
-        for name, rates in result[size].items():
-            if name != "shape":
-                label = f"{size} {tuple(result[size]['shape'])}, {name}"
-                every, cpu, real = rates.values()
-                print(f"{label:32}{every:12,.0f}{cpu:14,.0f}{real:10.0f}{cpu / own:13.2f}")
+        for name in (name for name in result[size] if name != "shape"):
+            wall, cpu, real_time = result[size][name].values()
+            cells = (round(wall), round(cpu), round(real_time), cpu / own)
+            print_row(f"{size}, {clips} x {frames}, {name}", cells, decimals=2, width=14)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", help="a run's folder or a weights .npz; fresh default models without")
+    parser.add_argument(
+        "--weights", help="a run's folder or a weights .npz (new models of the default sizes)"
+    )
     parser.add_argument("--rounds", type=positive, default=9)
 
 

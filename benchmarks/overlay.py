@@ -1,12 +1,12 @@
-"""How fast is the body drawn over a frame? Ours against a painter's loop of `cv2.fillConvexPoly`, in the same run.
+"""Speed of drawing the body over a frame, against the painter's algorithm with `cv2.fillConvexPoly`.
 
     python -m benchmarks.overlay
     python -m benchmarks.overlay --rounds 40 --json overlay.json
 
-The free body fills three quarters of a frame of 1920 x 1080. The ways take turns; figures are medians of CPU time on
-one thread, so that other programs disturb them little. The painter's loop is what one writes first: faces sorted by
-depth and filled one by one in their flat shade. It is cheaper: one sample a pixel where `render_mesh` averages four,
-no smooth shading, no soft edges, no depth; and it is wrong where faces interlock.
+The free body takes up 70 % of the height of a frame of 1920 x 1080. The functions take turns. Figures are
+medians of the CPU time on one thread, which other programs hardly change. The painter's algorithm sorts the
+faces by depth and fills them one by one in a flat shade. It does less: one sample a pixel where `render_mesh`
+averages four, no smooth shading, no soft edges, no depth. It is wrong where faces intersect.
 """
 
 import argparse
@@ -19,12 +19,12 @@ import tempfile
 import cv2
 import numpy as np
 
-from benchmarks import timing
-from benchmarks.program import positive, program
+from benchmarks.program import positive, print_row, program
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
+from hpof_jax.timing import interleaved
 from hpof_jax.visualize import render_mesh, write_overlay
 
 SIZE, FOCAL = (1080, 1920), 1800.0
@@ -33,7 +33,7 @@ FRAMES = 48
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=positive, default=20, help="rounds of each way of drawing")
+    parser.add_argument("--rounds", type=positive, default=20)
 
 
 @program(__doc__, _options)
@@ -43,25 +43,20 @@ def main(options: argparse.Namespace) -> dict:
     motion = wave(body)
     vertices, faces = motion.vertices(body, slice(0, 1))[0], np.asarray(body.faces)
     report = {"faces": len(faces), "frames": {}}
+    print_row("frames per CPU second", (*DRAW, "speed over painter"), width=20)
     for scale in SCALES:
         size, focal = [round(side * scale) for side in SIZE], FOCAL * scale
         frame = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-        ways = {
-            way: functools.partial(way_to_draw, frame, vertices, faces, focal)
-            for way, way_to_draw in {"render_mesh": render_mesh, "painter": paint, "mask": mask}.items()
-        }
-        times = timing.interleaved(ways, options.rounds)
-        seconds = {way: statistics.median(spent["cpu"]) for way, spent in times.items()}
-        report["frames"][f"{size[1]}x{size[0]}"] = {
-            "frames_per_cpu_second": {way: 1.0 / spent for way, spent in seconds.items()},
-            "render_mesh_over_painter": seconds["painter"] / seconds["render_mesh"],
-        }
-        rates = ", ".join(f"{way} {1.0 / spent:.1f}" for way, spent in seconds.items())
-        ratio = seconds["painter"] / seconds["render_mesh"]
-        print(f"{size[1]}x{size[0]}: frames per CPU second: {rates}; render_mesh is {ratio:.2f}x the painter")
+        ways = {name: functools.partial(draw, frame, vertices, faces, focal) for name, draw in DRAW.items()}
+        times = interleaved(ways, options.rounds)
+        rates = {name: 1.0 / statistics.median(spent["cpu"]) for name, spent in times.items()}
+        ratio = rates["render_mesh"] / rates["painter"]
+        name = f"{size[1]}x{size[0]}"
+        report["frames"][name] = {"frames_per_cpu_second": rates, "render_mesh_over_painter": ratio}
+        print_row(name, (*rates.values(), ratio), decimals=2, width=20)
     report["write_overlay"] = videos(body, motion)
     for name, rate in report["write_overlay"].items():
-        print(f"write_overlay, {name}: {rate:.1f} frames per CPU second, encoding and all")
+        print_row(f"write_overlay, {name}", [rate], decimals=2, width=20)
     return report
 
 
@@ -91,13 +86,13 @@ def wave(body: BodyModel) -> Motion:
 
 
 def mask(image: np.ndarray, vertices: np.ndarray, faces: np.ndarray, focal: float) -> np.ndarray:
-    """The hard mask of the whole frame, one sample a pixel: what the rasterization alone takes."""
+    """The rasterization alone: (H, W) bool, one sample a pixel."""
     points = zbuffer.project(vertices, focal, image.shape[:2])
     return zbuffer.rasterize(points, vertices[:, 2], faces, image.shape[:2]).mask
 
 
 def paint(image: np.ndarray, vertices: np.ndarray, faces: np.ndarray, focal: float) -> np.ndarray:
-    """The painter's loop: (H, W, 3) with the faces that look at the camera, the farthest first, in flat shades."""
+    """The painter's algorithm: (H, W, 3), front-facing faces in flat shades, the farthest first."""
     image = image.copy()
     points = zbuffer.project(vertices, focal, image.shape[:2])[faces]
     (abx, aby), (acx, acy) = ((points[:, k] - points[:, 0]).T for k in (1, 2))
@@ -115,7 +110,7 @@ def paint(image: np.ndarray, vertices: np.ndarray, faces: np.ndarray, focal: flo
 
 
 def videos(body: BodyModel, motion: Motion) -> dict[str, float]:
-    """Frames per CPU second of `write_overlay`, from frames in memory to a finished file."""
+    """Frames per CPU second of `write_overlay`, from frames in memory to a finished file, with encoding."""
     frames = [np.full((*SIZE, 3), 90, np.uint8)] * FRAMES
     rates = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -124,12 +119,13 @@ def videos(body: BodyModel, motion: Motion) -> dict[str, float]:
         for name, side_view in (("two panels", False), ("with the side view", True)):
             start = os.times()
             write_overlay(frames, motion, body, path, side_view=side_view, progress=False)
-            spent = sum(os.times()[:4]) - sum(
-                start[:4]
-            )  # with the children: ffmpeg encodes in its own process
+            # With the child processes, because ffmpeg encodes in one.
+            spent = sum(os.times()[:4]) - sum(start[:4])
             rates[name] = FRAMES / spent
     return rates
 
+
+DRAW = {"render_mesh": render_mesh, "painter": paint, "mask": mask}
 
 if __name__ == "__main__":
     main()

@@ -1,13 +1,15 @@
-"""The soft rasterizer beside all pairs of pixel and face, and beside SoftRas.
+"""Speed and memory of the soft rasterizer, against all pairs of pixel and face and against SoftRas.
 
     python -m benchmarks.rasterizer [--sizes 64 128 224] [--batch 8] [--rounds 9] [--json FILE]
 
-One body of 6,890 vertices in random poses that fill the picture. Median times over interleaved rounds and, of these, the
-ratios; memory beyond arguments and results as the compiler reports it. All pairs is the same silhouette, SoftRas
-another one (Liu et al., ICCV 2019, sigma 1e-4 of half a picture squared): both go through every pixel and every face, one
-picture after the other, so that they are timed on one picture and counted `--batch` times. Their gradients at more than
-64 pixels take minutes and are left out unless `--all` is given. `area`: the pixels above one half, over those whose
-centre a z-buffer finds covered.
+Draws a body of 6,890 vertices in random poses that fill the picture. Times are medians over interleaved
+rounds. Memory is what the compiler reports beyond arguments and results. `area`: the pixels above one half,
+over those whose centre is covered in a z-buffer.
+
+"all pairs" computes the same silhouette as ours; SoftRas (Liu et al., ICCV 2019; sigma 1e-4 of half a picture
+squared) another one. Both visit every pixel and every face, one picture after the other: they are timed on
+one picture, and the time is multiplied by `--batch`. Their gradients at more than 64 pixels take minutes:
+give `--all` to time them, too.
 """
 
 import argparse
@@ -18,22 +20,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
-from benchmarks.program import positive, program
+from benchmarks.program import positive, print_row, program
 from hpof_jax.body import BodyModel, forward, load_body
 from hpof_jax.geometry import zbuffer
 from hpof_jax.geometry.rasterizer import soft_silhouette
+from hpof_jax.timing import interleaved
 
-SOFTRAS_CUT = 1e-4  # a face is left out where its probability is below
+SOFTRAS_CUT = 1e-4  # a face does not count where its probability is below
 
 
 def all_pairs(points: jax.Array, faces: jax.Array, image_size: tuple[int, int]) -> jax.Array:
-    """The covered shares of the faces that look at the camera, added up, pixel by pixel and face by face.
+    """The shares of each pixel that the front-facing faces cover, summed over the faces.
 
     Args:
       points: (V, 2) pixels. faces: (F, 3). image_size: (H, W).
 
     Returns:
-      (H, W); at most 1 of it is what `soft_silhouette` calls covered.
+      (H, W); clipped at 1, it is `soft_silhouette` without blur.
     """
     corners = jnp.moveaxis(points[faces], 1, 0)  # (3, F, 2)
     (ax, ay), (bx, by), (cx, cy) = (corner.T for corner in corners)
@@ -50,7 +53,10 @@ def all_pairs(points: jax.Array, faces: jax.Array, image_size: tuple[int, int]) 
 def softras(
     points: jax.Array, faces: jax.Array, image_size: tuple[int, int], sigma: float = 1e-4
 ) -> jax.Array:
-    """SoftRas's silhouette 1 - prod(1 - sigmoid(+-d^2 / sigma)); arguments as above, sigma in half pictures squared."""
+    """SoftRas's silhouette 1 - prod(1 - sigmoid(+-d^2 / sigma)), (H, W).
+
+    Args: as of `all_pairs`; sigma in squares of half a picture.
+    """
     half = max(image_size) / 2
     corners = points[faces] / half
     starts, steps = corners, jnp.roll(corners, -1, axis=1) - corners
@@ -71,7 +77,7 @@ def softras(
 
 
 def _right_of(start, end, row, column):
-    """The signed area of a pixel between sides (F, 2) -> (F, 2) and its own right border."""
+    """The signed area of a pixel between each side (F, 2) -> (F, 2) and the pixel's right border."""
     (x, y), (next_x, next_y) = start.T, end.T
     top, bottom = jnp.clip(y, row, row + 1), jnp.clip(next_y, row, row + 1)
     slope = (next_x - x) / jnp.where(next_y == y, 1.0, next_y - y)
@@ -98,11 +104,11 @@ def _by_pixel(pixel, image_size, dtype):
 
 
 def random_points(body: BodyModel, batch: int, side: int, seed: int = 0) -> np.ndarray:
-    """Bodies in random poses, each as large as nine tenths of the picture: (batch, V, 2) pixels."""
+    """Bodies in random poses that fill nine tenths of the picture: (batch, V, 2) pixels."""
     rng = np.random.default_rng(seed)
     betas = rng.normal(size=(batch, 10)).astype(np.float32)
     pose = rng.normal(0, 0.3, (batch, 24, 3)).astype(np.float32)
-    pose[:, 0] += np.float32([np.pi, 0, 0])  # y down, facing the camera
+    pose[:, 0] += np.float32([np.pi, 0, 0])  # upright, facing the camera
     vertices, _ = jax.jit(forward)(body, betas, pose[:, 0], pose[:, 1:])
     flat = np.asarray(vertices)[..., :2]
     low, high = flat.min(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
@@ -130,7 +136,7 @@ def measure(body: BodyModel, side: int, batch: int, rounds: int, everything: boo
             slope = gradient(lambda p, draw=draw: draw(p, faces, size))
             ways[f"{name}, gradient"] = lambda slope=slope: slope(*one_by_one)
     result = {"size": side, "batch": batch, "ms": {}, "times_as_long": {}}
-    times = timing.interleaved(ways, rounds)
+    times = interleaved(ways, rounds)
     for way in ways:
         pictures = 1 if "soft_silhouette" in way else batch
         result["ms"][way] = 1e3 * pictures * statistics.median(times[way]["wall"])
@@ -139,7 +145,7 @@ def measure(body: BodyModel, side: int, batch: int, rounds: int, everything: boo
     result["mib"] = timing.temporary_mib(lambda p: soft_silhouette(p, faces, size), points)
     result["mib_gradient"] = timing.temporary_mib(backward, points, weights)
     double = points[np.arange(2 * batch) % batch]
-    growth = timing.interleaved({"once": ways["soft_silhouette"], "twice": lambda: ours(double)}, rounds)
+    growth = interleaved({"once": ways["soft_silhouette"], "twice": lambda: ours(double)}, rounds)
     result["twice_the_batch"] = timing.ratio(growth, "twice", "once")
     hard = [zbuffer.rasterize(p, np.ones(len(p)), faces, size).mask.sum() for p in points]
     result["area"] = float(np.sum(np.asarray(ours(points)) > 0.5) / np.sum(hard))
@@ -149,11 +155,20 @@ def measure(body: BodyModel, side: int, batch: int, rounds: int, everything: boo
     return result
 
 
+def show(result: dict) -> None:
+    print_row(f"{result['size']} px, batch {result['batch']}", ("ms", "x ours"))
+    for way, milliseconds in result["ms"].items():
+        print_row(f"  {way}", (milliseconds, result["times_as_long"][way]), decimals=2)
+    print_row("  MiB, MiB with gradient", (result["mib"], result["mib_gradient"]))
+    print_row("  time of twice the batch", ("", result["twice_the_batch"]), decimals=2)
+    print_row("  area, SoftRas's area", (result["area"], result["softras_area"]), decimals=3)
+
+
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 224])
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--sizes", type=positive, nargs="+", default=[64, 128, 224], help="pixels")
+    parser.add_argument("--batch", type=positive, default=8, help="pictures")
     parser.add_argument("--rounds", type=positive, default=9)
-    parser.add_argument("--all", action="store_true", help="also what takes minutes")
+    parser.add_argument("--all", action="store_true", help="also the gradients that take minutes")
 
 
 @program(__doc__, _options)
@@ -162,15 +177,7 @@ def main(options: argparse.Namespace) -> dict:
     for side in options.sizes:
         result = measure(body, side, options.batch, options.rounds, options.all)
         report.append(result)
-        print(
-            f"{side} px, batch {options.batch}: {result['mib']:.1f} MiB, {result['mib_gradient']:.1f} MiB with gradient; ",
-            end="",
-        )
-        print(
-            f"twice the batch {result['twice_the_batch']:.2f} x; area {result['area']:.3f}, SoftRas {result['softras_area']:.3f}"
-        )
-        for way, ms in result["ms"].items():
-            print(f"  {way:28} {ms:10.2f} ms  {result['times_as_long'][way]:9.1f} x")
+        show(result)
     return report
 
 

@@ -1,20 +1,24 @@
-"""The SMPL layer against smplx (torch, CPU) and body-models (JAX): the same body, poses and shapes, turn by turn.
+"""Speed of the SMPL layer against smplx (torch, CPU) and body-models (JAX), on the same bodies.
 
     pip install torch==2.13.0 smplx==0.1.28 body-models==0.26.2
     python -m benchmarks.smpl_layer --json smpl_layer.json
 
-The body is the free body with made-up pose blend shapes, so that there is all that an SMPL file has. "Backward" is the
-gradient of the sum of the squared vertices by shape and pose. Keypoints are 24 joints and 33 landmarks, and are
-compared with smplx's full mesh, from which its users pick them. "Blend only" is the one product with the blend basis (18
-MB) that no layer in single precision can do without: what is left of a peer's time is all that there is to win.
+The body is the free body with random pose blend shapes, so that it has everything that an SMPL file has. The
+layers take turns, and their results are compared first.
+
+- "backward": the gradient of the sum of the squared vertices by shape and pose.
+- "keypoints": 24 joints and 33 landmarks, against smplx's full mesh, from which its users take them.
+- "blend only": the product with the blend basis (18 MB), which no layer in single precision can do without.
+  Only the rest of a layer's time can be saved.
 """
 
 import argparse
+import importlib.util
 import os
 import pathlib
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -22,22 +26,15 @@ import numpy as np
 
 from benchmarks.bodies import body_with_pose_blend_shapes
 from benchmarks.program import positive, program
-from benchmarks.timing import interleaved, ratio, temporary_mib
+from benchmarks.timing import ratio, temporary_mib
 from hpof_jax import body
 from hpof_jax.body.model import BodyModel, keypoints
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
-
-try:
-    import torch
-    from body_models.smpl.jax import SMPL as BodyModelsSMPL
-    from smplx.lbs import lbs
-except ImportError as error:
-    raise SystemExit(
-        f"The peers are missing ({error}): pip install torch==2.13.0 smplx==0.1.28 body-models==0.26.2."
-    ) from error
+from hpof_jax.timing import interleaved
 
 BATCHES = (1, 16, 64, 256)
+PEERS = ("torch", "smplx", "body_models")
 
 
 def forward(model: BodyModel, betas: jax.Array, pose: jax.Array) -> jax.Array:
@@ -56,7 +53,11 @@ OURS = {"forward": forward, "backward": backward, "keypoints": keypoints_only}
 
 
 def smplx(model: BodyModel, betas: np.ndarray, pose: np.ndarray) -> dict[str, Callable]:
-    """smplx's lbs, which its SMPL class calls, without the class's own overhead."""
+    """smplx's function `lbs`, without the overhead of its class SMPL."""
+    import torch
+    from smplx.lbs import lbs
+
+    torch.set_num_threads(os.cpu_count())
 
     def tensor(array):
         return torch.from_numpy(np.array(array, order="C"))
@@ -84,6 +85,9 @@ def smplx(model: BodyModel, betas: np.ndarray, pose: np.ndarray) -> dict[str, Ca
 
 
 def body_models(path: pathlib.Path, betas: np.ndarray, pose: np.ndarray) -> dict[str, Callable]:
+    """body-models' SMPL of the body in a file."""
+    from body_models.smpl.jax import SMPL as BodyModelsSMPL
+
     layer = BodyModelsSMPL(model_path=path)
     betas, pose = jnp.asarray(betas), jnp.asarray(pose)
 
@@ -96,9 +100,13 @@ def body_models(path: pathlib.Path, betas: np.ndarray, pose: np.ndarray) -> dict
 
 
 def measure(rounds: int) -> dict:
-    torch.set_num_threads(os.cpu_count())
+    if missing := [name for name in PEERS if importlib.util.find_spec(name) is None]:
+        raise UserError(
+            f"This benchmark needs {', '.join(missing)}: "
+            "pip install torch==2.13.0 smplx==0.1.28 body-models==0.26.2."
+        )
     model = body_with_pose_blend_shapes()
-    result = {"device": jax.devices()[0].device_kind, "threads": torch.get_num_threads(), "cells": []}
+    result = {"device": jax.devices()[0].device_kind, "threads": os.cpu_count(), "cells": []}
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "body.npz"
         body.save_body(model, path)
@@ -106,14 +114,14 @@ def measure(rounds: int) -> dict:
             rng = np.random.default_rng(batch)
             betas = rng.normal(size=(batch, 10)).astype(np.float32)
             pose = rng.normal(scale=0.3, size=(batch, 24, 3)).astype(np.float32)
-            contestants = {"smplx": smplx(model, betas, pose), "body-models": body_models(path, betas, pose)}
+            peers = {"smplx": smplx(model, betas, pose), "body-models": body_models(path, betas, pose)}
             for task, function in OURS.items():
                 arguments = (model, jnp.asarray(betas), jnp.asarray(pose))
                 compiled = jax.jit(function)
                 ways = {"ours": lambda compiled=compiled, arguments=arguments: compiled(*arguments)}
-                ways |= {name: tasks[task] for name, tasks in contestants.items() if task in tasks}
+                ways |= {name: tasks[task] for name, tasks in peers.items() if task in tasks}
                 if task != "keypoints":
-                    agree(ways["ours"](), {name: way() for name, way in ways.items()})
+                    check_agreement(ways["ours"](), {name: way() for name, way in ways.items()})
                 if task == "forward":
                     factors = jnp.asarray(rng.normal(size=(batch, len(model.basis))).astype(np.float32))
                     product = jax.jit(jnp.matmul)
@@ -131,13 +139,20 @@ def measure(rounds: int) -> dict:
     return result
 
 
-def agree(own, others: dict) -> None:
-    """A race between layers that compute different things would mean nothing."""
+def check_agreement(own: object, others: Mapping[str, object]) -> None:
+    """Compares our arrays with those of each other layer.
+
+    Raises:
+      UserError: a relative difference of 1e-4 or more.
+    """
     for name, other in others.items():
         for mine, theirs in zip(jax.tree.leaves(own), jax.tree.leaves(other), strict=True):
             error = np.abs(np.asarray(mine) - np.asarray(theirs)).max() / np.abs(np.asarray(theirs)).max()
             if not error < 1e-4:
-                raise UserError(f"{name} computes something else (relative difference {error:.1e}).")
+                raise UserError(
+                    f"{name} has other results (relative difference {error:.1e}): "
+                    "install the version that this module's docstring names."
+                )
 
 
 def show(cell: dict) -> None:

@@ -1,12 +1,14 @@
-"""Speed of the pmapped training step, where its time goes, and what other encoders would cost.
+"""Speed of the pmapped training step, the share of each of its parts, and the cost of other encoders.
 
     python -m benchmarks.train_step --json train_step.json
     python -m benchmarks.train_step --config configs/tiny.py --rounds 9
     python -m benchmarks.train_step --config configs/hpof.py:vibe_size
     python -m benchmarks.train_step --outline --batch-size 8 --clip-length 16
 
-All ways take turns in one process. Beside the wall clock stands process time (all threads), which other programs on
-the machine do not touch; the ratios are of process time on a CPU and of the wall clock on an accelerator.
+The steps take turns in one process. Frames per second are by the wall clock; frames per CPU second are by the
+CPU time of this process, all threads together, which other programs on the machine hardly change. Ratios and
+shares are of CPU time on a CPU and of the wall clock on an accelerator. `--outline` measures instead what the
+losses on silhouettes and flow cost, on all consecutive frames.
 """
 
 import argparse
@@ -21,19 +23,20 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import timing
-from benchmarks.program import positive, program
+from benchmarks.program import positive, print_row, program
 from data_pipelines import stream
-from hpof_jax.body import load_body
+from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.hpof import HPOF
+from hpof_jax.timing import interleaved
 from hpof_jax.training import parallel, state, steps
 from hpof_jax.training.terms import OUTLINE_LOSSES, loss_terms
 
 
 class Recurrent(nn.Module):
-    """The encoder of VIBE (Kocabas et al. 2020), in both directions: GRUs of 1024, on our features."""
+    """A bidirectional GRU of VIBE's width (Kocabas et al., CVPR 2020), on our features."""
 
     @nn.compact
     def __call__(self, features: jax.Array) -> jax.Array:
@@ -41,7 +44,7 @@ class Recurrent(nn.Module):
 
 
 def training_batch(config: ConfigDict) -> dict[str, np.ndarray]:
-    """One batch of synthetic motion with everything that the config's losses ask for."""
+    """One batch of synthetic motion with everything that the config's losses need."""
     options = stream.StreamOptions(
         config.batch_size,
         config.clip_length,
@@ -54,9 +57,13 @@ def training_batch(config: ConfigDict) -> dict[str, np.ndarray]:
 
 
 def training(
-    config: ConfigDict, batch: dict[str, np.ndarray], body, losses: dict[str, float] | None = None
+    config: ConfigDict, batch: dict[str, np.ndarray], body: BodyModel, losses: dict[str, float] | None = None
 ) -> Callable[[], object]:
-    """One call, one step of training on every local device; `losses` instead of the config's."""
+    """A function that makes one training step on all local devices.
+
+    Args:
+      losses: name -> weight, in place of the config's.
+    """
     losses = config.losses.to_dict() if losses is None else losses
     model = make_model(config.model)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
@@ -76,20 +83,22 @@ def training(
         )
     )
     now = {"state": parallel.replicate(state.init_state(model, body, optimizer, config.seed, adversary))}
-    shares = jax.device_put(parallel.cut(batch))  # training does so while the step before is under way
+    shares = jax.device_put(parallel.cut(batch))  # in training, it is copied during the step before
 
-    def act():
+    def one_step():
         now["state"], logs = step(now["state"], shares)
         return logs
 
-    return act
+    return one_step
 
 
-def parts(config: ConfigDict, batch: dict[str, np.ndarray], body) -> dict[str, Callable[[], object]]:
-    """The step, piece by piece and on one device: each way does what the one before it does and something more."""
+def parts(
+    config: ConfigDict, batch: dict[str, np.ndarray], body: BodyModel
+) -> dict[str, Callable[[], object]]:
+    """Parts of the step on one device: each of the first four does what the one before it does, and more."""
     model = make_model(config.model)
-    weights = {name: weight for name, weight in config.losses.items() if name != "adversarial"}
-    outline = decimate(body) if OUTLINE_LOSSES & set(weights) else None
+    loss_weights = {name: weight for name, weight in config.losses.items() if name != "adversarial"}
+    outline = decimate(body) if OUTLINE_LOSSES & set(loss_weights) else None
     params = init_params(model, body, config.seed)
     batch = jax.device_put(batch)
     inputs = jax.jit(steps.batch_inputs)(batch)
@@ -98,8 +107,8 @@ def parts(config: ConfigDict, batch: dict[str, np.ndarray], body) -> dict[str, C
         return model.apply({"params": params}, inputs, body)
 
     def loss(params):
-        terms = loss_terms(body, inputs, predict(params), batch, weights, outline)
-        return sum(weights[name] * value / jnp.maximum(count, 1.0) for name, (value, count) in terms.items())
+        terms = loss_terms(body, inputs, predict(params), batch, loss_weights, outline)
+        return sum(loss_weights[name] * total / jnp.maximum(n, 1.0) for name, (total, n) in terms.items())
 
     def encode(params):
         return model.apply({"params": params}, inputs.features, inputs.mask, method=HPOF.encode)
@@ -110,7 +119,7 @@ def parts(config: ConfigDict, batch: dict[str, np.ndarray], body) -> dict[str, C
     def recur(params):
         return recurrent.apply(params, inputs.features)
 
-    # Arguments, not constants: XLA would otherwise be free to compute what depends on constants alone.
+    # The parameters are arguments: XLA may compute at compile time what depends on constants alone.
     ways = {
         "encoder": encode,
         "encoder and heads": predict,
@@ -140,17 +149,17 @@ def measure(config: ConfigDict, rounds: int) -> dict:
     for part, names in optional.items():
         rest = {name: weight for name, weight in losses.items() if name not in names}
         ways[f"train step without {part}"] = training(config, batch, body, rest)
-    times = timing.interleaved(ways | parts(config, batch, body), rounds)
+    times = interleaved(ways | parts(config, batch, body), rounds)
     clock = "cpu" if jax.default_backend() == "cpu" else "wall"
     wall, cpu = ({way: statistics.median(time[c]) for way, time in times.items()} for c in ("wall", "cpu"))
     took = {"wall": wall, "cpu": cpu}[clock]
-    steps_ = ("encoder", "encoder and heads", "with losses", "with gradient")
-    increments = np.diff([0.0, *(took[way] for way in steps_)])
+    cumulative = ("encoder", "encoder and heads", "with losses", "with gradient")
+    increments = np.diff([0.0, *(took[way] for way in cumulative)])
     shares = dict(zip(("encoder", "heads", "losses", "backward"), (increments / took["train step"]).tolist()))
     if jax.local_device_count() == 1:
         shares["optimizer, average, adversary"] = 1.0 - sum(shares.values())
     for part in optional:
-        shares[f"{part}, all in all"] = 1.0 - took[f"train step without {part}"] / took["train step"]
+        shares[f"{part}, forward and back"] = 1.0 - took[f"train step without {part}"] / took["train step"]
     return {
         "device": jax.devices()[0].device_kind,
         "devices": jax.local_device_count(),
@@ -168,7 +177,7 @@ def measure(config: ConfigDict, rounds: int) -> dict:
 
 
 def measure_outline(config: ConfigDict, rounds: int) -> dict:
-    """What the losses on outline and motion cost, on all consecutive frames, over the step without them."""
+    """The cost of the losses on silhouettes and flow, on all consecutive frames, over the step without."""
     body, clips, frames = load_body(), config.batch_size, config.clip_length
     options = stream.StreamOptions(clips, frames, flow="exact", flow_frames=frames)
     batch = stream.batch_maker({"synthetic": 1.0}, options)(0)
@@ -177,7 +186,7 @@ def measure_outline(config: ConfigDict, rounds: int) -> dict:
     for name in sorted(OUTLINE_LOSSES):
         ways[name] = training(config, batch, body, rest | {name: 1.0})
     ways["all of them"] = training(config, batch, body, rest | dict.fromkeys(OUTLINE_LOSSES, 1.0))
-    times = timing.interleaved(ways, rounds)
+    times = interleaved(ways, rounds)
     milliseconds = {way: 1e3 * statistics.median(times[way]["wall"]) for way in ways}
     costs = {way: timing.ratio(times, way, "without") - 1.0 for way in ways}
     return {"batch": [clips, frames], "milliseconds": milliseconds, "cost_over_the_rest": costs}
@@ -185,29 +194,33 @@ def measure_outline(config: ConfigDict, rounds: int) -> dict:
 
 def show_outline(result: dict) -> None:
     print("{} clips of {} frames, 64 x 64 pixels".format(*result["batch"]))
-    for way, took in result["milliseconds"].items():
-        print(f"{way:20}{took:8.1f} ms   {result['cost_over_the_rest'][way]:+.2f} x the step without")
+    print_row("losses on outline and flow", ("ms", "added cost"))
+    for way, milliseconds in result["milliseconds"].items():
+        print_row(f"  {way}", (milliseconds, f"{result['cost_over_the_rest'][way]:+.2f} x"))
 
 
 def show(result: dict) -> None:
     print(
         f"{result['batch'][0]} clips of {result['batch'][1]} frames, {result['devices']} x {result['device']}"
     )
-    print(f"{'':32}{'frames/s':>10}{'frames/CPU s':>14}")
+    print_row("", ("frames/s", "frames/CPU s"), width=14)
     for way, rate in result["frames_per_second"].items():
-        print(f"{way:32}{rate:10,.0f}{result['frames_per_cpu_second'][way]:14,.0f}")
+        print_row(way, (rate, result["frames_per_cpu_second"][way]), decimals=0, width=14)
+    print_row("share of the train step", ("%",))
     for part, share in result["share_of_the_train_step"].items():
-        print(f"  {part:30}{100 * share:8.0f} % of the train step")
-    print(f"the train step takes {result['milliseconds_per_frame']:.2f} ms a frame")
-    print(f"the train step takes {result['train_step_over_per_frame_mlp']:.2f} x that of the per-frame MLP")
-    print(f"a GRU encoder would take {result['gru_over_encoder']:.1f} x the time of ours")
+        print_row(f"  {part}", [100 * share], decimals=0)
+    print(f"train step: {result['milliseconds_per_frame']:.2f} ms a frame")
+    print(f"train step over that of the per-frame MLP: {result['train_step_over_per_frame_mlp']:.2f}")
+    print(f"GRU over our encoder, forward and back: {result['gru_over_encoder']:.1f}")
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="configs/hpof.py", help="the config file, with its variant")
-    parser.add_argument("--batch-size", type=int, help="clips, instead of the config's")
-    parser.add_argument("--clip-length", type=int, help="frames of a clip, instead of the config's")
-    parser.add_argument("--outline", action="store_true", help="the cost of the losses on outline and motion")
+    parser.add_argument("--batch-size", type=positive, help="clips (the config's)")
+    parser.add_argument("--clip-length", type=positive, help="frames of a clip (the config's)")
+    parser.add_argument(
+        "--outline", action="store_true", help="the cost of the losses on silhouettes and flow"
+    )
     parser.add_argument("--rounds", type=positive, default=5)
 
 
@@ -222,14 +235,21 @@ def main(options: argparse.Namespace) -> dict:
         raise UserError(
             f"The parts of '{config.model.name}' are not known: give a config of the model 'hpof'."
         )
-    act, tell = (measure_outline, show_outline) if options.outline else (measure, show)
-    result = act(config, options.rounds)
-    tell(result)
+    if options.outline:
+        result = measure_outline(config, options.rounds)
+        show_outline(result)
+    else:
+        result = measure(config, options.rounds)
+        show(result)
     return result
 
 
 def load_config(path: str) -> ConfigDict:
-    """The config of a file, `configs/hpof.py:mlp` included."""
+    """The config of a file, with or without a variant, such as `configs/hpof.py:mlp`.
+
+    Raises:
+      UserError: there is no such file, or no such variant.
+    """
     file, _, variant = path.partition(":")
     try:
         get_config = runpy.run_path(file)["get_config"]

@@ -1,21 +1,25 @@
-"""A training step of VIBE's kind and sizes (Kocabas et al., CVPR 2020) in torch, to compare speeds with.
+"""A training step of VIBE's kind and sizes (Kocabas et al., CVPR 2020) in torch, for comparisons of speed.
 
 Written from the paper and the sizes of its published configuration, not from its code:
 
-- the generator: the frames' ResNet features, 2,048 each and computed beforehand; a GRU of 2 layers of 1,024, forward in
-  time, and a linear layer back to 2,048, added to the features. The variant "gru_2048", one layer as wide as the
-  features that needs no linear layer, has 25 instead of 18 million weights;
-- the regressor of HMR and SPIN (Kanazawa et al., CVPR 2018; Kolotouros et al., ICCV 2019) on every frame: 3 iterations of
-  two layers of 1,024 with dropout on [feature, pose in 6D, shape, camera], from the mean body on;
-- SMPL's 6,890 vertices in every frame, as the formulas of its paper have them; 49 keypoints, of which 24 are joints, 16
-  vertices and 9 regressed from all vertices;
-- losses on keypoints in 2D for all clips, on keypoints in 3D, pose and shape for the 40 % whose truth is known;
-- the motion discriminator: a GRU of 2 layers of 1,024 on 69 numbers of axis-angle a frame, self-attention of 2 layers of
-  1,024, one score; three passes: the prediction for the generator, the detached prediction and real motion for itself;
+- Generator: the frames' ResNet features, 2,048 each and computed beforehand; a GRU of 2 layers of 1,024,
+  forward in time; a linear layer back to 2,048, added to the features. The variant "gru_2048" has one layer
+  as wide as the features and no linear layer: 25 instead of 18 million parameters.
+- The regressor of HMR and SPIN (Kanazawa et al., CVPR 2018; Kolotouros et al., ICCV 2019) on every frame: 3
+  iterations of two layers of 1,024 with dropout on [feature, pose in 6D, shape, camera], beginning with the
+  mean body.
+- SMPL's 6,890 vertices in every frame, by the formulas of its paper; 49 keypoints: 24 joints, 16 vertices,
+  and 9 regressed from all vertices.
+- Losses: 2D keypoints in all clips; 3D keypoints, pose and shape in the 40 % of the clips with 3D ground
+  truth.
+- Motion discriminator: a GRU of 2 layers of 1,024 on 69 axis-angle numbers a frame, self-attention of 2
+  layers of 1,024, one score. Three passes: the prediction for the generator; the detached prediction and real
+  motion for itself.
 - Adam for both.
 
-Where the sources leave a choice, the cheaper one is taken: no gradient of the generator's pass goes to the discriminator's
-weights, the attention has 2 hidden layers (paper) and not 3 (configuration). Eager, like VIBE's.
+Where the sources leave a choice, the cheaper one is taken: the generator's pass sends no gradient to the
+discriminator's parameters, and the attention has 2 hidden layers, as in the paper, not 3, as in the
+configuration. The step runs eagerly, as VIBE's does.
 """
 
 import os
@@ -28,12 +32,12 @@ from torch import Tensor, nn
 from hpof_jax.body.model import BodyModel
 
 FEATURES = 2048
-LABELLED = 0.4  # share of the clips with truth in 3D
-REGRESSED = 9  # keypoints that are sums over all vertices
+LABELLED = 0.4  # share of the clips with 3D ground truth
+REGRESSED = 9  # keypoints that are weighted sums of all vertices
 
 
 class Encoder(nn.Module):
-    """Features (B, T, 2048) -> the same with the past in them."""
+    """Features (B, T, 2048) -> features of the same shape, with temporal context."""
 
     def __init__(self, layers: int = 2, width: int = 1024):
         super().__init__()
@@ -45,7 +49,7 @@ class Encoder(nn.Module):
 
 
 class Regressor(nn.Module):
-    """Features (N, 2048) -> rotations (N, 24, 3, 3), betas (N, 10) and camera (N, 3), step by step from the mean."""
+    """Features (N, 2048) -> rotations (N, 24, 3, 3), betas (N, 10), camera (N, 3), refined step by step."""
 
     SIZES = (24 * 6, 10, 3)
 
@@ -72,7 +76,7 @@ class Regressor(nn.Module):
 
 
 class Smpl(nn.Module):
-    """SMPL (Loper et al., SIGGRAPH Asia 2015): linear blend skinning of all vertices, and keypoints of them."""
+    """SMPL (Loper et al., SIGGRAPH Asia 2015): linear blend skinning of all vertices, and keypoints."""
 
     def __init__(self, body: BodyModel, seed: int = 0):
         super().__init__()
@@ -113,7 +117,7 @@ class Smpl(nn.Module):
 
 
 class MotionDiscriminator(nn.Module):
-    """Poses (B, T, 69) without the root, axis-angle -> scores (B,): about 1 for real motion, about 0 for predicted."""
+    """Axis-angle poses without the root (B, T, 69) -> scores (B,): towards 1 for real, 0 for predicted."""
 
     def __init__(self, width: int = 1024):
         super().__init__()
@@ -136,7 +140,7 @@ class MotionDiscriminator(nn.Module):
 
 
 def matrices(sixd: Tensor) -> Tensor:
-    """Two vectors (..., 2, 3) -> rotation matrices (..., 3, 3) by Gram-Schmidt (Zhou et al., CVPR 2019)."""
+    """6D rotations (..., 2, 3) -> rotation matrices (..., 3, 3), by Gram-Schmidt (Zhou et al., CVPR 2019)."""
     first, second = sixd.unbind(-2)
     x = nn.functional.normalize(first, dim=-1)
     y = nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
@@ -144,7 +148,7 @@ def matrices(sixd: Tensor) -> Tensor:
 
 
 def axis_angles(rotations: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) -> axis times angle (..., 3)."""
+    """Rotation matrices (..., 3, 3) -> axis-angle (..., 3)."""
     twist = torch.stack(
         [
             rotations[..., 2, 1] - rotations[..., 1, 2],
@@ -153,18 +157,18 @@ def axis_angles(rotations: Tensor) -> Tensor:
         ],
         dim=-1,
     )
-    sine = (twist.square().sum(-1, keepdim=True) + 1e-12).sqrt()  # twice the sine, as the cosine below
-    cosine = (rotations.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)) - 1.0
+    sine = (twist.square().sum(-1, keepdim=True) + 1e-12).sqrt()  # twice the sine
+    cosine = (rotations.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)) - 1.0  # twice the cosine
     return torch.atan2(sine, cosine) / sine * twist
 
 
 def training(
     body: BodyModel, clips: int, frames: int, encoder: str = "published", seed: int = 0
 ) -> Callable[[], dict[str, float]]:
-    """One call, one step of generator and discriminator on one random batch; its losses come back.
+    """A function that makes one step of generator and discriminator on a random batch and returns its losses.
 
     Args:
-      body: with SMPL's sizes, 207 pose blend shapes included.
+      body: of SMPL's sizes, with 207 pose blend shapes.
       encoder: "published", or "gru_2048".
     """
     torch.set_num_threads(os.cpu_count())

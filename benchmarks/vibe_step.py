@@ -1,11 +1,12 @@
-"""Our training step against one of VIBE's kind and sizes (Kocabas et al., CVPR 2020), turn by turn: 32 clips of 16 frames.
+"""Speed of our training step against one of VIBE's kind and sizes (Kocabas et al., CVPR 2020).
 
     pip install torch==2.13.0
     python -m benchmarks.vibe_step --json vibe_step.json
 
-Ours is the full recipe with the losses on flow and silhouettes and the adversary, at the default width and at 1,280
-channels, which are as many weights as VIBE's widest encoder has. `benchmarks.vibe` says what theirs is. Both bodies are
-of SMPL's sizes, pose blend shapes included, and both runtimes have all cores. The ratios are medians over the rounds.
+A batch has 32 clips of 16 frames. Our step is the full recipe, with the losses on flow and silhouettes and
+the adversary, at the default width and at 1,280 channels, where the encoder has as many parameters as VIBE's
+widest. `benchmarks.vibe` describes VIBE's. Both bodies are of SMPL's sizes, with pose blend shapes, and both
+runtimes use all cores. The steps take turns; ratios are medians over the rounds.
 """
 
 import argparse
@@ -18,19 +19,24 @@ from ml_collections import ConfigDict
 
 from benchmarks import timing
 from benchmarks.bodies import body_with_pose_blend_shapes
-from benchmarks.program import positive, program
+from benchmarks.program import positive, print_row, program
 from benchmarks.train_step import load_config, training, training_batch
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
+from hpof_jax.timing import interleaved
 
 OURS = {"ours, 256 channels": "configs/hpof.py:full", "ours, 1,280 channels": "configs/hpof.py:vibe_size"}
 VIBES = {"VIBE": "published", "VIBE, one GRU of 2,048": "gru_2048"}
 CLIPS, FRAMES = 32, 16
 
 
-def contestants(clips: int, frames: int) -> dict[str, Callable[[], object]]:
-    """One call, one step of training."""
-    # Threads of torch that wait for work would take the cores from JAX's; it reads this when it is imported.
+def training_steps(clips: int, frames: int) -> dict[str, Callable[[], object]]:
+    """Functions that make one training step each.
+
+    Raises:
+      UserError: torch is not installed.
+    """
+    # Idle threads of torch would take the cores from JAX's. torch reads this when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from benchmarks import vibe
@@ -47,7 +53,7 @@ def our_step(config: ConfigDict, clips: int, frames: int, body: BodyModel) -> Ca
 
 
 def measure(clips: int, frames: int, rounds: int) -> dict:
-    times = timing.interleaved(contestants(clips, frames), rounds)
+    times = interleaved(training_steps(clips, frames), rounds)
     result = {"device": jax.devices()[0].device_kind, "cores": os.cpu_count(), "batch": [clips, frames]}
     for clock in ("wall", "cpu"):
         result[f"milliseconds_per_frame_{clock}"] = {
@@ -64,11 +70,10 @@ def measure(clips: int, frames: int, rounds: int) -> dict:
 
 def show(result: dict) -> None:
     print("{} clips of {} frames, {} cores".format(*result["batch"], result["cores"]))
-    print(f"{'':24}{'ms/frame':>10}{'of CPU':>10}{'fastest and slowest round':>30}")
-    for way, took in result["milliseconds_per_frame_wall"].items():
-        rounds = result["rounds"][way]
-        between = f"{min(rounds):.2f} to {max(rounds):.2f}"
-        print(f"{way:24}{took:10.2f}{result['milliseconds_per_frame_cpu'][way]:10.2f}{between:>30}")
+    print_row("ms/frame", ("wall clock", "CPU", "fastest", "slowest round"), width=15)
+    for way, wall in result["milliseconds_per_frame_wall"].items():
+        cpu, rounds = result["milliseconds_per_frame_cpu"][way], result["rounds"][way]
+        print_row(way, (wall, cpu, min(rounds), max(rounds)), decimals=2, width=15)
     for ours, ratios in result["faster_than_wall"].items():
         for theirs, ratio in ratios.items():
             cpu = result["faster_than_cpu"][ours][theirs]
@@ -76,8 +81,8 @@ def show(result: dict) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch-size", type=int, default=CLIPS, help="clips")
-    parser.add_argument("--clip-length", type=int, default=FRAMES, help="frames of a clip")
+    parser.add_argument("--batch-size", type=positive, default=CLIPS, help="clips")
+    parser.add_argument("--clip-length", type=positive, default=FRAMES, help="frames of a clip")
     parser.add_argument("--rounds", type=positive, default=9)
 
 

@@ -9,12 +9,12 @@ with the weights of its last step, which no score has chosen. Text in the report
 kept.
 """
 
+import functools
 import json
 import os
 import pathlib
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 import flax.traverse_util
@@ -29,6 +29,7 @@ from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.inputs import NUM_FEATURES, Inputs
+from hpof_jax.timing import interleaved
 from hpof_jax.training.terms import OUTLINE_LOSSES
 
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Every variant is trained with each of these seeds.")
@@ -259,15 +260,11 @@ def _rates(models: Mapping[str, object], clips: int, frames: int, rounds: int = 
         predict = jax.jit(
             lambda params, inputs, body, model=model: model.apply({"params": params}, inputs, body)
         )
-        ways[model] = predict, init_params(model, body, 0)
-    spent = {model: [] for model in ways}
-    for number in range(rounds + 1):
-        for model, (predict, params) in ways.items():
-            start = time.perf_counter()
-            jax.block_until_ready(predict(params, inputs, body))
-            if number:  # the first round compiles
-                spent[model].append(time.perf_counter() - start)
-    return {variant: clips * frames / statistics.median(spent[model]) for variant, model in models.items()}
+        ways[model] = functools.partial(predict, init_params(model, body, 0), inputs, body)
+    times = interleaved(ways, rounds)
+    return {
+        variant: clips * frames / statistics.median(times[model]["wall"]) for variant, model in models.items()
+    }
 
 
 @cli.entry_point

@@ -2,19 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks import detector_errors
-from data_pipelines.simulate.detector import DetectorNoise
 from data_pipelines.stream import StreamOptions, batch_maker
-from hpof_jax.body.files import load_body
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body()
-
-
-@pytest.fixture(scope="module")
-def perfect(body):
-    return batch_maker({"synthetic": 1.0}, StreamOptions(8, 24, noise=DetectorNoise.none(), body=body))(0)
 
 
 def test_a_perfect_detector_has_no_error(body, perfect):
@@ -42,7 +30,7 @@ def test_unseen_frames_do_not_count(body, perfect):
     np.testing.assert_allclose(errors["acceleration"], 0, atol=0.05)
 
 
-def test_the_default_noise_is_as_wrong_as_the_real_detector(body):
+def test_the_default_noise_has_the_errors_of_the_real_detector(body):
     make = batch_maker({"synthetic": 1.0}, StreamOptions(8, 24, body=body))
     batches = [make(step) for step in range(30)]
     errors = [detector_errors.detector_errors(batch, body) for batch in batches]
@@ -58,8 +46,15 @@ def test_the_default_noise_is_as_wrong_as_the_real_detector(body):
     assert 0.95 < np.mean([batch["seen"] for batch in batches]) < 1
 
 
-def test_the_table_has_a_line_for_each_figure_and_leaves_out_unseen_clips():
-    text = detector_errors.table({"pa_mpjpe": np.arange(101.0), "error_2d": np.array([np.nan, 2.0])})
-    lines = [line.split() for line in text.splitlines()]
+def test_percentiles_are_over_the_clips_of_all_batches_without_unseen_ones(capsys):
+    batches = [
+        {"pa_mpjpe": np.arange(50.0), "error_2d": np.array([np.nan])},
+        {"pa_mpjpe": np.arange(50.0, 101.0), "error_2d": np.array([2.0])},
+    ]
+    found = detector_errors.percentiles(batches)
+    assert found["pa_mpjpe"] == {"5": 5, "25": 25, "50": 50, "75": 75, "95": 95}
+    assert found["error_2d"] == pytest.approx(dict.fromkeys(found["error_2d"], 2))
+    detector_errors.show(found)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[1] == ["pa_mpjpe", "5.00", "25.00", "50.00", "75.00", "95.00"]
     assert lines[2] == ["error_2d", *["2.00"] * 5]

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import timing, vibe_step
+from benchmarks import vibe_step
 from benchmarks.bodies import body_with_pose_blend_shapes
 from hpof_jax import body
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
@@ -17,15 +17,16 @@ def test_without_torch_one_sentence_says_what_to_install(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         vibe_step.main()
     assert ended.value.code == 2
-    told = capsys.readouterr().err.strip()
-    assert told.startswith("error: ") and told.endswith("pip install torch==2.13.0") and "\n" not in told
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ") and message.endswith("pip install torch==2.13.0")
+    assert "\n" not in message
 
 
 def test_ratios_are_medians_over_the_rounds(monkeypatch, capsys):
     ours, vibes = {"wall": [1.0, 1.0, 4.0], "cpu": [2.0] * 3}, {"wall": [3.0, 5.0, 4.0], "cpu": [3.0] * 3}
     times = dict.fromkeys(vibe_step.OURS, ours) | dict.fromkeys(vibe_step.VIBES, vibes)
-    monkeypatch.setattr(vibe_step, "contestants", lambda *sizes: {})
-    monkeypatch.setattr(timing, "interleaved", lambda ways, rounds: times)
+    monkeypatch.setattr(vibe_step, "training_steps", lambda *sizes: {})
+    monkeypatch.setattr(vibe_step, "interleaved", lambda ways, rounds: times)
     result = vibe_step.measure(clips=2, frames=5, rounds=3)
     assert result["milliseconds_per_frame_wall"]["VIBE"] == pytest.approx(400)
     for own in vibe_step.OURS:
@@ -53,7 +54,7 @@ def test_the_torch_body_is_smpl():
 def test_the_torch_step_learns(encoder, millions):
     _, vibe = torch_and_vibe()
     sizes = (1, vibe.FEATURES) if encoder == "gru_2048" else ()
-    assert round(sum(weights.numel() for weights in vibe.Encoder(*sizes).parameters()) / 1e6) == millions
+    assert round(sum(params.numel() for params in vibe.Encoder(*sizes).parameters()) / 1e6) == millions
     step = vibe.training(body_with_pose_blend_shapes(), clips=4, frames=3, encoder=encoder)
     first, *_, last = (step() for _ in range(6))
     assert all(np.isfinite(value) for value in last.values())
