@@ -1,20 +1,24 @@
-"""Does the detector err on rendered people as it does on real ones?
+"""Errors of the detector on rendered people beside those on real video.
 
-    python -m benchmarks.detector_statistics rendered/ [more/ ...] [--landmark-model full] [--json FILE] [--plot FILE.png]
+    python -m benchmarks.detector_statistics rendered/ [more/ ...] [--json FILE] [--plot FILE.png]
 
-Real: `benchmarks.real_views`' four cameras and their triangulated reference, every other frame (30 a second). Rendered: all
-clips of folders that `python -m hpof_jax.data render` made, against their own truth. The 12 limb joints, per frame in which
-the person was seen, mean over frames and median over clips (a real camera is a clip):
+Real: the four cameras of `benchmarks.real_views` and their triangulated reference, every other frame (30
+frames/s). Rendered: all clips of folders that `python -m hpof_jax.data render` made, with their ground truth.
+Each figure is over the 12 limb joints in the frames where the person was seen: the mean over a clip's frames,
+then the median over the clips. A real camera counts as a clip.
 
-- `pa_mpjpe`, `n_mpjpe`: mm, of the detector's 3D landmarks, as in `benchmarks.real_views`. `accel`: mm/frame^2 at 30
-  frames/s. `tilt`: degrees between the trunks. `slope`: of predicted on true depth about the mid-hip (1 is right).
-- `error_2d`: median distance in percent of the body's extent in the picture. `swapped`: percent of limb pairs that fit
-  better with left and right exchanged, by more than a tenth of that extent. `visibility`: mean, 0 to 100. `seen`: percent.
-- `persists`: correlation of a joint's error in the picture (x and y, about its mean over the clip) with that of the next frame.
-  `lasts`: frames that a swap of a limb pair goes on for, mean over all of them. `sure`, `unsure`: `error_2d` as a mean over the
-  joints with a visibility above 0.9, and of the others.
+- `pa_mpjpe`, `n_mpjpe`: mm, of the detector's 3D landmarks, as in `benchmarks.real_views`. `accel`:
+  mm/frame^2 at 30 frames/s. `tilt`: degrees between the trunks. `slope`: of predicted over true depth about
+  the mid-hip; 1 is right.
+- `error_2d`: median distance in percent of the body's extent in the picture. `swapped`: percent of the pairs
+  of a left and a right joint that fit better the other way round, by more than a tenth of that extent.
+  `visibility`: mean, in percent. `seen`: percent of the frames.
+- `persists`: correlation of a joint's 2D error, about its mean over the clip, with that in the next frame.
+  `lasts`: mean length of a left-right swap of a pair, in frames. `sure`: mean 2D error of the joints with a
+  visibility above 0.9, as `error_2d`; `unsure`: of the others.
 
-What a hip is differs: the rendered truth has SMPL's joint, the real reference what the detector takes for it in all views.
+The two ground truths define a hip differently: SMPL's joint in rendered clips, and in real video the place
+that the detector gives it in all views.
 """
 
 import argparse
@@ -25,30 +29,29 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks import real_views
-from benchmarks.program import program
+from benchmarks.program import print_row, program
+from benchmarks.rendered import add_folders, read_clips, true_limbs
 from data_pipelines.motion.clip import FPS
-from hpof_jax import downloads
 from hpof_jax.atomic import replacing
-from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
-from hpof_jax.errors import UserError
-from hpof_jax.observe.cache import observe_cached
+from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS
 from hpof_jax.training import metrics
 
 FIGURES = ("pa_mpjpe", "n_mpjpe", "accel", "tilt", "slope", "error_2d", "swapped", "visibility", "seen",
            "persists", "lasts", "sure", "unsure")  # fmt: skip
-SWAP_MARGIN = 0.1
+SWAP_MARGIN = 0.1  # of the body's extent
 LAGS = 15  # frames
-CONFIDENCE = np.linspace(0, 1, 6)  # edges of the bins
+CONFIDENCE = np.linspace(0, 1, 6)  # edges of the bins of visibility
 CURVES = ("error_of_joint", "error_at_confidence", "persistence")
 
 
 def statistics(
     found: np.ndarray, found_pixels: np.ndarray, true: np.ndarray, true_pixels: np.ndarray, seen: np.ndarray
 ) -> dict[str, float | np.ndarray]:
-    """The figures of one clip, and its `CURVES`: of each joint, in each bin of confidence, at each lag.
+    """The figures of one clip, and its `CURVES`: for each joint, each bin of visibility and each lag.
 
     Args:
-      found, true: (T, 12, 3) metres, camera frame. found_pixels: (T, 12, 3) with visibility. true_pixels: (T, 12, 2).
+      found, true: (T, 12, 3) metres, camera frame.
+      found_pixels: (T, 12, 3) with visibility. true_pixels: (T, 12, 2).
       seen: (T,) bool.
     """
     found, true = np.asarray(found, np.float32), np.asarray(true, np.float32)
@@ -102,7 +105,7 @@ def _runs(state):
 
 
 def _persistence(errors, seen):
-    """Correlation of errors (T, K, 2) with those some frames later, (LAGS + 1,), over the frames that were both seen."""
+    """Correlation of errors (T, K, 2) with later ones at each lag, (LAGS + 1,), over pairs of seen frames."""
     errors = errors - errors[seen].mean(axis=0)
     curve = []
     for lag in range(LAGS + 1):
@@ -113,14 +116,10 @@ def _persistence(errors, seen):
     return np.array(curve)
 
 
-def real_clips(detector: str) -> Iterator[dict[str, float]]:
-    folder = downloads.fetch("pose2sim_demo")
-    videos = [folder / "videos" / f"{camera}.mp4" for camera in real_views.CAMERAS]
-    reference = real_views.make_reference(
-        folder, [observe_cached(video, landmark_model="heavy") for video in videos]
-    )
-    for camera, video in zip(reference.cameras, videos):
-        view = observe_cached(video, landmark_model=detector)
+def real_clips(landmark_model: str) -> Iterator[dict[str, float | np.ndarray]]:
+    """`statistics` of each real camera."""
+    reference = real_views.make_reference(real_views.observe_views("heavy"))
+    for camera, view in zip(reference.cameras, real_views.observe_views(landmark_model)):
         step = round(float(view.fps) / FPS)
         yield statistics(
             view.landmarks_3d[::step, BLAZEPOSE_LIMBS],
@@ -131,39 +130,27 @@ def real_clips(detector: str) -> Iterator[dict[str, float]]:
         )
 
 
-def rendered_clips(folder: pathlib.Path) -> Iterator[dict[str, float]]:
-    paths = sorted(folder.glob("clip_*.npz"))
-    if not paths:
-        raise UserError(
-            f"There is no rendered clip in {folder}: make some with python -m hpof_jax.data render."
-        )
-    for path in paths:
-        with np.load(path, allow_pickle=False) as clip:
-            height, width = clip["image_size"]
-            joints = clip["joints"][:, SMPL_LIMBS]
-            pixels = joints[..., :2] / joints[..., 2:] * clip["true_focal_length"] + (width / 2, height / 2)
-            yield statistics(
-                clip["landmarks_3d"][:, BLAZEPOSE_LIMBS],
-                clip["landmarks_2d"][:, BLAZEPOSE_LIMBS],
-                joints,
-                pixels,
-                clip["seen"],
-            )
+def rendered_clips(folder: pathlib.Path) -> Iterator[dict[str, float | np.ndarray]]:
+    """`statistics` of each rendered clip."""
+    for _, clip in read_clips(folder):
+        observed = clip["landmarks_3d"][:, BLAZEPOSE_LIMBS], clip["landmarks_2d"][:, BLAZEPOSE_LIMBS]
+        yield statistics(*observed, *true_limbs(clip), clip["seen"])
 
 
-def show(name: str, clips: list[dict[str, float]]) -> dict[str, float]:
+def summarise(name: str, clips: list[dict[str, float | np.ndarray]]) -> dict[str, float | list]:
+    """Medians over a group of clips. Prints the figures as a row."""
     rows = np.array([[clip[figure] for figure in FIGURES] for clip in clips])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a figure of which no clip has any
+        warnings.simplefilter("ignore", RuntimeWarning)  # no clip has the figure, such as the length of swaps
         middle = np.nanmedian(rows, axis=0)
         curves = {curve: np.nanmedian([clip[curve] for clip in clips], axis=0).tolist() for curve in CURVES}
-    print(f"{name:32} {len(rows):5}", *(f"{value:10.2f}" for value in middle))
+    print_row(name, (len(rows), *middle), decimals=2, width=11)
     return {"clips": len(rows), **dict(zip(FIGURES, middle.tolist())), **curves}
 
 
 def plot(report: dict[str, dict], path: pathlib.Path) -> None:
-    """The curves of each group of clips, side by side."""
-    from matplotlib.figure import Figure  # mediapy brings it
+    """Draws the curves of each group of clips."""
+    from matplotlib.figure import Figure  # installed with mediapy
 
     figure = Figure(figsize=(14, 4), layout="constrained")
     axes = figure.subplots(1, 3)
@@ -177,32 +164,30 @@ def plot(report: dict[str, dict], path: pathlib.Path) -> None:
     names = [joint.replace("_", " ") for joint in LIMB_JOINTS]
     axes[0].set_xticks(range(len(names)), names, rotation=60, ha="right")
     axes[0].set_ylabel("median error, % of the body's extent")
-    axes[1].set(xlabel="visibility that the detector gives", ylabel="mean error, % of the body's extent")
-    axes[2].set(xlabel="frames later", ylabel="correlation of a joint's error")
+    axes[1].set(xlabel="the detector's visibility", ylabel="mean error, % of the body's extent")
+    axes[2].set(xlabel="lag in frames", ylabel="correlation of a joint's error")
     axes[2].legend()
     with replacing(path, "The plot") as partial:
         figure.savefig(partial, dpi=80, format="png")
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folders", nargs="+", type=pathlib.Path, help="made by python -m hpof_jax.data render"
-    )
+    add_folders(parser)
     parser.add_argument("--landmark-model", choices=real_views.LANDMARK_MODELS, default="full")
     parser.add_argument("--plot", type=pathlib.Path, help="draw errors by joint, by confidence and over time")
 
 
 @program(__doc__, _options)
 def main(options: argparse.Namespace) -> dict:
-    print(f"{'':32} {'clips':>5}", *(f"{figure:>10}" for figure in FIGURES))
+    print_row("", ("clips", *FIGURES), width=11)
     report = {}
     real = list(real_clips(options.landmark_model))
     for number, clip in enumerate(real, start=1):
-        report[f"real camera {number}"] = show(f"real camera {number}", [clip])
-    groups = {"real": show("real", real)}
+        report[f"real camera {number}"] = summarise(f"real camera {number}", [clip])
+    groups = {"real": summarise("real", real)}
     for folder in options.folders:
         name = f"rendered: {folder.name}"
-        groups[name] = show(name, list(rendered_clips(folder)))
+        groups[name] = summarise(name, list(rendered_clips(folder)))
     report |= groups
     if options.plot:
         plot(groups, options.plot)

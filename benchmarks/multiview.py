@@ -1,7 +1,7 @@
-"""A 3D reference from several calibrated views: calibration, robust triangulation, left and right told apart.
+"""Joints in 3D from several calibrated views: robust triangulation that undoes left-right swaps.
 
-World frame: the calibration's, metres, z up. Camera frames: x right, y down, z forward. C cameras, T frames, J joints
-of which `PAIRS` lists the left and the right one of each limb.
+World frame: the calibration's, metres, z up. Camera frames: x right, y down, z forward. There are C cameras,
+T frames and J joints.
 """
 
 import dataclasses
@@ -13,35 +13,35 @@ import cv2
 import numpy as np
 from scipy.signal import butter, filtfilt
 
-OUTLIER_PX = 30.0  # a view whose reprojection error is larger does not count (about 6 cm here)
-SWAP_PRICE_PX = 4.0  # error that a view's left and right, taken the other way round, must save
-MOTION_PRICE_PX = 0.2  # per mm that a joint moves between two frames beyond what the other choices ask for
-CUTOFF_HZ = 6.0  # of the Butterworth low-pass, the usual one for human movement (Winter, Biomechanics)
+OUTLIER_PX = 30.0  # a view with a larger reprojection error does not count; about 6 cm in `real_views`
+SWAP_COST_PX = 4.0  # for each view whose left and right are swapped: the error that the swap must save
+MOTION_COST_PX = 0.2  # for each mm that a joint moves between two frames
+CUTOFF_HZ = 6.0  # of the Butterworth low-pass filter, usual for human movement (Winter, Biomechanics)
 CALIBRATION_ROUNDS = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """intrinsics (3, 3), distortion (4,) OpenCV's; world -> camera: rotation (3, 3) and translation (3,) metres."""
+    """A calibrated camera."""
 
-    intrinsics: np.ndarray
-    distortion: np.ndarray
-    rotation: np.ndarray
-    translation: np.ndarray
+    intrinsics: np.ndarray  # (3, 3)
+    distortion: np.ndarray  # (4,) as OpenCV has it
+    rotation: np.ndarray  # (3, 3) world -> camera
+    translation: np.ndarray  # (3,) metres, world -> camera
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
         """World points (..., 3) in this camera's frame."""
         return points @ self.rotation.T + self.translation
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """World points (..., 3) to pixels (..., 2), lens distortion included."""
+        """World points (..., 3) to pixels (..., 2), with lens distortion."""
         pixels, _ = cv2.projectPoints(
             self.to_camera(points).reshape(-1, 3), np.zeros(3), np.zeros(3), self.intrinsics, self.distortion
         )
         return pixels.reshape(*points.shape[:-1], 2)
 
     def rays(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels (..., 2) to undistorted image coordinates (..., 2) at depth one."""
+        """Pixels (..., 2) to undistorted image coordinates (..., 2) at depth 1."""
         flat = cv2.undistortPoints(pixels.reshape(-1, 1, 2).astype(float), self.intrinsics, self.distortion)
         return flat.reshape(pixels.shape)
 
@@ -54,23 +54,19 @@ class Camera:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """joints (T, J, 3) world metres, smoothed; raw: before smoothing; cameras: with corrected principal points.
+    """The joints, and how each view fits them."""
 
-    swapped (C, T, J): the view's left and right were exchanged; used (C, T, J): the view counted; residual (C, T, J):
-    px between a view's landmark (exchanged where `swapped`) and the smoothed joint; offsets (C, 2) px: corrections.
-    """
-
-    joints: np.ndarray
-    raw: np.ndarray
-    cameras: list[Camera]
-    swapped: np.ndarray
-    used: np.ndarray
-    residual: np.ndarray
-    offsets: np.ndarray
+    joints: np.ndarray  # (T, J, 3) metres, world, smoothed
+    raw: np.ndarray  # the same before smoothing
+    cameras: list[Camera]  # with corrected principal points
+    swapped: np.ndarray  # (C, T, J) bool: left and right of the view were swapped, and are here put right
+    used: np.ndarray  # (C, T, J) bool: the view counted
+    residual: np.ndarray  # (C, T, J) pixels between the view's landmark, put right, and the smoothed joint
+    offsets: np.ndarray  # (C, 2) pixels, corrections of the principal points
 
 
 def read_qualisys(path: pathlib.Path) -> list[Camera]:
-    """The cameras of a Qualisys `.qca.txt` file in its order (lengths in mm; intrinsics in 64ths of a pixel)."""
+    """The cameras of a Qualisys `.qca.txt` file: lengths in mm, intrinsics in 64ths of a pixel."""
     cameras = []
     for node in ElementTree.parse(path).getroot().iter("camera"):
         pose = {key: float(value) for key, value in node.find("transform").attrib.items()}
@@ -83,7 +79,7 @@ def read_qualisys(path: pathlib.Path) -> list[Camera]:
             ]
         )
         names = ("radialDistortion1", "radialDistortion2", "tangentalDistortion1", "tangentalDistortion2")
-        # Qualisys looks along -z with y up; the flip makes that z forward and y down.
+        # A Qualisys camera looks along -z and has y up.
         rotation = np.diag([1.0, -1.0, -1.0]) @ [[pose[f"r{i}{j}"] for j in (1, 2, 3)] for i in (1, 2, 3)]
         position = np.array([pose["x"], pose["y"], pose["z"]]) / 1000
         distortion = np.array([lens[name] for name in names])
@@ -92,23 +88,23 @@ def read_qualisys(path: pathlib.Path) -> list[Camera]:
 
 
 def reconstruct(cameras: list[Camera], landmarks: np.ndarray, pairs: np.ndarray, fps: float) -> Reference:
-    """Joints from every camera's landmarks.
+    """Joints from the landmarks of all cameras.
 
-    Left and right of each limb are chosen for each view and frame by what the other views and the neighbouring frames
-    say; each joint is triangulated from the subset of views that agrees best; a constant error of each camera's
-    principal point is estimated alongside, as landmarks of all joints and frames show it.
+    Left-right swaps are found in each view and frame from the other views and the neighbouring frames. Each
+    joint is triangulated from the subset of views that agrees best. A constant error of each camera's
+    principal point is estimated from all joints and frames, in rounds.
 
     Args:
       cameras: C of them.
       landmarks: (C, T, J, 3) [x px, y px, confidence]; confidence 0 where unseen.
-      pairs: (L, 2) the indices of every limb joint's left and right, covering all J.
-      fps: frames per second.
+      pairs: (L, 2) the indices of the left and the right joint of each pair; together all J.
+      fps: frames/s.
     """
     offsets = np.zeros((len(cameras), 2))
     for _ in range(CALIBRATION_ROUNDS):
         current = [camera.shifted(offset) for camera, offset in zip(cameras, offsets)]
         raw, swapped, used = _resolve(current, landmarks, pairs)
-        chosen = _exchange(landmarks, swapped, pairs)[..., :2]
+        chosen = _unswap(landmarks, swapped, pairs)[..., :2]
         difference = chosen - np.stack([camera.project(raw) for camera in current])
         sure = landmarks[..., 2] > 0.5
         offsets += np.stack(
@@ -120,19 +116,19 @@ def reconstruct(cameras: list[Camera], landmarks: np.ndarray, pairs: np.ndarray,
 
 
 def _resolve(cameras, landmarks, pairs):
-    """Joints (T, J, 3), swapped and used (C, T, J), limb by limb, over all ways to exchange left and right."""
+    """Joints (T, J, 3), swapped and used (C, T, J): for each pair, the best set of swapped views."""
     count, frames, joints = landmarks.shape[:3]
-    states = np.array(list(itertools.product((0, 1), repeat=count)))  # (S, C), 1 = exchanged in that view
+    states = np.array(list(itertools.product((0, 1), repeat=count)))  # (S, C), 1: that view is swapped
     points = np.empty((frames, joints, 3))
     swapped, used = (np.zeros((count, frames, joints), bool) for _ in range(2))
     for pair in pairs:
         both = landmarks[:, :, pair]  # (C, T, 2, 3)
         found = [_triangulate(cameras, _pick(both, state)) for state in states]
         left, error, views = (np.stack(parts) for parts in zip(*found))
-        # Exchanging a state everywhere gives the right joint what it gave the left one.
+        # The right joint of a state is the left joint of the state with all views the other way round.
         limb = np.stack([left, left[::-1]], axis=2)  # (S, T, 2, 3)
-        price = error + error[::-1] + SWAP_PRICE_PX * states.sum(1)[:, None]
-        best = _cheapest_path(price, limb)
+        cost = error + error[::-1] + SWAP_COST_PX * states.sum(1)[:, None]
+        best = _cheapest_path(cost, limb)
         now = np.arange(frames)
         points[:, pair] = limb[best, now]
         swapped[:, :, pair] = states[best].T[:, :, None] > 0
@@ -141,24 +137,24 @@ def _resolve(cameras, landmarks, pairs):
 
 
 def _pick(both, state):
-    """The left joint of each view, (C, T, 3), if the views with state 1 have it for the right one."""
+    """The left joints (C, T, 3) of the views' pairs (C, T, 2, 3); views with state 1 are swapped."""
     return np.stack([view[:, side] for view, side in zip(both, state)])
 
 
-def _exchange(landmarks, swapped, pairs):
+def _unswap(landmarks, swapped, pairs):
     other = landmarks.copy()
     other[:, :, pairs.ravel()] = landmarks[:, :, pairs[:, ::-1].ravel()]
     return np.where(swapped[..., None], other, landmarks)
 
 
 def _triangulate(cameras, landmarks):
-    """Points (T, 3), cost (T,) px and views (T, C) that count, by the best subset of at least two views.
+    """Points (T, 3), cost (T,) px and views (T, C) that count, from the best subset of at least two views.
 
-    Cost: the sum over views of the reprojection error cut at OUTLIER_PX, weighted by confidence.
+    The cost is the sum over all views of the reprojection error, at most OUTLIER_PX, times the confidence.
     """
     weight = np.clip(landmarks[..., 2], 0.0, 1.0)  # (C, T)
     rays = np.stack([camera.rays(view[:, :2]) for camera, view in zip(cameras, landmarks)])
-    # Two equations a view: (r0 - u r2) X = u t2 - t0, and the same for v.
+    # Each view gives two equations: (r0 - u r2) X = u t2 - t0, and the same for v.
     rotation = np.stack([camera.rotation for camera in cameras])[:, None]
     shift = np.stack([camera.translation for camera in cameras])[:, None]
     left = rotation[:, :, :2] - rays[..., None] * rotation[:, :, 2:]  # (C, T, 2, 3)
@@ -181,15 +177,15 @@ def _triangulate(cameras, landmarks):
     return best_point, best_cost, best_views
 
 
-def _cheapest_path(price, limb):
-    """State per frame (T,) that costs least over the clip (Viterbi): price (S, T), and motion of limb (S, T, 2, 3)."""
-    states, frames = price.shape
-    total, back = price[:, 0], np.zeros((frames, states), int)
+def _cheapest_path(cost, limb):
+    """States (T,) of least cost (S, T) and least motion of the joints (S, T, 2, 3): Viterbi's algorithm."""
+    states, frames = cost.shape
+    total, back = cost[:, 0], np.zeros((frames, states), int)
     for t in range(1, frames):
         step = np.linalg.norm(limb[None, :, t] - limb[:, None, t - 1], axis=-1).sum(-1)  # (from, to)
-        options = total[:, None] + MOTION_PRICE_PX * 1000 * step
+        options = total[:, None] + MOTION_COST_PX * 1000 * step
         back[t] = options.argmin(0)
-        total = options.min(0) + price[:, t]
+        total = options.min(0) + cost[:, t]
     path = [int(total.argmin())]
     for t in range(frames - 1, 0, -1):
         path.append(int(back[t, path[-1]]))

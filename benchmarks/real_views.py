@@ -1,24 +1,27 @@
-"""How far off is the body on real video? Four calibrated cameras know better than each one of them alone.
+"""Error of the body on real video: each of four calibrated cameras alone against a reference from all four.
 
-    python -m benchmarks.real_views                        # the detector's own 3D landmarks, and the package's weights
+    python -m benchmarks.real_views
     python -m benchmarks.real_views --weights RUN --json real.json --pictures pictures/
 
-Protocol
-- Video: pose2sim 0.10.49's `Demo_SinglePerson` (BSD-3), a man on one leg who keeps his balance; four synchronised,
-  calibrated cameras 3.2 to 3.8 m away (one rolled by 26 degrees), 100 frames at 60 frames/s, 1080 x 1920 upright.
-- Reference: the twelve `LIMB_JOINTS` (shoulders, elbows, wrists, hips, knees, ankles), triangulated from the 2D
-  landmarks of the *heavy* model in all views (`benchmarks/multiview.py`): left and right resolved, outlier views
-  dropped, the cameras' principal points corrected, low-pass at 6 Hz. It has no markers: what the detector gets wrong
-  alike in all views (where exactly a hip is, say) is in the reference as well. It is the same for all contestants.
-- Contestants, for each camera alone and each landmark model: the detector's 3D landmarks; the same after a
-  Savitzky-Golay filter over a quarter of a second; this package's model, whose SMPL joints of the same twelve names
-  count. All are compared in the camera's frame, in every frame where the detector saw the person (column "seen").
-- `pa_mpjpe`: mm after the best similarity transform a frame. `n_mpjpe`: mid-hip at the origin and the best scale a
-  frame, no rotation. `mpjpe`: mid-hip at the origin only. `accel`: error of the acceleration about the mid-hip, in mm/frame^2 at
-  60 frames/s (a video of 30 frames/s would show four times that), `accel_si` the same in m/s^2. `tilt`: degrees between
-  the directions from mid-hip to mid-shoulder. `seen`: percent of the frames.
+- Video: `Demo_SinglePerson` of pose2sim 0.10.49 (BSD-3), a man who balances on one leg. Four synchronised,
+  calibrated cameras at 3.2 to 3.8 m, one of them rolled by 26 degrees; 100 frames at 60 frames/s, 1080 x 1920
+  pixels, upright.
+- Reference: the twelve `LIMB_JOINTS` (shoulders, elbows, wrists, hips, knees, ankles), triangulated from the
+  2D landmarks of the *heavy* model in all views, see `benchmarks/multiview.py`. Left-right swaps are undone,
+  outlier views are dropped, the cameras' principal points are corrected, and a low-pass filter at 6 Hz
+  follows. There are no markers: an error that the detector makes in all views, such as the place of a hip, is
+  in the reference, too.
+- Methods, on each camera alone and with each landmark model: the detector's 3D landmarks; the same after a
+  Savitzky-Golay filter over a quarter of a second; this package's model, by its SMPL joints of the same
+  twelve names. All share the reference. They are compared in the camera's frame, in the frames where the
+  detector saw the person.
+- `pa_mpjpe`: mm, after the best similarity transform of each frame. `n_mpjpe`: with the mid-hip at the origin
+  and the best scale of each frame, no rotation. `mpjpe`: with the mid-hip at the origin alone. `accel`: error
+  of the acceleration about the mid-hip, mm/frame^2 at 60 frames/s; at 30 frames/s it would be four times as
+  much. `accel_si`: the same in m/s^2. `tilt`: degrees between the directions from mid-hip to mid-shoulder.
+  `seen`: percent of the frames.
 
-Observations are kept in the cache folder (by video, landmark model and the code of `hpof_jax.observe`): a rerun takes seconds.
+Observations are cached, see `hpof_jax.observe.cache`: a second run takes seconds.
 """
 
 import argparse
@@ -30,14 +33,14 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from benchmarks import multiview
-from benchmarks.program import program
+from benchmarks.program import print_row, program
 from hpof_jax import downloads
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights
-from hpof_jax.observe import clip
 from hpof_jax.observe.cache import observe_cached
+from hpof_jax.observe.clip import Observations
 from hpof_jax.training import metrics
 
 CAMERAS = ("cam01", "cam02", "cam03", "cam04")
@@ -52,7 +55,7 @@ BONES = tuple(
 )
 FIGURES = ("pa_mpjpe", "n_mpjpe", "mpjpe", "accel", "accel_si", "tilt", "seen")
 
-Contestant = Callable[[clip.Observations], np.ndarray]  # -> (T, 12, 3) metres, camera frame
+Method = Callable[[Observations], np.ndarray]  # -> the limb joints (T, 12, 3) in metres, camera frame
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -63,80 +66,90 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-swaps",
         action="store_true",
-        help="our model gets the landmarks with left and right as detected",
+        help="do not undo left-right swaps before our model",
     )
     parser.add_argument(
         "--right",
         nargs="+",
         choices=("2d", "3d"),
         default=(),
-        help="everybody gets the reference in place of the limbs' landmarks: what the detector's errors cost",
+        help="give all methods the reference in place of the detector's landmarks of the limbs",
     )
-    parser.add_argument(
-        "--pictures", type=pathlib.Path, help="draw the reference on frames of all cameras, here"
-    )
-    parser.add_argument("--dump", type=pathlib.Path, help="write observations and reference here, as .npz")
+    parser.add_argument("--pictures", type=pathlib.Path, help="folder for frames with the reference drawn on")
+    parser.add_argument("--dump", type=pathlib.Path, help="folder for observations and reference, as .npz")
 
 
 @program(__doc__, _options)
 def main(options: argparse.Namespace) -> dict:
-    contestants = {"BlazePose": blazepose, "BlazePose, smoothed": smoothed_blazepose}
+    methods = {"BlazePose": blazepose, "BlazePose, smoothed": smoothed_blazepose}
     for weights in [None] if options.weights is None else options.weights:
         name = pathlib.Path(weights).name if weights else "its weights"
-        contestants[f"hpof_jax ({name})"] = lifter(weights, undo_swaps=not options.keep_swaps)
+        methods[f"hpof_jax ({name})"] = lifter(weights, undo_swaps=not options.keep_swaps)
 
-    folder = downloads.fetch("pose2sim_demo")
-    videos = [folder / "videos" / f"{camera}.mp4" for camera in CAMERAS]
-    views = {
-        model: [observe_cached(video, landmark_model=model) for video in videos]
-        for model in {*options.landmark_models, "heavy"}
-    }
-    reference = make_reference(folder, views["heavy"])
-    truths = [camera.to_camera(reference.joints).astype(np.float32) for camera in reference.cameras]
-    report = {"reference": describe(reference), "right": list(options.right), "contestants": []}
+    views = {model: observe_views(model) for model in {*options.landmark_models, "heavy"}}
+    reference = make_reference(views["heavy"])
+    true = [camera.to_camera(reference.joints).astype(np.float32) for camera in reference.cameras]
     for model in views:
-        for view, camera, truth in zip(views[model], reference.cameras, truths):
-            correct(view, camera.project(reference.joints), truth, options.right)
-    print_reference(report["reference"])
+        for view, camera, joints in zip(views[model], reference.cameras, true):
+            replace_limbs(view, camera.project(reference.joints), joints, options.right)
+    report = {"reference": describe(reference), "right": list(options.right), "methods": []}
+    show_reference(report["reference"])
     if options.pictures:
-        draw(reference, views["heavy"], videos, options.pictures)
+        draw(reference, views["heavy"], options.pictures)
     if options.dump:
-        dump(views, reference, truths, options.dump)
+        dump(views, reference, true, options.dump)
 
-    print_row("", "", "camera", FIGURES)
+    print_row("", ("landmarks", "camera", *FIGURES))
     for model in options.landmark_models:
-        for name, contestant in contestants.items():
-            rows = [score(contestant(view), truth, view) for view, truth in zip(views[model], truths)]
+        for name, method in methods.items():
+            rows = [score(method(view), joints, view) for view, joints in zip(views[model], true)]
             rows.append({figure: float(np.mean([row[figure] for row in rows])) for figure in FIGURES})
             for camera, row in zip((*CAMERAS, "mean"), rows):
-                print_row(name, model, camera, row.values())
-                report["contestants"].append({"name": name, "landmarks": model, "camera": camera, **row})
+                print_row(name, (model, camera, *row.values()))
+                report["methods"].append({"name": name, "landmarks": model, "camera": camera, **row})
     return report
 
 
-def make_reference(folder: pathlib.Path, views: list[clip.Observations]) -> multiview.Reference:
-    cameras = multiview.read_qualisys(folder / "calibration" / "Calib.qca.txt")
+def videos() -> list[pathlib.Path]:
+    """One video of each of `CAMERAS`."""
+    return [downloads.fetch("pose2sim_demo") / "videos" / f"{camera}.mp4" for camera in CAMERAS]
+
+
+def observe_views(landmark_model: str) -> list[Observations]:
+    """What the detector sees in each of `videos`, from the cache where it is known."""
+    return [observe_cached(video, landmark_model=landmark_model) for video in videos()]
+
+
+def make_reference(views: list[Observations]) -> multiview.Reference:
+    """The limb joints, triangulated from the 2D landmarks of all views."""
+    cameras = multiview.read_qualisys(downloads.fetch("pose2sim_demo") / "calibration" / "Calib.qca.txt")
     landmarks = np.stack([view.landmarks_2d[:, BLAZEPOSE_LIMBS] for view in views]).astype(float)
     return multiview.reconstruct(cameras, landmarks, PAIRS, float(views[0].fps))
 
 
-def correct(view: clip.Observations, pixels: np.ndarray, truth: np.ndarray, right: Sequence[str]) -> None:
-    """Puts the reference in place of the limbs' landmarks in 2D, 3D or both: pixels (T, 12, 2), truth (T, 12, 3) metres."""
-    if "2d" in right:
+def replace_limbs(view: Observations, pixels: np.ndarray, joints: np.ndarray, which: Sequence[str]) -> None:
+    """Puts the reference in place of the limbs' landmarks.
+
+    Args:
+      view: is changed.
+      pixels: (T, 12, 2). joints: (T, 12, 3) metres, camera frame.
+      which: "2d", "3d", both or neither.
+    """
+    if "2d" in which:
         view.landmarks_2d[:, BLAZEPOSE_LIMBS, :2] = pixels
-    if "3d" in right:
-        view.landmarks_3d[:, BLAZEPOSE_LIMBS] = metrics.centre(truth, HIPS)
+    if "3d" in which:
+        view.landmarks_3d[:, BLAZEPOSE_LIMBS] = metrics.centre(joints, HIPS)
 
 
-# --- contestants: observations of one camera -> (T, 12, 3) metres in its frame --------------------------
+# --- methods ----------------------------------------------------------------------------------------
 
 
-def blazepose(view: clip.Observations) -> np.ndarray:
+def blazepose(view: Observations) -> np.ndarray:
     return view.landmarks_3d[:, BLAZEPOSE_LIMBS]
 
 
-def smoothed_blazepose(view: clip.Observations) -> np.ndarray:
-    """A quadratic over a quarter of a second; unseen frames are first filled in linearly."""
+def smoothed_blazepose(view: Observations) -> np.ndarray:
+    """Fits a quadratic over a quarter of a second; unseen frames are interpolated first."""
     joints = blazepose(view).reshape(len(view.seen), -1)
     frames, seen = np.arange(len(joints)), np.flatnonzero(view.seen)
     filled = np.stack([np.interp(frames, seen, column[seen]) for column in joints.T], axis=-1)
@@ -144,23 +157,24 @@ def smoothed_blazepose(view: clip.Observations) -> np.ndarray:
     return savgol_filter(filled, window, 2, axis=0).reshape(-1, len(LIMB_JOINTS), 3).astype(np.float32)
 
 
-def lifter(weights: str | None, undo_swaps: bool = True) -> Contestant:
+def lifter(weights: str | None, undo_swaps: bool = True) -> Method:
+    """This package's model with these weights; None: the package's own."""
     params_and_config, body = load_weights(weights), load_body()
     return lambda view: lift(view, params_and_config, body, undo_swaps=undo_swaps).joints[:, SMPL_LIMBS]
 
 
-# --- figures --------------------------------------------------------------------------------------------
+# --- figures ----------------------------------------------------------------------------------------
 
 
-def score(pred: np.ndarray, true: np.ndarray, view: clip.Observations) -> dict[str, float]:
-    """Means over the frames in which the person was seen, as the module's docstring says."""
+def score(pred: np.ndarray, true: np.ndarray, view: Observations) -> dict[str, float]:
+    """`FIGURES` of joints (T, 12, 3) in metres, camera frame: means over the frames that were seen."""
     seen = np.asarray(view.seen, bool)
 
     def average(errors, mask=seen):
         return metrics.mean(metrics.total(errors, mask))
 
     neighbours = metrics.acceleration_mask(seen)
-    # The detector's landmarks have no place in the room: about the mid-hip, all contestants are compared alike.
+    # About the mid-hip, because the detector's 3D landmarks have no position in the camera frame.
     about_hips, true_about_hips = metrics.centre(pred, HIPS), metrics.centre(true, HIPS)
     return {
         "pa_mpjpe": average(metrics.pa_mpjpe(pred, true)),
@@ -183,7 +197,7 @@ def trunk_angle(pred: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def describe(reference: multiview.Reference) -> dict:
-    """How far the reference may be trusted."""
+    """How well the views agree on the reference, and how constant its bones are."""
     depth = np.stack([camera.to_camera(reference.joints)[..., 2] for camera in reference.cameras])
     focal = np.array([camera.intrinsics[0, 0] for camera in reference.cameras])[:, None, None]
     residual_mm = 1000 * reference.residual * depth / focal
@@ -201,34 +215,24 @@ def describe(reference: multiview.Reference) -> dict:
     }
 
 
-def print_reference(facts: dict) -> None:
-    print("Reference, camera by camera")
+def show_reference(facts: dict) -> None:
+    print_row("Reference", CAMERAS)
     for name in ("residual_px_median", "residual_mm_median", "views_used_percent", "swapped_percent"):
-        print(f"  {name:22}", *(f"{value:6.1f}" for value in facts[name]))
-    print(
-        f"  bone length, std a bone (mean over {len(BONES)}): {np.mean(facts['bone_length_std_mm']):.1f} mm\n"
-    )
+        print_row(f"  {name}", facts[name])
+    print_row("  bone_length_std_mm, mean", [np.mean(facts["bone_length_std_mm"])])
+    print()
 
 
-def print_row(name: str, model: str, camera: str, cells) -> None:
-    texts = (f"{cell:>12}" if isinstance(cell, str) else f"{cell:12.1f}" for cell in cells)
-    print(f"{name:28} {model:6} {camera:6}", *texts)
-
-
-# --- for looking at, and for other programs -------------------------------------------------------------
+# --- output -----------------------------------------------------------------------------------------
 
 
 def draw(
-    reference: multiview.Reference,
-    views: list[clip.Observations],
-    videos: list[pathlib.Path],
-    folder: pathlib.Path,
-    count: int = 4,
+    reference: multiview.Reference, views: list[Observations], folder: pathlib.Path, count: int = 4
 ) -> None:
-    """A picture a camera: `count` frames with the reference (left red, right green) and the landmarks (cyan)."""
+    """A picture of each camera: `count` frames with the reference (left red, right green), landmarks cyan."""
     folder.mkdir(parents=True, exist_ok=True)
-    trunk = ((SHOULDERS[0], SHOULDERS[1]), HIPS, (SHOULDERS[0], HIPS[0]), (SHOULDERS[1], HIPS[1]))
-    for camera, view, video in zip(reference.cameras, views, videos):
+    trunk = (SHOULDERS, HIPS, (SHOULDERS[0], HIPS[0]), (SHOULDERS[1], HIPS[1]))
+    for camera, view, video in zip(reference.cameras, views, videos()):
         capture, tiles = cv2.VideoCapture(str(video)), []
         for frame in np.linspace(0, len(reference.joints) - 1, count).astype(int):
             capture.set(cv2.CAP_PROP_POS_FRAMES, int(frame))
@@ -243,13 +247,13 @@ def draw(
         cv2.imwrite(str(folder / f"{video.stem}.png"), np.hstack(tiles))
 
 
-def dump(views: dict, reference: multiview.Reference, truths: list[np.ndarray], folder: pathlib.Path) -> None:
-    """`obs_MODEL_camN.npz`, and `reference.npz` with joints_camN (T, 12, 3) metres in the frame of camera N."""
+def dump(views: dict, reference: multiview.Reference, true: list[np.ndarray], folder: pathlib.Path) -> None:
+    """Writes `obs_MODEL_camN.npz`, and `reference.npz` with joints_camN (T, 12, 3) in camera N's frame."""
     folder.mkdir(parents=True, exist_ok=True)
     for model, observations in views.items():
         for number, view in enumerate(observations, start=1):
             view.save(folder / f"obs_{model}_cam{number}.npz")
-    joints = {f"joints_cam{number}": truth for number, truth in enumerate(truths, start=1)}
+    joints = {f"joints_cam{number}": points for number, points in enumerate(true, start=1)}
     np.savez(folder / "reference.npz", joints_world=reference.joints, names=LIMB_JOINTS, **joints)
 
 

@@ -1,36 +1,43 @@
-"""How much of the error on rendered people is the detector's? The model is told the truth in place of what was seen.
+"""Error of the model on rendered people with true landmarks in place of the detector's.
 
-    python -m benchmarks.right_landmarks rendered/ [more/ ...] [--weights FILE] [--split validation] [--json FILE]
+    python -m benchmarks.right_landmarks rendered/ [more/ ...] [--weights FILE] [--json FILE]
 
-Clips of folders that `python -m hpof_jax.data render` made, as `hpof_jax.evaluate` measures them (with the mirror image,
-smoothed). Of the 33 landmarks in every frame that was seen: as the detector saw them; those in 2D right, as the truth's
-landmarks fall into the picture; those in 3D right; both right. Visibilities stay the detector's. PA-MPJPE and N-MPJPE of the 12 limb
-joints, mm, mean over frames; `worst`, PA-MPJPE of the worse tenth of the clips. A model that was trained with a detector's errors
-does not expect that there are none, so this is more than a model trained for it would be left with.
+Clips of folders that `python -m hpof_jax.data render` made, as `hpof_jax.evaluate` measures them, with flip
+test-time augmentation and smoothing. In the frames where the person was seen, the model gets the 33 landmarks
+as the detector saw them, or with the true 2D ones, or with the true 3D ones, or with both. Visibilities stay
+the detector's.
+
+`pa_mpjpe`, `n_mpjpe`: mm, of the 12 limb joints, mean over the frames. `worst`: PA-MPJPE, mean over the worst
+tenth of the clips. The model was trained with the detector's errors and does not expect true landmarks; a
+model trained for them would do better.
 """
 
 import argparse
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.program import program
+from benchmarks.program import print_row, program
+from benchmarks.rendered import add_folders
 from data_pipelines import stream, validation
+from data_pipelines.feed import Batch
 from data_pipelines.simulate.camera import landmarks
-from hpof_jax.body import load_body
+from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_HIPS
 from hpof_jax.geometry.camera import project
 from hpof_jax.models.build import make_model
 from hpof_jax.models.weights import load_weights
 from hpof_jax.training import evaluation, metrics
 
-WAYS = {"as seen": (), "2D right": ("landmarks_2d",), "3D right": ("landmarks_3d",),
-        "both right": ("landmarks_2d", "landmarks_3d")}  # fmt: skip
+INPUTS = {"as seen": (), "true 2D": ("landmarks_2d",), "true 3D": ("landmarks_3d",),
+          "both true": ("landmarks_2d", "landmarks_3d")}  # fmt: skip
+FIGURES = ("pa_mpjpe", "n_mpjpe", "worst")
 CLIP_LENGTH, WORST = 243, 0.1
 
 
-def right(body, batch):
-    """What a perfect detector would have said: `landmarks_2d` (B, T, 33, 2), `landmarks_3d` (B, T, 33, 3)."""
+def true_landmarks(body: BodyModel, batch: Batch) -> Batch:
+    """What a perfect detector would see: `landmarks_2d` (B, T, 33, 2) and `landmarks_3d` (B, T, 33, 3)."""
     points, _ = landmarks(body, batch["pose"], batch["betas"], batch["transl"])
     focal_length, size = batch["true_focal_length"][:, None, None], batch["image_size"][:, None, None]
     return {
@@ -39,36 +46,36 @@ def right(body, batch):
     }
 
 
-def told(batch, truth, keys):
-    """The batch with these of its landmarks right."""
+def replaced(batch: Batch, true: Batch, keys: Sequence[str]) -> Batch:
+    """The batch with the true landmarks of these keys in the frames that were seen."""
     changed = {key: batch[key].copy() for key in keys}
     for key, value in changed.items():
-        value[..., : truth[key].shape[-1]] = np.where(batch["seen"][..., None, None], truth[key], 0)
+        value[..., : true[key].shape[-1]] = np.where(batch["seen"][..., None, None], true[key], 0)
     return batch | changed
 
 
-def measure(folder, weights, split):
-    """Way -> its figures."""
+def measure(folder: pathlib.Path, weights: pathlib.Path | None, split: str) -> dict:
+    """`FIGURES` for each of `INPUTS`, and the number of clips."""
     params, config = load_weights(weights)
     body, model = load_body(), make_model(config)
     totals = evaluation.make_totals(model, body, raw=False)
     options = stream.StreamOptions(16, CLIP_LENGTH, split=split)
     windows = validation.validation_windows({f"rendered:{folder}": 1.0}, options)
-    windows = [(batch, right(body, batch), names) for batch, names, _ in windows]
-    figures = {}
-    for way, keys in WAYS.items():
-        shown = ((told(batch, truth, keys), names, names) for batch, truth, names in windows)
-        tables = evaluation.evaluate(totals, params, {way: shown})  # its "classes" are the clips
+    windows = [(batch, true_landmarks(body, batch), names) for batch, names, _ in windows]
+    report = {}
+    for given, keys in INPUTS.items():
+        # Names in place of motion classes: each clip becomes a class, with metrics of its own.
+        batches = ((replaced(batch, true, keys), names, names) for batch, true, names in windows)
+        tables = evaluation.evaluate(totals, params, {given: batches})
         clips = sorted(row["limb_pa_mpjpe"] for row in tables["classes"].values())
-        figures[way] = {key: tables["overall"][f"limb_{key}"] for key in ("pa_mpjpe", "n_mpjpe")}
-        figures[way]["worst"] = float(np.mean(clips[-max(int(WORST * len(clips)), 1) :]))
-    return figures | {"clips": len(clips)}
+        worst = clips[-max(int(WORST * len(clips)), 1) :]
+        overall = (tables["overall"][key] for key in ("limb_pa_mpjpe", "limb_n_mpjpe"))
+        report[given] = dict(zip(FIGURES, (*overall, float(np.mean(worst)))))
+    return report | {"clips": len(clips)}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folders", nargs="+", type=pathlib.Path, help="made by python -m hpof_jax.data render"
-    )
+    add_folders(parser)
     parser.add_argument("--weights", type=pathlib.Path, help="a weights .npz (the package's)")
     parser.add_argument("--split", choices=("train", "validation"), default="validation")
 
@@ -78,9 +85,9 @@ def main(options: argparse.Namespace) -> dict:
     report = {}
     for folder in options.folders:
         report[str(folder)] = figures = measure(folder, options.weights, options.split)
-        print(f"{folder}: {figures['clips']} clips")
-        for way in WAYS:
-            print(f"  {way:12}", *(f"{name} {value:6.1f}  " for name, value in figures[way].items()))
+        print_row(f"{folder}, {figures['clips']} clips", FIGURES)
+        for given in INPUTS:
+            print_row(f"  {given}", figures[given].values())
     return report
 
 

@@ -1,32 +1,34 @@
-"""Are swaps of left and right found, and are there false alarms? Rendered people, whose left is known.
+"""Precision and recall of the correction of left-right swaps, on rendered people.
 
     python -m benchmarks.swaps rendered/ [more/ ...] [--half odd] [--json FILE]
 
-Each clip of folders that `python -m hpof_jax.data render` made is looked at as the real detector saw it ("as seen"), and
-`TIMES` times with further swaps ("injected": the whole body, the legs or the arms, at `RATE` a frame, for 5 to 40 frames,
-as `data_pipelines.observed.augment.drop_and_swap` makes them for training, but more of them).
+Reads folders that `python -m hpof_jax.data render` made. Each clip counts as the detector saw it ("as seen"),
+and `TIMES` times with further swaps ("injected") of the whole body, the legs or the arms: `RATE` a frame, 5
+to 40 frames long, as `data_pipelines.observed.augment.drop_and_swap` makes them for training, but more of
+them.
 
-- The unit is one group (legs or arms) in one frame. Its landmarks fit the truth better as they are or exchanged, by the 12
-  limb joints' distance in the picture (in body extents) and in space (in 1.6 m); where the difference is below `MARGIN`,
-  nobody can say and it does not count. `wrong`: percent that fit better exchanged, before and after. `precision` and
-  `recall` of what was exchanged. `alarms`: false ones, percent of the right units.
-- `pa_mpjpe`: of the package's model, mm, the 12 limb joints in frames that were seen, before and after; `worst`: of the
-  clips, the largest rise.
+- One unit is the legs or the arms in one frame. It is wrong if its landmarks fit the ground truth better with
+  left and right swapped, by the distance of the 12 limb joints in the picture (in body extents) and in space
+  (in units of 1.6 m). Units in which both fit alike, within `MARGIN`, do not count.
+- `wrong`: percent of wrong units before the correction; `after`: after it. `precision`, `recall`: of the
+  units that the correction swaps. `alarms`: percent of right units that it swaps.
+- `pa_mpjpe`, `pa_after`: mm, of the package's model without and with the correction, on the 12 limb joints in
+  seen frames. `worst`: the largest rise in a clip.
 
 The constants of `hpof_jax.observe.swaps` were chosen on the even clips; the odd ones are for reporting.
 """
 
 import argparse
-import pathlib
-from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.program import program
+from benchmarks.program import print_row, program
+from benchmarks.real_views import HIPS
+from benchmarks.rendered import Clip, add_folders, read_clips, true_limbs
 from data_pipelines.observed.augment import SWAP_FRAMES, draw_events
 from data_pipelines.simulate.landmark_tables import SWAP_GROUPS
 from hpof_jax.body import load_body
-from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, BLAZEPOSE_MIRROR, LIMB_JOINTS, SMPL_LIMBS
+from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, BLAZEPOSE_MIRROR, SMPL_LIMBS
 from hpof_jax.errors import UserError
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights
@@ -36,21 +38,20 @@ from hpof_jax.observe.swaps import ARMS, BODY_EXTENT, LEGS, undo_swaps
 from hpof_jax.training import metrics
 
 RATE, TIMES, MARGIN = 0.004, 3, 0.1
-HIPS = [LIMB_JOINTS.index("left_hip"), LIMB_JOINTS.index("right_hip")]
 OBSERVED = ("landmarks_2d", "landmarks_3d", "seen", "image_size", "focal_length", "fps")
 FIGURES = ("clips", "wrong", "after", "precision", "recall", "alarms", "pa_mpjpe", "pa_after", "worst")
+HALVES = {"even": (0,), "odd": (1,), "all": (0, 1)}  # a clip's number modulo 2
 GROUPS = [np.flatnonzero(np.isin(BLAZEPOSE_LIMBS, group)) for group in (LEGS, ARMS)]
-
-Clip = dict[str, np.ndarray]
 
 
 def advantage(
     landmarks_2d: np.ndarray, landmarks_3d: np.ndarray, true: np.ndarray, pixels: np.ndarray
 ) -> np.ndarray:
-    """How much better the landmarks fit exchanged, (T, 2) in body extents, for legs and arms.
+    """How much better the landmarks fit with left and right swapped, (T, 2) body extents, of legs and arms.
 
     Args:
-      landmarks_2d, landmarks_3d: (T, 33, 3) of the detector. true: (T, 12, 3) metres, camera frame. pixels: (T, 12, 2).
+      landmarks_2d, landmarks_3d: (T, 33, 3) of the detector.
+      true: (T, 12, 3) metres, camera frame. pixels: (T, 12, 2).
     """
     true = true - true[:, HIPS].mean(axis=1, keepdims=True)
     extent = np.maximum(np.ptp(pixels, axis=1).max(axis=1), 1.0)[:, None]
@@ -63,7 +64,7 @@ def advantage(
 
 
 def with_swaps(clip: Clip, rng: np.random.Generator) -> tuple[Clip, np.ndarray]:
-    """The clip with injected swaps, and where they are, (T, 2) bool, legs and arms."""
+    """The clip with injected swaps, and where they are, (T, 2) bool for legs and arms."""
     kind = draw_events(rng, (1, len(clip["seen"])), RATE, SWAP_FRAMES, len(SWAP_GROUPS))[0]
     injected = np.concatenate([SWAP_GROUPS, np.zeros((1, NUM_LANDMARKS), bool)])[kind]
     points = {
@@ -73,14 +74,18 @@ def with_swaps(clip: Clip, rng: np.random.Generator) -> tuple[Clip, np.ndarray]:
     return clip | points, injected[:, [LEGS[0], ARMS[0]]]
 
 
-def judge(clip: Clip, rng: np.random.Generator | None, weights) -> tuple[np.ndarray, np.ndarray]:
-    """Hits, false alarms, misses and rightly kept units of a clip (4,); the model's errors before and after, mm (2,).
+def score(clip: Clip, rng: np.random.Generator | None, model: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """Corrects the swaps of a clip.
 
-    With injected swaps where there is an `rng`.
+    Args:
+      rng: draws the swaps to inject; None: there are none.
+      model: weights and body, as `lift` takes them.
+
+    Returns:
+      hits, false alarms, misses and rightly kept units, (4,); the model's error without and with the
+      correction, (2,) mm.
     """
-    height, width = clip["image_size"]
-    true = clip["joints"][:, SMPL_LIMBS]
-    pixels = true[..., :2] / true[..., 2:] * clip["true_focal_length"] + (width / 2, height / 2)
+    true, pixels = true_limbs(clip)
     gain = advantage(clip["landmarks_2d"], clip["landmarks_3d"], true, pixels)
     wrong = gain > 0
     if rng is not None:
@@ -91,13 +96,14 @@ def judge(clip: Clip, rng: np.random.Generator | None, weights) -> tuple[np.ndar
     cells = [np.sum(counts & (swapped == a) & (wrong == b)) for a, b in ((1, 1), (1, 0), (0, 1), (0, 0))]
     observations = Observations(**{key: clip[key] for key in OBSERVED})
     errors = [
-        metrics.pa_mpjpe(lift(observations, *weights, undo_swaps=undo).joints[:, SMPL_LIMBS], true)
+        metrics.pa_mpjpe(lift(observations, *model, undo_swaps=undo).joints[:, SMPL_LIMBS], true)
         for undo in (False, True)
     ]
     return np.array(cells), np.array([np.mean(np.asarray(error)[clip["seen"]]) for error in errors])
 
 
 def summary(cells: np.ndarray, errors: np.ndarray) -> tuple[float, ...]:
+    """The figures that follow `clips`, from the counts (4,) and the errors (N, 2) of all clips."""
     hits, alarms, misses, kept = cells.tolist()
     units = max(hits + alarms + misses + kept, 1)
     return (
@@ -111,37 +117,25 @@ def summary(cells: np.ndarray, errors: np.ndarray) -> tuple[float, ...]:
     )
 
 
-def read(folder: pathlib.Path, half: str) -> Iterator[Clip]:
-    paths = sorted(folder.glob("clip_*.npz"))
-    if not paths:
-        raise UserError(
-            f"There is no rendered clip in {folder}: make some with python -m hpof_jax.data render."
-        )
-    for path in paths:
-        if half == "all" or int(path.stem.rpartition("_")[2]) % 2 == (half == "odd"):
-            with np.load(path, allow_pickle=False) as clip:
-                if clip["seen"].any():
-                    yield dict(clip)
-
-
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folders", nargs="+", type=pathlib.Path, help="made by python -m hpof_jax.data render"
-    )
-    parser.add_argument("--half", choices=("even", "odd", "all"), default="odd", help="which clips (odd)")
+    add_folders(parser)
+    parser.add_argument("--half", choices=HALVES, default="odd", help="which clips, by their numbers (odd)")
 
 
 @program(__doc__, _options)
 def main(options: argparse.Namespace) -> dict:
-    report, weights = {}, (load_weights(), load_body())
-    print(f"{'':24}", *(f"{name:>9}" for name in FIGURES))
+    report, model, numbers = {}, (load_weights(), load_body()), HALVES[options.half]
+    print_row("", FIGURES, width=11)
     for folder in options.folders:
-        clips, rng = list(read(folder, options.half)), np.random.default_rng(0)
-        for name, dice in (("as seen", [None]), ("injected", [rng] * TIMES)):
-            cells, errors = zip(*(judge(clip, rng, weights) for rng in dice for clip in clips))
-            row = dict(zip(FIGURES, (len(clips), *summary(np.sum(cells, axis=0), np.array(errors)))))
-            report[f"{folder.name}, {name}"] = row
-            print(f"{folder.name + ', ' + name:24}", *(f"{value:9.2f}" for value in row.values()))
+        clips = [c for number, c in read_clips(folder) if number % 2 in numbers and c["seen"].any()]
+        if not clips:
+            raise UserError(f"No clip of {folder} is in the half '{options.half}': give another --half.")
+        rng = np.random.default_rng(0)
+        for name, generators in (("as seen", [None]), ("injected", [rng] * TIMES)):
+            cells, errors = zip(*(score(clip, rng, model) for rng in generators for clip in clips))
+            figures = summary(np.sum(cells, axis=0), np.array(errors))
+            report[f"{folder.name}, {name}"] = dict(zip(FIGURES, (len(clips), *figures)))
+            print_row(f"{folder.name}, {name}", (len(clips), *figures), decimals=2, width=11)
     return report
 
 

@@ -1,4 +1,4 @@
-"""The four-view reference on made-up cameras and a made-up motion whose truth is known."""
+"""The reference from four made-up cameras, on a made-up motion."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def cameras():
 
 @pytest.fixture
 def joints():
-    """(40, 4, 3) metres: two limbs' left and right joints, swinging slowly."""
+    """(40, 4, 3) metres: two pairs of a left and a right joint, swinging slowly."""
     time = np.arange(40) / FPS
     rest = np.array([[0.2, 0.1, 0.4], [-0.2, 0.1, 0.4], [0.1, -0.1, -0.3], [-0.1, 0.0, -0.3]])
     swing = 0.1 * np.sin(2 * np.pi * time[:, None] + np.arange(4))
@@ -83,6 +83,6 @@ def test_qualisys_lengths_axes_and_lens(tmp_path):
         "</camera></cameras></calibration>"
     )
     (camera,) = multiview.read_qualisys(path)
-    # The camera stands 2 m above the point (1, 0, 0) and looks down on it; world y points up in its picture.
+    # The camera is 2 m above the point (1, 0, 0) and looks down; world y points up in its picture.
     np.testing.assert_allclose(camera.to_camera(np.array([1.0, 0, 0])), [0, 0, 2], atol=1e-9)
     np.testing.assert_allclose(camera.project(np.array([1.2, 0.2, 0.0])), [600, 900], atol=1e-6)
