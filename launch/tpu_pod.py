@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         return status
     try:
         return _run(setup(options) + train(options), options.dry_run)
-    finally:  # whatever happened: a slice costs money, and checkpoints are in the bucket
+    finally:  # also after an error: a slice costs money, and checkpoints are in the bucket
         _run(delete(options), options.dry_run)
 
 
@@ -103,11 +103,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog="What follows a -- goes to hpof_jax.train as it is: -- --config.batch_size=512",
     )
     parser.add_argument(
-        "step", choices=[*STEPS, "all"], help="all: every step in order, deleting whatever happens"
+        "step", choices=[*STEPS, "all"], help="all: every step in order; deletes also after an error"
     )
     parser.add_argument("--name", required=True, help="the slice's name")
     parser.add_argument("--zone", required=True, help="such as us-west4-a")
-    parser.add_argument("--project", help="gcloud's own default if left out")
+    parser.add_argument("--project", help="(default: gcloud's own)")
     parser.add_argument("--type", default="v5litepod-16", help="accelerator type (default: %(default)s)")
     parser.add_argument(
         "--runtime-version", default="v2-alpha-tpuv5-lite", help="image for that type (default: %(default)s)"
@@ -125,10 +125,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:cut])
     options.arguments = arguments[cut + 1 :]
-    if "--dry-run" in options.arguments:  # there it would reach the training, and the commands would run
+    if "--dry-run" in options.arguments:  # it would go to the training, and the commands would run
         parser.error("--dry-run comes before the --: what follows it goes to hpof_jax.train")
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", options.name):
-        parser.error(f"--name {options.name!r}: use small letters, digits and dashes, a letter first")
+        parser.error(f"--name {options.name!r}: use lower-case letters, digits and dashes, a letter first")
     if wrong := [pair for pair in options.env if not re.match(r"[A-Za-z_]\w*=", pair)]:
         parser.error(f"--env {wrong[0]!r}: write NAME=VALUE")
     if options.step in ("train", "all") and not (options.workdir or "").startswith("gs://"):

@@ -1,0 +1,1 @@
+"""From a video to observations: frames, scene cuts, one person's landmarks, masks and optical flow."""

@@ -97,7 +97,7 @@ class BlazePose:
         return regions
 
     def landmarks(self, image: np.ndarray, region: Region) -> Pose:
-        """The pose in `region` of `image` (H, W, 3) uint8 RGB; with a low `score` nobody is there."""
+        """The pose in `region` of `image` (H, W, 3) uint8 RGB; a low `score` means that nobody is there."""
         to_frame = region.to_frame()
         pixels = crop(image, to_frame, (LANDMARK_SIDE, LANDMARK_SIDE))
         outputs = self._landmarks(pixels / np.float32(255))
@@ -118,7 +118,7 @@ class BlazePose:
 
 
 def overlap(a: Region, b: Region) -> float:
-    """Intersection over union of two regions, whatever their angles."""
+    """Intersection over union of two regions; ignores their angles."""
     width = min(a.x + a.size / 2, b.x + b.size / 2) - max(a.x - a.size / 2, b.x - b.size / 2)
     height = min(a.y + a.size / 2, b.y + b.size / 2) - max(a.y - a.size / 2, b.y - b.size / 2)
     shared = max(width, 0.0) * max(height, 0.0)
@@ -179,9 +179,11 @@ def _body_region(hip: np.ndarray, rim: np.ndarray) -> Region:
 def _refine(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     """Moves each point to the centre of mass of its heat-map, within 3 cells around the point.
 
-    points: (N, 2) in the unit square; heatmaps: (64, 64, N) logits. Points outside the square stay, and
-      points whose
-    heat-map is below one half around them.
+    A point stays if it is outside the square, or if its heat-map is below one half around it.
+
+    Args:
+      points: (N, 2) in the unit square.
+      heatmaps: (64, 64, N) logits.
     """
     cells = np.floor(points * HEATMAP_SIDE).astype(int)
     reach = np.arange(-3, 4)

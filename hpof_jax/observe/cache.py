@@ -15,10 +15,10 @@ from hpof_jax.observe.clip import Observations, observe
 
 
 def observe_cached(video: str | os.PathLike, **options: Any) -> Observations:
-    """What `hpof_jax.observe.clip.observe` gives for a video file, from the cache if it is there.
+    """Like `hpof_jax.observe.clip.observe`, for a video file; the result is kept in the cache.
 
-    Observing takes a few times as long as the video plays. The key is made of the file's content, the options
-    and the source code of `hpof_jax.observe`. If the cache cannot be written, a warning is logged.
+    Observing takes a few times as long as the video. The key is made of the file's content, the options and
+    the source code of `hpof_jax.observe`. If the cache cannot be written, a warning is logged.
 
     Args:
       video: a file.
@@ -60,7 +60,7 @@ def _sha256(path: pathlib.Path) -> str:
 
 @functools.cache
 def _code() -> str:
-    """A hash of the source code, because other code may give other observations."""
+    """A hash of the source code, because a change of the code may change the observations."""
     digest = hashlib.sha256()
     for source in sorted(pathlib.Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())

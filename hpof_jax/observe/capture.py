@@ -16,7 +16,7 @@ from absl import logging
 from hpof_jax.observe.metadata import Metadata
 
 DEFAULT_FPS = 30.0
-TOLERANCE = 1e-3  # seconds by which a frame's time may be off: some containers round to milliseconds
+TOLERANCE = 1e-3  # seconds of error in a frame's time: some containers round to milliseconds
 SEEK_MARGIN = 1.0  # seconds before the wanted frame: OpenCV does not seek exactly in every file
 LONGEST_SHORTFALL = 0.25  # seconds: the frames of a whole file may end before its sound
 
@@ -31,7 +31,7 @@ class Capture:
     frame_count: of the whole source, approximate; None if unknown.
     live: whether it is a webcam.
     time: seconds of the frame that was grabbed last; None before the first. It increases from frame to frame.
-    file_time: the same, as it is in the file. It may be broken.
+    file_time: the same as stored in the file, which may be wrong.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Capture:
     ):
         """Opens `source`, a file or the number of a webcam.
 
-        name: for messages. fps: frames/s, in place of the source's own rate and times. metadata: of the file.
+        name: for messages. fps: frames/s, instead of the source's own rate and times. metadata: of the file.
         """
         self.name, self.live = name, not isinstance(source, str)
         self._source, self._metadata = source, metadata or Metadata()
@@ -68,7 +68,7 @@ class Capture:
         """Goes to the first frame at or after a time; False if there is none. For a new `Capture`."""
         if self._own_times and seconds > SEEK_MARGIN:
             self._capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * (seconds - SEEK_MARGIN))
-            if not self.grab() or self.time > seconds:  # too far
+            if not self.grab() or self.time > seconds:  # the seek went too far
                 self._open()
         while self.time is None or self.time < seconds - TOLERANCE:
             if not self.grab():
@@ -91,9 +91,7 @@ class Capture:
             return
         # The frame count of an MP4 file includes frames that its edit list hides; the duration does not.
         if duration is None or number / self._own_fps < 0.98 * duration - LONGEST_SHORTFALL:
-            _warn_once(
-                f"{self.name} breaks off after {number} of its {self.frame_count} frames: going on with those"
-            )
+            _warn_once(f"{self.name} breaks off after {number} of its {self.frame_count} frames: using those")
 
     def close(self) -> None:
         self._capture.release()
@@ -113,11 +111,11 @@ class Capture:
 
 
 def _checked_fps(fps: float, name: str | None) -> float:
-    """`fps`, or else 30, with a warning about the source `name`."""
+    """`fps` if it is usable; otherwise 30, with a warning about the source `name`."""
     if math.isfinite(fps) and 1 <= fps <= 1000:
         return float(fps)
     if name is not None:
-        _warn_once(f"{name} gives no usable frame rate ({fps}): taking {DEFAULT_FPS:g} frames/s")
+        _warn_once(f"{name} gives no usable frame rate ({fps}): using {DEFAULT_FPS:g} frames/s")
     return DEFAULT_FPS
 
 

@@ -22,14 +22,14 @@ from hpof_jax.observe.track import track
 from hpof_jax.observe.video import Frames, frame_times, read_video, thin
 
 MASK_SIDE = 128
-FINEST = 8  # the finest grid for a variable frame rate, in multiples of the wanted rate
+FINEST = 8  # the finest grid for a variable frame rate, as a multiple of the wanted rate
 
 _boxes = jax.jit(camera.box_from_keypoints)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Observations:
-    """What the detector finds of one person in a clip of T frames; 0 in frames where the person is not seen.
+    """What the detector finds of one person in a clip of T frames; 0 in frames that do not show the person.
 
     landmarks_2d: (T, 33, 3) [x px, y px, visibility 0..1].
     landmarks_3d: (T, 33, 3) metres about the mid-hip, camera axes (x right, y down, z forward).
@@ -79,7 +79,7 @@ class Observations:
         return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Writes an .npz file; if that fails, a file that was there stays as it was.
+        """Writes an .npz file; if that fails, an existing file is kept.
 
         Raises:
           UserError: the file cannot be written.
@@ -141,19 +141,21 @@ def observe(
 
     Args:
       video, max_frames, fps, start, end: see `hpof_jax.observe.video.read_video`.
-      person, landmark_model: see `hpof_jax.observe.person.PersonTracker`. The person is chosen anew in each
+      person, landmark_model: see `hpof_jax.observe.person.PersonTracker`. The person is chosen again in each
         shot.
       focal_length: px. None: from the file's metadata, else `hpof_jax.geometry.camera.default_focal_length`.
-      progress: a bar, on a terminal only.
+      progress: show a progress bar, on a terminal.
       keep_masks: also the person's masks.
-      keep_flow: also optical flow; `add_flow` takes better one than is found here.
-      thin_to: frames/s; look at every n-th frame alone, with the n that comes near it.
+      keep_flow: also DIS optical flow; `add_flow` replaces it by more accurate flow.
+      thin_to: frames/s; use only every n-th frame, so that the rate comes closest to this.
 
     Raises:
-      UserError: the video cannot be read, or the person is seen in no frame.
+      UserError: the video cannot be read, the person is seen in no frame, or an argument is out of range.
     """
     if focal_length is not None and not (np.isfinite(focal_length) and focal_length > 0):
-        raise UserError(f"the focal length {focal_length} makes no sense: give it in pixels, or leave it out")
+        raise UserError(
+            f"the focal length {focal_length} is out of range: give pixels above 0, or leave it out"
+        )
     frames, info = read_video(video, max_frames, fps, start, end)
     if thin_to:
         frames, info = thin(frames, info, thin_to)
@@ -191,7 +193,7 @@ def observe(
 def add_flow(
     observations: Observations, forward: str | pathlib.Path, backward: str | pathlib.Path
 ) -> Observations:
-    """The same clip with another program's optical flow, such as RAFT's, between whole frames.
+    """The same clip with another program's optical flow between whole frames, such as RAFT's.
 
     Args:
       observations: of the whole video, without `thin_to`.
@@ -236,7 +238,7 @@ def _sample(observations: Observations, fps: float, position: np.ndarray, reach:
     """The clip at positions (N,), in frames and 1 / fps apart, by `temporal.local_means` within each shot."""
     first, stop = observations.shots, np.append(observations.shots[1:], len(observations))
     shot = np.searchsorted(first, position, side="right") - 1
-    position = np.minimum(position, stop[shot] - 1)  # until the cut, the last frame before it holds
+    position = np.minimum(position, stop[shot] - 1)  # the last frame of a shot is held until the cut
     lower, upper, weight = temporal.neighbours(position)
     seen = observations.seen[lower] & observations.seen[upper]
     nearest = np.where(weight > 0.5, upper, lower)

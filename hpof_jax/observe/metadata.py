@@ -17,9 +17,9 @@ TIME_LIMIT = 10  # seconds for ffmpeg
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """What is known of a file; None: unknown.
+    """The metadata of a file; None: unknown.
 
-    duration: seconds, without what an edit list hides; only of MP4 and MOV files.
+    duration: seconds, without the parts that an edit list hides; only of MP4 and MOV files.
     focal_length_35mm: mm, 35 mm equivalent.
     """
 

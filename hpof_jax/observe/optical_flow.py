@@ -71,7 +71,7 @@ def flow_in_boxes(
     boxes: np.ndarray,
     image_size: tuple[int, int],
 ) -> dict[str, np.ndarray]:
-    """What `FlowTracker.arrays` gives, from another program's flow between whole frames.
+    """Like `FlowTracker.arrays`, from another program's flow between whole frames.
 
     Args:
       forward, backward: T - 1 fields (H, W, 2) each, px: from frame t to t + 1, in the pixels of t, and from

@@ -2,7 +2,7 @@
 
 While the person is in sight, the landmarks of each frame give the region for the next frame, as in MediaPipe:
 one network runs per frame. The person detector runs to choose the person, to find them again, and when the
-track looks wrong. Then everybody near is compared by place, size and the colours of the torso. If nobody
+track looks wrong. Then all people nearby are compared by place, size and the colours of the torso. If nobody
 fits, the person is not seen in the frame.
 """
 
@@ -17,8 +17,8 @@ from hpof_jax.errors import UserError
 from hpof_jax.observe.blazepose import HIPS, MIN_PRESENCE, SHOULDERS, BlazePose, Pose, Region, overlap
 
 # Distances are in region sizes, about 1.3 body heights. Times are in frames at 30 frames/s.
-MAX_STEP = 0.25  # the longest way of a body between two frames
-STEP_PER_LOST_FRAME = 0.04  # added to it for each lost frame: about 2.7 m/s
+MAX_STEP = 0.25  # the largest movement of a body between two frames
+STEP_PER_LOST_FRAME = 0.04  # added to MAX_STEP for each lost frame: about 2.7 m/s
 MAX_SIZE_RATIO = 1.7
 # Colour distances: 0.4 to 0.7 between two people, 0.1 to 0.5 of one person in changing light, pose and
 # background.
@@ -27,8 +27,8 @@ MAX_COLOURS = 0.7  # while in sight
 MAX_COLOURS_LOST, MAX_COLOURS_FAR = 0.6, 0.4  # after a gap; after a gap and more than one size away
 LOOK_AROUND_EVERY, LOOK_AROUND_EVERY_ALERT, SEARCH_WIDE_EVERY, FORGET_RIVALS_AFTER = 10, 5, 5, 30
 MIN_COLOURS_OF_RIVAL, MAX_LOOKS_OF_RIVAL = 0.25, 10
-RIVAL_MARGIN = 0.05  # somebody whose colours are closer to a rival's, by this much, is the rival
-# Somebody near is taken for the person at no larger distance than this, and if it is smaller by this much.
+RIVAL_MARGIN = 0.05  # a pose whose colours are closer to a rival's by this much is the rival's
+# The track switches to a pose nearby if its colour distance is below the first, and smaller by the second.
 MAX_COLOURS_TO_SWITCH, SWITCH_MARGIN = 0.25, 0.1
 SAME_PERSON_DISTANCE = 0.1
 MAX_LOOKS, MIN_NEW_PRESENCE, MIN_CONFIRMING_OVERLAP = 5, 0.8, 0.45
@@ -46,7 +46,7 @@ class _Track:
 
 @dataclasses.dataclass
 class _Rival:
-    """Somebody else near the person: where and when they were last seen, and their colours each time."""
+    """Somebody else near the person: where and when they were last seen, and their colours so far."""
 
     region: Region
     frame: int
@@ -58,14 +58,14 @@ class PersonTracker:
 
     Args:
       person: "largest", "leftmost", or the person's number from the left, from 1, in the first frame of a
-        shot that shows so many people.
+        shot that shows that many people.
       landmark_model: "full" or "heavy".
       fps: frame rate of the frames.
       threads: for each of the two networks.
       net: networks to use, such as those of a tracker that is no longer needed; None: new ones.
 
     Raises:
-      UserError: `person` or `landmark_model` is none of these.
+      UserError: `person` or `landmark_model` is something else.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class PersonTracker:
         return pose
 
     def restart(self) -> None:
-        """Forgets the person, before the first frame of a new shot, in which the person is chosen anew."""
+        """Forgets the person. Call it before the first frame of a new shot: the person is chosen again."""
         self._track, self._rivals, self._count = None, [], 0
 
     def _learn(self, pose: Pose) -> np.ndarray:
@@ -149,10 +149,10 @@ class PersonTracker:
         return candidates[int(np.argmin(costs))] if costs and min(costs) < np.inf else None
 
     def _look_around(self, image: np.ndarray, own: Pose) -> Pose:
-        """Remembers the colours of everybody near, to recognise them when they cover the person.
+        """Remembers the colours of all people nearby, to recognise them when they cover the person.
 
-        Returns `own`, or the pose of somebody near who looks more like the person: then `own` is somebody who
-        covers the person.
+        Returns `own`, or the pose of somebody nearby who looks more like the person: then `own` is somebody
+        who covers the person.
         """
         x, y, size, _ = own.region
         # The detector mostly finds one of two people in a square, so there is one square on each side, too.
@@ -164,7 +164,7 @@ class PersonTracker:
         if not clearly or _change(own.region, colours[best][0].region)[0] > 1:
             best = 0
         for number, (pose, seen) in enumerate(colours):
-            if number != best and distances[number] > MIN_COLOURS_OF_RIVAL:  # otherwise too alike
+            if number != best and distances[number] > MIN_COLOURS_OF_RIVAL:  # otherwise too similar
                 known = [rival for rival in self._rivals if self._may_be(rival, pose.region)]
                 looks = [look for rival in known for look in rival.looks][-MAX_LOOKS_OF_RIVAL:]
                 self._rivals = [rival for rival in self._rivals if not any(rival is other for other in known)]
@@ -195,7 +195,7 @@ class PersonTracker:
     def _find_people(
         self, image: np.ndarray, squares: Iterable[tuple[float, float, float]], known: Iterable[Pose] = ()
     ) -> list[Pose]:
-        """The poses `known`, and of everybody else whom the detector finds in the squares, once each."""
+        """The poses `known`, and those of all other people that the detector finds in the squares."""
         people = list(known)
         regions = [pose.region for pose in people]
         for square in squares:
@@ -213,8 +213,8 @@ class PersonTracker:
     def _settle(self, image: np.ndarray, region: Region) -> Pose | None:
         """The pose of the person in `region`, or None if there is nobody.
 
-        Each pose gives a better region, in which the network runs again. If the region does not come to rest,
-        it shows something else than a person.
+        Each pose gives a better region, in which the network runs again. If the region does not converge, it
+        shows something other than a person.
         """
         for _ in range(MAX_LOOKS):
             pose = self._net.landmarks(image, region)
@@ -229,7 +229,7 @@ class PersonTracker:
         return pose if pose.score >= MIN_NEW_PRESENCE else None
 
     def _confirmed(self, image: np.ndarray, place: Region) -> bool:
-        """Whether the detector finds a person in crops around `place`. In scenery it does not."""
+        """Whether the detector finds a person in crops around `place`. In background it does not."""
         return all(
             any(overlap(place, other) > MIN_CONFIRMING_OVERLAP for other in self._net.detect(image, square))
             for square in ((place.x, place.y, place.size), (place.x, place.y, 1.5 * place.size))
@@ -293,7 +293,6 @@ def _parse_person(person: str | int) -> str | int:
     text = str(person)
     if isinstance(person, bool) or not (text.isascii() and text.isdigit() and int(text) > 0):
         raise UserError(
-            f"person {person!r} is not understood: give 'largest', 'leftmost' or a number from the left, "
-            "1 or more"
+            f"person {person!r} is unknown: give 'largest', 'leftmost' or a number from the left, 1 or more"
         )
     return int(text)

@@ -19,8 +19,8 @@ BLOCK = 7  # pixels
 # 0.8; within shots of real and rendered videos at most 0.34.
 MIN_CHANGE = 0.5
 MIN_RATIO = 2.0  # of a cut's difference to the mean of the four around it, which is high in a fast pan
-WINDOW = 3  # frames before and after a cut, each of which must differ from each
-MIN_CONTRAST = 8  # grey levels; less is taken for noise
+WINDOW = 3  # frames before and after a cut; every one before must differ from every one after
+MIN_CONTRAST = 8  # grey levels; less contrast is noise
 # Colours are divided by brightness, because the exposure changes both. At medium brightness, 40 levels of
 # Lab's a or b count as much as one standard deviation of brightness.
 COLOUR_WEIGHT, DARK = 5, 70

@@ -27,8 +27,8 @@ def track(
 
     Args:
       tracker: a `hpof_jax.observe.person.PersonTracker`, or a function like it. Its `restart()` is called
-        before the first frame of each further shot.
-      mask_side: also collect the person's masks, of so many pixels a side.
+        before the first frame of each shot but the first.
+      mask_side: also collect the person's masks, with sides of this many pixels.
       keep_flow: also collect optical flow.
       find_cuts: look for scene cuts; False: the clip is one shot.
       stop: called after each frame with the list of `seen` so far; True leaves out the rest of the frames.

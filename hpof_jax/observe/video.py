@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a video before its frames are read.
+    """What is known about a video before its frames are read.
 
     fps: frames/s; the mean if the rate varies.
     image_size: (H, W) px, upright.
@@ -36,7 +36,7 @@ class VideoInfo:
 
 
 class Frames(Iterator[np.ndarray]):
-    """Yields frames, (H, W, 3) uint8 RGB; `time` is that of the last one in the file, in seconds."""
+    """Yields frames, (H, W, 3) uint8 RGB; `time` is the last one's time in the file, in seconds."""
 
     def __init__(self, timed: Iterator[tuple[np.ndarray, float]]):
         self.timed, self.time = timed, 0.0
@@ -53,28 +53,29 @@ def read_video(
     start: float | None = None,
     end: float | None = None,
 ) -> tuple[Frames, VideoInfo]:
-    """An iterator over the frames of a video, with one frame in memory at a time, and what is known of them.
+    """An iterator over a video's frames, with one frame in memory at a time, and the video's `VideoInfo`.
 
     A file that is cut off gives the frames that it has, and a warning.
 
     Args:
       source: a file that OpenCV reads, a folder of images in the natural order of their names, one image, or
         the number of a webcam. Files are turned upright, as their metadata says.
-      max_frames: read at most so many frames.
-      fps: frames/s, in place of the source's own rate and times. None: the source's own, or 30 if it has
-        none.
+      max_frames: read at most this many frames.
+      fps: frames/s, instead of the source's own rate and times. None: the source's own, or 30 if it has none.
       start, end: seconds; read the frames at start <= time < end. None: from the first, to the last frame.
 
     Raises:
-      UserError: the source cannot be read, it has no frame from start to end, or an argument makes no sense.
+      UserError: the source cannot be read, it has no frame from start to end, or an argument is out of range.
     """
     if max_frames is not None and max_frames < 1:
         raise UserError(f"max_frames is {max_frames}: give at least 1, or leave it out to read every frame")
     if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise UserError(f"the frame rate {fps} of {source} makes no sense: give frames/s, such as 30")
+        raise UserError(
+            f"the frame rate {fps} of {source} is out of range: give frames/s above 0, such as 30"
+        )
     for name, value in (("start", start), ("end", end)):
         if value is not None and not (math.isfinite(value) and value >= 0):
-            raise UserError(f"the {name} {value} of {source} makes no sense: give seconds, 0 or more")
+            raise UserError(f"the {name} {value} of {source} is out of range: give seconds, 0 or more")
     start, end = start or 0.0, math.inf if end is None else end
     if end <= start:
         raise UserError(_empty(source, start, end))
@@ -106,7 +107,7 @@ def read_video(
 
 
 def thin(frames: Frames, info: VideoInfo, fps: float) -> tuple[Frames, VideoInfo]:
-    """Only every n-th frame, with the n that comes nearest to `fps` frames/s, and what is known of them."""
+    """Only every n-th frame, so that the rate comes closest to `fps` frames/s, and their `VideoInfo`."""
     step = max(1, round(info.fps / fps))
     count = None if info.frame_count is None else -(-info.frame_count // step)
     thinned = dataclasses.replace(info, fps=info.fps / step, frame_count=count)
@@ -116,8 +117,8 @@ def thin(frames: Frames, info: VideoInfo, fps: float) -> tuple[Frames, VideoInfo
 def frame_times(times: np.ndarray, fps: float) -> np.ndarray:
     """The times of a clip's frames, (T,) seconds, from the times in its file and its frame rate.
 
-    If the times in the file are 1 / fps apart, to a millisecond, they are exactly so. If they do not increase
-    everywhere, they are broken, and are replaced by times that are 1 / fps apart.
+    The result is exactly 1 / fps apart if the times in the file are so to a millisecond, or if they are
+    broken: they do not increase everywhere. Otherwise it is the times in the file.
     """
     times = np.asarray(times, np.float64)
     even = times[:1] + np.arange(len(times)) / fps
@@ -126,7 +127,7 @@ def frame_times(times: np.ndarray, fps: float) -> np.ndarray:
 
 
 def is_webcam(source: str | pathlib.Path | int) -> bool:
-    """Whether `source` is the number of a webcam and not a file of that name. A webcam is read only once."""
+    """Whether `source` is a webcam's number and not a file of that name. A webcam can be read only once."""
     text = str(source)
     return isinstance(source, int) or (text.isascii() and text.isdigit() and not pathlib.Path(text).exists())
 
@@ -141,7 +142,7 @@ def _read_capture(
         capture.close()
         if capture.live:
             raise UserError(
-                f"{name} cannot be opened: is it plugged in, allowed, and not in use by another program?"
+                f"{name} cannot be opened: is it connected, permitted, and not in use by another program?"
             )
         if start and capture.time is not None:
             raise UserError(_beyond(name, start, capture.time + 1 / capture.fps))
@@ -221,6 +222,6 @@ def _beyond(name: str, start: float, length: float) -> str:
 
 
 def _natural_key(path: pathlib.Path) -> list[tuple[int, str]]:
-    """Orders frame2 before frame10."""
+    """A sort key that puts frame2 before frame10."""
     parts = re.split(r"([0-9]+)", path.name.lower())
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

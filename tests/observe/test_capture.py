@@ -96,7 +96,7 @@ def test_a_file_that_ends_early_gives_one_warning(opened, caplog):
             source.warn_if_cut_off()
         return caplog.messages
 
-    warning = ["clip breaks off after 5 of its 90 frames: going on with those"]
+    warning = ["clip breaks off after 5 of its 90 frames: using those"]
     assert warnings_of(5, announced=90) == warnings_of(5, announced=90, duration=3.0) == warning
     assert warnings_of(5, announced=90, duration=0.2) == []  # the rest is hidden by an edit list
     assert warnings_of(88, announced=90, duration=3.0) == []

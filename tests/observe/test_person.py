@@ -168,7 +168,7 @@ def test_scenery_that_the_detector_does_not_confirm_is_nobody(follow, monkeypatc
 def test_wrong_choices(monkeypatch):
     monkeypatch.setattr(person, "BlazePose", lambda model, threads: None)
     for choice in ("tallest", "-1", -1, 0, "0", 1.5, True, "²"):
-        with pytest.raises(UserError, match="is not understood"):
+        with pytest.raises(UserError, match="is unknown: give 'largest'"):
             PersonTracker(person=choice)
     with pytest.raises(UserError, match="'full' or 'heavy'"):
         PersonTracker(landmark_model="lite")
