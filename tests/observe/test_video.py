@@ -178,7 +178,7 @@ def test_wrong_sources_end_in_one_sentence(tmp_path, capfd):
 
 def test_webcam_that_is_not_there(monkeypatch):
     class NoCamera:
-        set = get = grab = lambda *arguments: 0
+        isOpened = set = get = grab = lambda *arguments: 0
 
         def release(self):
             pass
