@@ -30,6 +30,7 @@ BACKGROUND = (244, 244, 246)
 SAMPLES = 2  # samples per pixel and axis, averaged: smooth edges
 CONTAINERS = (".mp4", ".mov", ".mkv")
 CHUNK = 64  # frames posed at once
+MAX_RATE = 60.0  # frames/s of the overlay of a video whose frame rate varies
 SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the pelvis
 SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
 
@@ -91,10 +92,11 @@ def write_overlay(
     max_height: int = 720,
     progress: bool = True,
 ) -> None:
-    """Writes an H.264 video of the body over the frames, at the motion's mean frame rate and without sound.
+    """Writes an H.264 video of the body over the frames, at the motion's frame rate and without sound.
 
     One frame is in memory at a time. A body with a confidence below 0.5, as where the person was not seen, is
-    drawn paler and grey. A frame that the motion does not cover is shown unchanged.
+    drawn paler and grey. A frame that the motion does not cover is shown unchanged. If the frame rate varies,
+    frames are repeated and left out, so that each is shown at its time.
 
     Args:
       video_frames: (H, W, 3) uint8 RGB, the frames that the motion was made from; frame i is `frame_index` i.
@@ -118,9 +120,8 @@ def write_overlay(
     posed = _posed(motion, body)
     total = len(video_frames) if hasattr(video_frames, "__len__") else None
     bar = tqdm.tqdm(video_frames, "overlay", total, unit="frame", disable=None if progress else True)
-    with _video(
-        pathlib.Path(path), (height, width * (1 + side_by_side) + side_width), motion.mocap_framerate
-    ) as add:
+    rate, copies = _at_constant_rate(motion)
+    with _video(pathlib.Path(path), (height, width * (1 + side_by_side) + side_width), rate) as add:
         index = -1
         for index, frame in enumerate(bar):
             if frame.shape != (*motion.image_size, 3):
@@ -128,12 +129,16 @@ def write_overlay(
                     f"Frame {index} of the video has shape {frame.shape}, but the motion was made from frames of"
                     f" {motion.image_size[0]} x {motion.image_size[1]} pixels: give the video it was made from."
                 )
+            if not copies.get(index, 1):
+                continue
             frame = _resize(frame, height, width)
             panels = [frame] * side_by_side
             panels.append(_overlay(frame, posed(index), faces, focal_length))
             if side_view:
                 panels.append(_from_the_side(posed(index), faces, height, side_width))
-            add(np.concatenate(panels, axis=1))
+            picture = np.concatenate(panels, axis=1)
+            for _ in range(copies.get(index, 1)):
+                add(picture)
         if index < 0:
             raise UserError("The video has no frame to draw the body over: check the video.")
 
@@ -162,6 +167,19 @@ class _Posed:
     vertices: np.ndarray  # (V, 3) metres, camera frame
     pelvis: np.ndarray  # (3,)
     style: dict  # colour and opacity
+
+
+def _at_constant_rate(motion: Motion) -> tuple[float, dict[int, int]]:
+    """A frame rate, and how often frames are shown at that rate, where that is not once."""
+    frames, times, rate = motion.frame_index, motion.times, motion.mocap_framerate
+    even = times[:1] + (frames - frames[:1]) / rate
+    if np.all(np.abs(times - even) <= 1 / rate):
+        return rate, {}
+    rate = min(1 / float(np.median(np.diff(times) / np.diff(frames))), MAX_RATE)
+    numbers = np.round((times - times[0]) * rate)
+    uncovered = np.diff(frames) - 1  # frames between those of the motion are shown once
+    copies = np.maximum(np.diff(numbers) - uncovered, 0).astype(int)
+    return rate, dict(zip(frames[:-1].tolist(), copies.tolist()))
 
 
 def _posed(motion: Motion, body: BodyModel) -> Callable[[int], _Posed | None]:

@@ -1,5 +1,6 @@
 """The body over the video."""
 
+import dataclasses
 import errno
 import itertools
 import os
@@ -137,6 +138,17 @@ def test_the_video_shows_input_and_overlay_side_by_side(body, motion, tmp_path):
     assert (
         seen[2] - seen[0] > 20 and abs(filled[2] - filled[0]) < 12
     )  # blue, and grey where it was only filled in
+
+
+def test_each_frame_of_a_varying_rate_is_shown_at_its_time(body, motion, tmp_path):
+    uneven = dataclasses.replace(motion, times=[2.0, 2.1, 2.14, 2.5], mocap_framerate=6.0)
+    frames = [np.full((HEIGHT, WIDTH, 3), 40 * number, np.uint8) for number in range(6)]
+    write_overlay(frames, uneven, body, tmp_path / "overlay.mp4", progress=False)
+    video = read(tmp_path / "overlay.mp4")
+    shown = np.round(video[:, :, :WIDTH].mean(axis=(1, 2, 3)) / 40).astype(int)
+    assert cv2.VideoCapture(str(tmp_path / "overlay.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(10.0)
+    # At 10 frames/s, from the median, the motion's four frames have the numbers 0, 1, 1 and 5.
+    assert shown.tolist() == [0, 1, 3, 3, 3, 3, 4, 5]
 
 
 def test_large_frames_are_scaled_and_odd_sides_made_even(body, motion, tmp_path):
