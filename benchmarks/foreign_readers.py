@@ -32,6 +32,7 @@ from hpof_jax.world import at_constant_rate, to_world
 
 JOINTS_MM, VERTICES_MM = 1.0, 2.0
 FRAMES = 8  # in which the mesh is compared
+STEP = 0.7  # metres between the bodies in Blender's picture
 
 _VALIDATE = """
 import fs from "fs";
@@ -118,8 +119,18 @@ def _expected(motion, world, body) -> dict[str, np.ndarray]:
         joints=world.joints,
         even_joints=at_constant_rate(world, body).joints,
         vertex_times=times[frames],
+        picture_times=times[_apart(world.joints[:, 0])],
         vertices=(motion.vertices(body, frames) - to_camera[:3, 3]) @ to_camera[:3, :3],
     )
+
+
+def _apart(pelvis: np.ndarray) -> list[int]:
+    """The first frame, and each in which the pelvis (T, 3) has moved by `STEP` since the one before."""
+    frames = [0]
+    for frame, place in enumerate(pelvis):
+        if np.linalg.norm(place - pelvis[frames[-1]]) > STEP:
+            frames.append(frame)
+    return frames
 
 
 def _blender(python: str, folder: pathlib.Path, expected: dict[str, np.ndarray]) -> dict:

@@ -15,6 +15,7 @@ import mathutils
 import numpy as np
 
 FPS = 30
+SAMPLES = 64  # light paths per pixel of the picture
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
     figures["glb_joints_mm"] = largest(np.stack(found) - expected["joints"])
     found = [vertices(mesh, time * FPS) for time in expected["vertex_times"]]
     figures["glb_vertices_mm"] = largest(np.stack(found) - expected["vertices"])
-    render(folder / "blender.png", float(expected["vertex_times"][0]) * FPS, expected["vertices"][0])
+    render(folder / "blender.png", mesh, expected["picture_times"])
     print(json.dumps(figures))
 
 
@@ -73,23 +74,37 @@ def largest(difference: np.ndarray) -> float:
     return float(1000 * np.linalg.norm(difference, axis=-1).max())
 
 
-def render(path: pathlib.Path, frame: float, body: np.ndarray) -> None:
-    """A picture of the imported scene from the front and above, with a floor."""
-    set_frame(frame)
-    scene = bpy.context.scene
-    centre = mathutils.Vector(body.mean(axis=0))
-    bpy.ops.mesh.primitive_plane_add(size=30, location=(0, 0, 0))
-    bpy.ops.object.light_add(type="SUN", rotation=(0.6, 0.3, 0.4))
-    bpy.context.object.data.energy = 4
+def render(path: pathlib.Path, mesh, times: np.ndarray) -> None:
+    """A picture of the imported body at several times, on a floor, from the side of the video's camera."""
+    scene, corners = bpy.context.scene, []
+    for time in times:
+        corners.append(vertices(mesh, time * FPS))
+        posed = mesh.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        copy = bpy.data.objects.new("pose", bpy.data.meshes.new_from_object(posed))
+        copy.matrix_world = posed.matrix_world
+        copy.data.shade_smooth()
+        scene.collection.objects.link(copy)
+    mesh.hide_render = True
+    low, high = np.concatenate(corners).min(axis=0), np.concatenate(corners).max(axis=0)
+    bpy.ops.mesh.primitive_plane_add(size=400)
+    floor = bpy.data.materials.new("floor")
+    floor.use_nodes = True
+    floor.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (0.62, 0.6, 0.57, 1)
+    bpy.context.object.data.materials.append(floor)
+    bpy.ops.object.light_add(type="SUN", rotation=(0.7, 0.15, 0.5))
+    bpy.context.object.data.energy, bpy.context.object.data.angle = 2.6, 0.05
     scene.world = bpy.data.worlds.new("sky")
-    scene.world.color = (0.6, 0.7, 0.8)
-    bpy.ops.object.camera_add(location=centre + mathutils.Vector((1.5, -3.6, 0.9)))
+    scene.world.use_nodes = True
+    scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.8, 0.85, 0.9, 1)
+    centre, size = mathutils.Vector((low + high) / 2), high - low
+    away = 1.5 * max(size[0], 1.8 * size[2]) + size[1]
+    bpy.ops.object.camera_add(location=centre + mathutils.Vector((0, -away, 0.22 * away)))
     scene.camera = bpy.context.object
-    toward = centre - scene.camera.location
-    scene.camera.rotation_euler = toward.to_track_quat("-Z", "Y").to_euler()
+    scene.camera.rotation_euler = (centre - scene.camera.location).to_track_quat("-Z", "Y").to_euler()
     scene.render.engine = "CYCLES"
-    scene.cycles.device, scene.cycles.samples, scene.cycles.use_denoising = "CPU", 24, False
-    scene.render.resolution_x, scene.render.resolution_y = 640, 480
+    scene.cycles.device, scene.cycles.samples, scene.cycles.use_denoising = "CPU", SAMPLES, True
+    scene.view_settings.view_transform = "Standard"
+    scene.render.resolution_x, scene.render.resolution_y = 960, 440
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
 

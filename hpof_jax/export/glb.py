@@ -19,7 +19,7 @@ from hpof_jax.export.skeleton import Y_UP, joint_names, rest_body, y_up
 from hpof_jax.geometry.visibility import vertex_normals
 from hpof_jax.world import WorldMotion
 
-SKIN = (0.55, 0.36, 0.27)  # linear RGB
+COLOR = (0.26, 0.38, 0.56)  # of the body, linear RGB; a neutral blue, as in the overlay
 INFLUENCES = 4  # joints per vertex, which is what engines read
 
 _COMPONENTS = {"uint8": 5121, "uint16": 5123, "uint32": 5125, "float32": 5126}
@@ -97,9 +97,9 @@ def _document(people: Mapping[str, WorldMotion], body: BodyModel, names: tuple[s
     nodes.append(camera_node)
     roots.append(len(nodes) - 1)
     material = {
-        "name": "skin",
+        "name": "body",
         "pbrMetallicRoughness": {
-            "baseColorFactor": [*SKIN, 1.0],
+            "baseColorFactor": [*COLOR, 1.0],
             "metallicFactor": 0.0,
             "roughnessFactor": 0.6,
         },
