@@ -91,7 +91,7 @@ def preface(
     if device:
         rates = (
             f"Frames/s: the model alone on {config.batch_size} x {config.clip_length} frames, on {device}; "
-            "the median of rounds in which all variants take turns. Variants that differ in training alone "
+            "the median of rounds in which all variants take turns. Variants that differ only in training "
             "are one model."
         )
         lines += ["", *_wrapped(rates)]
