@@ -37,7 +37,9 @@ def clips(coarse):
         flow={"exact": np.zeros((*pairs, 2), np.float32)},
         valid={"exact": np.ones(pairs, bool)},
     )
-    return dataclasses.replace(clips, landmarks=flow_clips.simulate_landmarks(coarse, clips, seed=0))
+    with pytest.MonkeyPatch.context() as patch:  # compiled at once, not operation by operation
+        patch.setattr(flow_clips, "keypoints", jax.jit(flow_clips.keypoints))
+        return dataclasses.replace(clips, landmarks=flow_clips.simulate_landmarks(coarse, clips, seed=0))
 
 
 @functools.partial(jax.jit, static_argnames="names")
