@@ -93,7 +93,7 @@ def terms(
     if "W" in names:
         found["W"] = _mean(*losses.flow_silhouette(silhouettes, moves, valid))
     if "V" in names:
-        if "M" in names:  # the mask tells where the flow is that of the person
+        if "M" in names:  # flow outside the mask is not the person's
             person = clips.masks > 0.5
             valid = valid & jnp.stack([person[:, :-1], person[:, 1:]], axis=2)
         found["V"] = _mean(*losses.vertex_flow(points, moves, valid, visible))

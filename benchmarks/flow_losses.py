@@ -95,9 +95,9 @@ def show(line: dict) -> None:
 
 def slopes(body: BodyModel, clips: Clips) -> list[dict]:
     """W and V of the true motion with errors that grow from the first frame to the last, with exact flow."""
-    truth = {key: np.asarray(getattr(clips, key)) for key in ("pose", "transl", "betas")}
-    visible = visible_vertices(body, clips, truth)
-    measure = jax.jit(lambda guess: terms(body, clips, guess, truth, "WV", "exact", visible))
+    true = {key: np.asarray(getattr(clips, key)) for key in ("pose", "transl", "betas")}
+    visible = visible_vertices(body, clips, true)
+    measure = jax.jit(lambda guess: terms(body, clips, guess, true, "WV", "exact", visible))
     rng, (count, frames) = np.random.default_rng(0), clips.box.shape[:2]
     grow = np.linspace(0, 1, frames)[:, None]
     axis = rng.normal(size=(count, 1, 3))
@@ -106,18 +106,18 @@ def slopes(body: BodyModel, clips: Clips) -> list[dict]:
     for name, steps in SLOPES.items():
         lines = []
         for step in steps:
-            guess = dict(truth)
+            guess = dict(true)
             if name in SMPL_JOINTS:
                 joint = SMPL_JOINTS.index(name)
                 turn = axis_angle_to_matrix(np.float32(np.deg2rad(step) * axis * grow))
-                turned = turn @ axis_angle_to_matrix(truth["pose"][:, :, joint])
-                guess["pose"] = truth["pose"].copy()
+                turned = turn @ axis_angle_to_matrix(true["pose"][:, :, joint])
+                guess["pose"] = true["pose"].copy()
                 guess["pose"][:, :, joint] = matrix_to_axis_angle(turned)
             elif name == "shape":
-                guess["betas"] = np.float32(truth["betas"] + step * np.sign(rng.normal(size=(count, 10))))
+                guess["betas"] = np.float32(true["betas"] + step * np.sign(rng.normal(size=(count, 10))))
             else:
                 way = np.float32([0, 0, 1]) if name == "depth" else axis * np.float32([1, 1, 0])
-                guess["transl"] = np.float32(truth["transl"] + step * way * grow)
+                guess["transl"] = np.float32(true["transl"] + step * way * grow)
             lines.append({key: np.asarray(value) for key, value in measure(guess).items()})
         for key in "WV":
             values = np.stack([line[key] for line in lines])

@@ -47,7 +47,7 @@ def terms(body, clips, guess, start, names, visible):
     return flow_fit.terms(body, clips, guess, start, names, "exact", visible)
 
 
-def truth(clips):
+def true_motion(clips):
     return {key: getattr(clips, key) for key in ("pose", "transl", "betas")}
 
 
@@ -59,9 +59,11 @@ def test_the_corners_of_a_box_are_the_corners_of_its_pixels():
 
 def test_landmarks_and_flow_favour_the_true_motion(coarse, clips):
     start = flow_fit.perturb(clips, "large", seed=0)
-    visible = flow_fit.visible_vertices(coarse, clips, truth(clips))
+    visible = flow_fit.visible_vertices(coarse, clips, true_motion(clips))
     assert 0.3 < visible.mean() < 0.8
-    right, wrong = (terms(coarse, clips, guess, guess, "KV", visible) for guess in (truth(clips), start))
+    right, wrong = (
+        terms(coarse, clips, guess, guess, "KV", visible) for guess in (true_motion(clips), start)
+    )
     np.testing.assert_allclose(right["V"], 0, atol=1e-5)
     assert np.all(wrong["V"] > 0.1) and np.all(wrong["K"] > 2 * right["K"])
 
@@ -72,7 +74,7 @@ def test_perturbations_have_their_size(coarse, clips):
     turn = [np.rad2deg(np.linalg.norm(g["pose"] - clips.pose, axis=-1)).mean() for g in (small, large)]
     assert 4 < turn[0] < 8 and 12 < turn[1] < 24
     assert not small["betas"].any()
-    np.testing.assert_allclose(flow_fit.errors(coarse, clips, truth(clips)), 0, atol=0.5)
+    np.testing.assert_allclose(flow_fit.errors(coarse, clips, true_motion(clips)), 0, atol=0.5)
     wrong = flow_fit.errors(coarse, clips, large)
     assert np.all(wrong[0] > wrong[1]) and np.all(wrong > 5)
 
