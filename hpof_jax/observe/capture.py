@@ -16,6 +16,7 @@ from absl import logging
 from hpof_jax.observe.metadata import Metadata
 
 DEFAULT_FPS = 30.0
+LOWEST_FPS, HIGHEST_FPS = 1.0, 1000.0
 TOLERANCE = 1e-3  # seconds of error in a frame's time: some containers round to milliseconds
 SEEK_MARGIN = 1.0  # seconds before the wanted frame: OpenCV does not seek exactly in every file
 LONGEST_SHORTFALL = 0.25  # seconds: the frames of a whole file may end before its sound
@@ -112,7 +113,7 @@ class Capture:
 
 def _checked_fps(fps: float, name: str | None) -> float:
     """`fps` if it is usable; otherwise 30, with a warning about the source `name`."""
-    if math.isfinite(fps) and 1 <= fps <= 1000:
+    if LOWEST_FPS <= fps <= HIGHEST_FPS:
         return float(fps)
     if name is not None:
         _warn_once(f"{name} gives no usable frame rate ({fps}): using {DEFAULT_FPS:g} frames/s")

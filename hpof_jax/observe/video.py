@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hpof_jax.errors import UserError
-from hpof_jax.observe.capture import DEFAULT_FPS, TOLERANCE, Capture
+from hpof_jax.observe.capture import DEFAULT_FPS, HIGHEST_FPS, LOWEST_FPS, TOLERANCE, Capture
 from hpof_jax.observe.metadata import photo_metadata, video_metadata
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
@@ -69,9 +69,9 @@ def read_video(
     """
     if max_frames is not None and max_frames < 1:
         raise UserError(f"max_frames is {max_frames}: give at least 1, or leave it out to read every frame")
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
+    if fps is not None and not LOWEST_FPS <= fps <= HIGHEST_FPS:
         raise UserError(
-            f"the frame rate {fps} of {source} is out of range: give frames/s above 0, such as 30"
+            f"the frame rate {fps} of {source} is out of range: give {LOWEST_FPS:g} to {HIGHEST_FPS:g} frames/s"
         )
     for name, value in (("start", start), ("end", end)):
         if value is not None and not (math.isfinite(value) and value >= 0):
@@ -118,12 +118,14 @@ def frame_times(times: np.ndarray, fps: float) -> np.ndarray:
     """The times of a clip's frames, (T,) seconds, from the times in its file and its frame rate.
 
     The result is exactly 1 / fps apart if the times in the file are so to a millisecond, or if they are
-    broken: they do not increase everywhere. Otherwise it is the times in the file.
+    broken: they do not increase everywhere, or are more than a second apart on average. Otherwise it is the
+    times in the file.
     """
     times = np.asarray(times, np.float64)
     even = times[:1] + np.arange(len(times)) / fps
-    uneven = np.any(np.abs(times - even) > TOLERANCE) and np.all(np.diff(times) > 0)
-    return times if uneven else even
+    uneven = np.any(np.abs(times - even) > TOLERANCE)
+    broken = np.any(np.diff(times) <= 0) or LOWEST_FPS * np.ptp(times) > len(times)
+    return times if uneven and not broken else even
 
 
 def is_webcam(source: str | pathlib.Path | int) -> bool:

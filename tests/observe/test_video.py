@@ -7,7 +7,7 @@ import pytest
 
 from hpof_jax.errors import UserError
 from hpof_jax.observe import video
-from hpof_jax.observe.video import read_video, thin
+from hpof_jax.observe.video import frame_times, read_video, thin
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
 
@@ -169,7 +169,8 @@ def test_wrong_sources_end_in_one_sentence(tmp_path, capfd):
     assert "empty file" in fails(empty)
     assert "holds no images" in fails(folder)
     assert "max_frames is 0" in fails(text, max_frames=0)
-    assert "frame rate" in fails(text, fps=float("nan"))
+    for fps in (float("nan"), 0.0, -1.0, 0.1, 1e4):
+        assert "give 1 to 1000 frames/s" in fails(text, fps=fps)
     cut = write_clip(tmp_path / "cut.mp4", "mp4v")
     cut.write_bytes(cut.read_bytes()[:300])
     assert "not a video that can be read" in fails(cut)
@@ -194,6 +195,14 @@ def test_images_must_be_images_of_one_size(tmp_path):
     assert "frame5.png cannot be read" in fails(folder)
     cv2.imwrite(str(folder / "frame5.png"), np.zeros((HEIGHT, HEIGHT, 3), np.uint8))
     assert "must be of one size" in fails(folder)
+
+
+def test_times_that_are_broken_are_replaced_by_even_ones():
+    for broken in ([0.0, 0.2, 0.1, 0.3], [0.0, 0.1, 3600.0, 3600.1]):
+        np.testing.assert_allclose(frame_times(broken, 10), [0, 0.1, 0.2, 0.3])
+    for uneven in ([0.0, 0.1, 0.3, 0.4], [0.0, 0.1, 3.0, 3.1]):
+        np.testing.assert_array_equal(frame_times(uneven, 10), uneven)
+    np.testing.assert_array_equal(frame_times([0.0, 0.1006, 0.2, 0.2994], 10), np.arange(4) / 10)
 
 
 @pytest.mark.parametrize(
