@@ -184,9 +184,11 @@ def _reconstruction(figure: Figure) -> None:
     arrow((896, 272), (896, 310))
 
     box(1020, 202, GREY, "overlay.mp4", ["body on video"], ["visualize.py"], room, 124, 70)
+    box(1020, 94, GREY, "GLB, BVH ...", ["for Blender, Unity", "and others"], ["export/"], room, 124, 86)
     box(1020, 310, GREY, "motion.npz", ["for Python and", "AMASS tools"], [], room, 124, 70)
     arrow((984, 345), (1020, 345))
     arrow((1002, 345), (1002, 237), (1020, 237))
+    arrow((1002, 237), (1002, 137), (1020, 137))
 
     figure.path([(328, 396), (328, 404), (996, 404), (996, 396)], width=1.5)
     figure.named_file(662, 426, "from observations to a Motion:", "hpof_jax/lifting.py", "middle")
