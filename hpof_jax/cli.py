@@ -26,6 +26,7 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def run() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow logs that it uses oneDNN, twice
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our own error says what is wrong
         flags.FLAGS.mark_as_parsed()  # else absl logs a warning; training parses its flags itself
         logging.use_absl_handler()

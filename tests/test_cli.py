@@ -31,6 +31,13 @@ def test_what_runs_well_ends_well(capsys):
     assert capsys.readouterr().out == "done\n"
 
 
+@pytest.mark.slow
+def test_tensorflow_prints_nothing():
+    code = "from hpof_jax import cli\n@cli.entry_point\ndef main():\n    import tensorflow\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == done.stderr == ""
+
+
 def test_a_user_error_is_its_sentence_on_one_line(capsys):
     def main():
         raise UserError("There is no file\n  a.mp4: give another.")
