@@ -83,6 +83,22 @@ def deferred() -> Iterator[Callable[[], bool]]:
         signal.set_wakeup_fd(wakeup)
 
 
+@contextlib.contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Processes that start in the block never get Ctrl-C, which a terminal sends to all processes at once.
+
+    Not on Windows.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _park(number, frame) -> None:
     """Stops the main thread, so that it reports no errors that the stop causes."""
     with contextlib.suppress(OSError):

@@ -9,7 +9,6 @@ import functools
 import itertools
 import os
 import pathlib
-import signal
 from collections.abc import Callable, Iterable, Iterator
 
 import imageio_ffmpeg
@@ -266,7 +265,7 @@ def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[C
 
     with replacing(path, "The video") as partial:
         writer = mediapy.VideoWriter(partial, shape, fps=fps, codec="h264", crf=20, ffmpeg_args=arguments)
-        with _interrupts_blocked():
+        with interrupt.kept_from_children():
             checked(writer.__enter__)
         try:
             yield functools.partial(checked, writer.add_image)
@@ -275,16 +274,3 @@ def _video(path: pathlib.Path, shape: tuple[int, int], fps: float) -> Iterator[C
                 writer.close()
             raise
         checked(writer.close)
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Children that start in the block do not get Ctrl-C: ffmpeg would end its file before we end ours."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

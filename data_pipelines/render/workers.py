@@ -1,6 +1,7 @@
 """A map over several processes."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 
+from hpof_jax import interrupt
 from hpof_jax.errors import UserError
 
 # One thread per process, and no accelerator: each process would reserve its memory.
@@ -37,7 +39,7 @@ def parallel_map(processes: int) -> Iterator[Callable]:
     os.environ.update(_ENVIRONMENT)  # a new process starts with a copy
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start_worker)
     try:
-        yield pool.map
+        yield functools.partial(_map, pool)
     except BrokenProcessPool as error:
         raise UserError(
             "A process was killed, probably for lack of memory: give fewer --processes."
@@ -48,6 +50,11 @@ def parallel_map(processes: int) -> Iterator[Callable]:
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
+
+
+def _map(pool: ProcessPoolExecutor, *arguments) -> Iterator:
+    with interrupt.kept_from_children():  # they would show a traceback while they still import
+        return pool.map(*arguments)  # starts the processes
 
 
 def _start_worker() -> None:
