@@ -98,21 +98,6 @@ def preface(
     return [*lines, "", *(f"- `{variant}`: {text}" for variant, text in descriptions.items())]
 
 
-def _wrapped(text):
-    return textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
-def _command_lines(command):
-    """The command as lines for a shell, broken between its arguments."""
-    lines = [""]
-    for argument in map(shlex.quote, command):
-        if lines[-1] and len(lines[-1]) + len(argument) > _WIDTH - 3:
-            lines[-1] += " \\"
-            lines.append("   ")
-        lines[-1] += f" {argument}" if lines[-1] else argument
-    return lines
-
-
 def tables(
     results: Results, sources: Mapping[str, float], columns: Mapping[str, Mapping[str, float]]
 ) -> Iterator[str]:
@@ -135,17 +120,6 @@ def tables(
         }
         yield from _table([heading for heading, _ in COLUMNS.values()], rows)
     yield ""
-
-
-def _table(headings, rows):
-    yield f"| | {' | '.join(headings)} |"
-    yield "|---" * (len(headings) + 1) + "|"
-    yield from (f"| `{name}` | {' | '.join(cells)} |" for name, cells in rows.items())
-
-
-def _cell(values, decimals):
-    average = f"{statistics.mean(values):.{decimals}f}"
-    return f"{average} ± {statistics.stdev(values):.{decimals}f}" if values[1:] else average
 
 
 def plot(results: Results, path: pathlib.Path) -> None:
@@ -196,3 +170,29 @@ def merged(path: pathlib.Path, text: str, variants: Sequence[str]) -> str:
             f"{path} has only one of the two marks around the part that hpof_jax.ablate writes: delete it."
         )
     return f"{there.rstrip()}\n\n{block}\n"
+
+
+def _wrapped(text):
+    return textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _command_lines(command):
+    """The command as lines for a shell, broken between its arguments."""
+    lines = [""]
+    for argument in map(shlex.quote, command):
+        if lines[-1] and len(lines[-1]) + len(argument) > _WIDTH - 3:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {argument}" if lines[-1] else argument
+    return lines
+
+
+def _table(headings, rows):
+    yield f"| | {' | '.join(headings)} |"
+    yield "|---" * (len(headings) + 1) + "|"
+    yield from (f"| `{name}` | {' | '.join(cells)} |" for name, cells in rows.items())
+
+
+def _cell(values, decimals):
+    average = f"{statistics.mean(values):.{decimals}f}"
+    return f"{average} ± {statistics.stdev(values):.{decimals}f}" if values[1:] else average

@@ -69,19 +69,19 @@ def read_all(
     return [clips[index] for index in sorted(clips)], failures
 
 
-def _text(source: pathlib.Path, file: str) -> str:
-    if source.is_dir():
-        return (source / file).read_text(encoding="utf-8", errors="replace")
-    with zipfile.ZipFile(source) as archive:
-        return archive.read(file).decode("utf-8", "replace")
-
-
 def describe(source: pathlib.Path, files: list[str]) -> str:
     """A report on files of a folder or archive: mapping, errors of limb directions, angles of each joint."""
     report: list[str] = []
     clips, failures = read_all(source, files, report)
     report += [f"left out: {sentence}" for sentence in failures]
     return "\n".join([*report, _describe_angles(clips)] if clips else report)
+
+
+def _text(source: pathlib.Path, file: str) -> str:
+    if source.is_dir():
+        return (source / file).read_text(encoding="utf-8", errors="replace")
+    with zipfile.ZipFile(source) as archive:
+        return archive.read(file).decode("utf-8", "replace")
 
 
 def _describe(

@@ -76,19 +76,6 @@ def shoot(
     return Shot(ground_truth, bones, to_camera, camera.mean(0), window)
 
 
-@jax.jit
-def _shoot(key, body, pose, transl, betas, cameras):
-    ground_truth, landmarks = film(key, body, pose, transl, betas, cameras)
-    rest = rest_joints(body, ground_truth["betas"][0])
-    rotations = axis_angle_to_matrix(ground_truth["pose"][0])
-    turns, joints = forward_kinematics(rest, rotations, body.parents)
-    joints = joints + ground_truth["transl"][0][:, None]
-    shift = joints - jax.numpy.einsum("tjab,jb->tja", turns, rest)
-    bones = jax.numpy.concatenate([turns, shift[..., None]], axis=-1)
-    to_camera = rotations[:, 0] @ jax.numpy.swapaxes(axis_angle_to_matrix(pose[0, :, 0]), -1, -2)
-    return ground_truth, landmarks, bones, joints, to_camera
-
-
 def dress(
     textured: TexturedBody, look: Look, body: BodyModel, betas: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -122,6 +109,19 @@ def pose_points(
     lit = np.einsum("ti,tikj->tkj", light, bones[:, :, :3])
     cosine = lit.reshape(frames, -1) @ np.concatenate([weights * axis for axis in normals.T])
     return points.reshape(frames, 3, -1), cosine
+
+
+@jax.jit
+def _shoot(key, body, pose, transl, betas, cameras):
+    ground_truth, landmarks = film(key, body, pose, transl, betas, cameras)
+    rest = rest_joints(body, ground_truth["betas"][0])
+    rotations = axis_angle_to_matrix(ground_truth["pose"][0])
+    turns, joints = forward_kinematics(rest, rotations, body.parents)
+    joints = joints + ground_truth["transl"][0][:, None]
+    shift = joints - jax.numpy.einsum("tjab,jb->tja", turns, rest)
+    bones = jax.numpy.concatenate([turns, shift[..., None]], axis=-1)
+    to_camera = rotations[:, 0] @ jax.numpy.swapaxes(axis_angle_to_matrix(pose[0, :, 0]), -1, -2)
+    return ground_truth, landmarks, bones, joints, to_camera
 
 
 def _window(rng, landmarks, focal_length, image_size) -> Window:

@@ -65,13 +65,6 @@ def load_body(path: str | os.PathLike | None = None, num_betas: int = 10) -> Bod
     return _to_model(_read(path), path, num_betas)
 
 
-@functools.cache
-def _free_body(num_betas: int, device: object) -> BodyModel:
-    """The free body, loaded once per default device. All callers can share its immutable arrays."""
-    with jax.ensure_compile_time_eval():  # arrays, not tracers, if the first call is under jit
-        return _to_model(_read(FREE_BODY), FREE_BODY, num_betas)
-
-
 def save_body(model: BodyModel, path: str | os.PathLike) -> None:
     """Writes a body as an SMPL-format `.npz`. `load_body` reads the same arrays back, bit for bit.
 
@@ -98,6 +91,13 @@ def save_body(model: BodyModel, path: str | os.PathLike) -> None:
     )
     with replacing(path, "The body") as partial, partial.open("wb") as file:
         np.savez_compressed(file, **{key: np.asarray(value) for key, value in arrays.items()})
+
+
+@functools.cache
+def _free_body(num_betas: int, device: object) -> BodyModel:
+    """The free body, loaded once per default device. All callers can share its immutable arrays."""
+    with jax.ensure_compile_time_eval():  # arrays, not tracers, if the first call is under jit
+        return _to_model(_read(FREE_BODY), FREE_BODY, num_betas)
 
 
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:

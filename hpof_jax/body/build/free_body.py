@@ -91,11 +91,6 @@ def skin_joints(people: np.ndarray, skin, joint_blends: np.ndarray, weights: np.
     return rows
 
 
-def _around(weights: np.ndarray) -> np.ndarray:
-    """How much each vertex moves with a joint or with its parent, (V, 24)."""
-    return weights + weights[:, np.maximum(SMPL_PARENTS, 0)]
-
-
 def shape_basis(points: np.ndarray, stature: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Mean and ten components with unit variance: the stature, then principal components of the residual.
 
@@ -214,6 +209,11 @@ def regress(basis: np.ndarray, target: np.ndarray, candidate: np.ndarray) -> np.
     row = np.zeros(basis.shape[1])
     row[ids] = solution / solution.sum()
     return row
+
+
+def _around(weights: np.ndarray) -> np.ndarray:
+    """How much each vertex moves with a joint or with its parent, (V, 24)."""
+    return weights + weights[:, np.maximum(SMPL_PARENTS, 0)]
 
 
 def _rounded(metres: np.ndarray) -> np.ndarray:
