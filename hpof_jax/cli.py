@@ -1,5 +1,6 @@
 """Shared by all programs: errors as one sentence and a status, logging, a cache of compiled programs."""
 
+import argparse
 import functools
 import os
 import pathlib
@@ -43,6 +44,17 @@ def entry_point(main: Callable[[], None]) -> Callable[[], None]:
             sys.exit(interrupt.STATUS)
 
     return run
+
+
+def positive_int(text: str) -> int:
+    """The type of a command-line argument that is a whole number of at least 1."""
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number") from error
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
 
 
 def keep_compiled_programs() -> None:

@@ -45,12 +45,12 @@ def _add_render(commands) -> None:
         help="synthetic, bvh:PATH, amass:PATH or tfds:PATH; may be repeated; named twice: twice the share",
     )
     add("--out", required=True, type=pathlib.Path, metavar="FOLDER", help="the folder of the clips")
-    add("--frames", required=True, type=_positive, help="frames of all clips together")
-    add("--clip-frames", type=_positive, help="frames of a clip (default: 120)")
+    add("--frames", required=True, type=cli.positive_int, help="frames of all clips together")
+    add("--clip-frames", type=cli.positive_int, help="frames of a clip (default: 120)")
     add("--landmark-model", choices=("full", "heavy"), default="full", help="model of the detector")
     add(
         "--processes",
-        type=_positive,
+        type=cli.positive_int,
         default=1,
         help="number of processes, each with one thread (default: 1)",
     )
@@ -126,16 +126,6 @@ def _records(args: argparse.Namespace) -> None:
     }
     folder = tfds.write_records(splits, args.out)
     print(f"{folder}: " + ", ".join(f"{len(clips)} clips in {split}" for split, clips in splits.items()))
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number") from error
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
 
 
 if __name__ == "__main__":

@@ -120,12 +120,6 @@ def format_table(result: dict) -> str:
     return "\n".join([*lines, "", protocol])
 
 
-def _at_least_one(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
-
-
 @cli.entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -142,9 +136,9 @@ def main() -> None:
         help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH, rendered:PATH",
     )
     parser.add_argument("--json", type=pathlib.Path, help="also write the result there")
-    parser.add_argument("--clip-length", type=_at_least_one, default=243)
-    parser.add_argument("--max-frames", type=_at_least_one, help="of each clip")
-    parser.add_argument("--synthetic-clips", type=_at_least_one, default=64)
+    parser.add_argument("--clip-length", type=cli.positive_int, default=243)
+    parser.add_argument("--max-frames", type=cli.positive_int, help="of each clip")
+    parser.add_argument("--synthetic-clips", type=cli.positive_int, default=64)
     parser.add_argument("--split", default="validation", choices=("train", "validation"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

@@ -1,3 +1,4 @@
+import argparse
 import logging
 import os
 import pathlib
@@ -110,6 +111,13 @@ def compile_with_cache(cache, **environment):
     )
     assert done.stdout == "2\n"
     return done.stderr
+
+
+def test_a_number_of_things_is_at_least_one():
+    assert cli.positive_int("3") == 3
+    for text, reason in (("0", "0 is not at least 1"), ("1.5", "1.5 is not a whole number")):
+        with pytest.raises(argparse.ArgumentTypeError, match=reason):
+            cli.positive_int(text)
 
 
 def test_compiled_programs_are_kept_and_damaged_ones_ignored(tmp_path):

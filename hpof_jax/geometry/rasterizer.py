@@ -20,7 +20,7 @@ import numpy as np
 
 from hpof_jax.geometry.visibility import front_facing
 
-CHUNK = 8192  # bits of the outline per step
+CHUNK = 8192  # segments of edges per step
 TINY = 1e-30
 
 
@@ -64,7 +64,7 @@ class _Edges(NamedTuple):
 
 
 class _Pieces(NamedTuple):
-    """N bits of edges, each cut into three pieces at the borders of pixels; (3, N) unless noted."""
+    """N segments of edges, each cut into three pieces at the borders of pixels; (3, N) unless noted."""
 
     along: jax.Array  # (N, 2) from the edge's first end to the second, pixels
     begin: jax.Array  # position on the edge where the piece begins, 0 to 1
@@ -125,17 +125,17 @@ _coverage.defvjp(_coverage_forward, _coverage_backward)
 
 
 def _walk(points, edges, image_size, add, total):
-    """Applies `total = add(total, ...)` to all pieces of the outline, `CHUNK` bits at a time."""
-    layers, bits = _outline(points, edges, image_size)
-    until = jnp.cumsum(bits)
+    """Applies `total = add(total, ...)` to all pieces of the outline, `CHUNK` segments at a time."""
+    layers, segments = _outline(points, edges, image_size)
+    until = jnp.cumsum(segments)
 
     def step(carry):
         first, total = carry
-        # Bit k belongs to the first edge whose cumulative count exceeds k.
+        # Segment k belongs to the first edge whose cumulative count exceeds k.
         number = first + jnp.arange(CHUNK)
         there = number < until[-1]
         place = jnp.searchsorted(until, jnp.minimum(number, until[-1] - 1), side="right")
-        number = number - (until[place] - bits[place])
+        number = number - (until[place] - segments[place])
         edge, image = jnp.divmod(place, len(points))
         ends = edges.ends[:, edge]
         pieces = _cut(points[image, ends], number, image_size)
@@ -145,7 +145,7 @@ def _walk(points, edges, image_size, add, total):
 
 
 def _outline(points, edges, image_size):
-    """Layers that end at each edge, (R, B), and the bits it is cut into, (R B,); both 0 off the outline."""
+    """Layers that end at each edge, (R, B), and its number of segments, (R B,); both 0 off the outline."""
     points = jnp.moveaxis(points, 0, 1)
     a, b, c = points[edges.corners]  # (F, B, 2) each
     facing = front_facing(a, b, c)
@@ -157,7 +157,7 @@ def _outline(points, edges, image_size):
 
 
 def _reach(start, end, image_size):
-    """The relevant part of an edge, and the number of bits of at most one pixel that it is cut into.
+    """The relevant part of an edge, and the number of segments of at most one pixel that it is cut into.
 
     Left of the picture an edge still covers the pixels on its right. Above, below and right of it, it covers
     none.
@@ -165,7 +165,7 @@ def _reach(start, end, image_size):
     Returns:
       cuts: (3, ...) positions on the edge, 0 at its start and 1 at its end: the end of the part on the left,
         the crossing of the picture's left side, the end of the part in the picture.
-      left, inside: (...) the number of bits of the two parts.
+      left, inside: (...) the number of segments of the two parts.
     """
     height, width = image_size
     (x, y), (dx, dy) = ((point[..., 0], point[..., 1]) for point in (start, end - start))
@@ -183,15 +183,15 @@ def _reach(start, end, image_size):
 
 
 def _cut(ends, number, image_size):
-    """The pieces of bit `number` (N,) of the edges between `ends` (2, N, 2)."""
+    """The pieces of segment `number` (N,) of the edges between `ends` (2, N, 2)."""
     start, end = ends
     (outside, enter, leave), left, inside = _reach(start, end, image_size)
     is_left = number < left
     share = jnp.where(is_left, number, number - left) + jnp.array([[0], [1]])
     share = share / jnp.maximum(jnp.where(is_left, left, inside), 1)
-    bit = jnp.where(is_left, outside, enter) * (1 - share) + jnp.where(is_left, enter, leave) * share
-    first, last = bit = jnp.stack([jnp.min(bit, axis=0), jnp.max(bit, axis=0)])  # jnp.sort is far slower
-    x, y = jnp.moveaxis(start * (1 - bit[..., None]) + end * bit[..., None], -1, 0)
+    span = jnp.where(is_left, outside, enter) * (1 - share) + jnp.where(is_left, enter, leave) * share
+    first, last = span = jnp.stack([jnp.min(span, axis=0), jnp.max(span, axis=0)])  # jnp.sort is far slower
+    x, y = jnp.moveaxis(start * (1 - span[..., None]) + end * span[..., None], -1, 0)
     (cross_x, _), (cross_y, border) = _crossing(*x), _crossing(*y)
     inner = jnp.minimum(cross_x, cross_y), jnp.maximum(cross_x, cross_y)
     cuts = jnp.stack([jnp.zeros_like(first), *inner, jnp.ones_like(first)])
