@@ -90,7 +90,7 @@ def preface(
     lines += _wrapped(protocol)
     if device:
         rates = (
-            f"Frames/s: the model alone on {config.batch_size} x {config.clip_length} frames, on {device}; "
+            f"Frames/s: only the model, on {config.batch_size} x {config.clip_length} frames, on {device}; "
             "the median of rounds in which all variants take turns. Variants that differ only in training "
             "are one model."
         )

@@ -1,6 +1,6 @@
 """Ctrl-C ends a program within moments, with exit status 130, and leaves no half-written file.
 
-A KeyboardInterrupt would be raised in whatever Python code runs at that moment. JAX's callbacks and
+A KeyboardInterrupt would be raised in the Python code that runs at that moment. JAX's callbacks and
 destructors discard it, long work in C++ delays it, and imports end in a traceback. So a separate thread waits
 for the signal, removes unfinished files and ends the process. It need not wait for the main thread.
 

@@ -53,9 +53,7 @@ class Motion:
       UserError: an array has the wrong shape, or a number is not finite or out of range.
     """
 
-    poses: (
-        np.ndarray
-    )  # (T, 72) axis-angle of the 24 joints: the root in the camera frame, then relative to the parents
+    poses: np.ndarray  # (T, 72) axis-angle: the root in the camera frame, 23 joints relative to their parents
     betas: np.ndarray  # (10,) body shape, one for the whole clip
     trans: np.ndarray  # (T, 3) metres, as SMPL's: the pelvis is at its rest position plus this
     mocap_framerate: float  # mean frame rate of the video, frames/s
@@ -64,18 +62,12 @@ class Motion:
     keypoints_2d: np.ndarray  # (T, 33, 3) the detector's landmarks: [x px, y px, visibility], full frame
     cam: np.ndarray  # (T, 3) [s, tx, ty], weak perspective in the box
     box: np.ndarray  # (T, 3) the person's square: [centre x, centre y, size] px
-    frame_index: (
-        np.ndarray
-    )  # (T,) int64 number of the frame among those that were read from the video, ascending
-    confidence: (
-        np.ndarray
-    )  # (T,) mean visibility of the landmarks, in [0, 1]; at most 0.5 where nobody was seen
+    frame_index: np.ndarray  # (T,) int64 number of each frame among those read from the video, ascending
+    confidence: np.ndarray  # (T,) mean visibility of the landmarks, 0 to 1; at most 0.5 where nobody was seen
     image_size: np.ndarray  # (2,) int64 [height, width] of the video
     focal_length: float  # px; the principal point is the middle of the frame
     body: str  # name of the body that `betas` belongs to
-    times: np.ndarray | None = (
-        None  # (T,) float64 seconds from the start of the video; None: at `mocap_framerate`
-    )
+    times: np.ndarray | None = None  # (T,) float64 seconds of the video; None: at `mocap_framerate`
     focal_length_source: str = "assumed"  # where `focal_length` comes from: 'given', 'metadata' or 'assumed'
 
     def __post_init__(self):

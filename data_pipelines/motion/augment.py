@@ -24,13 +24,9 @@ class Augmentation:
     lean: float = 0.45  # share
     lean_sigma: float = 16.0
     lean_limit: float = 30.0
-    perturbation: tuple[float, ...] = (
-        0.0,
-        0.6,
-        1.0,
-        1.5,
-    )  # factors on PERTURBATION_SIGMAS, one for each clip
-    perturbation_odds: tuple[float, ...] = (0.15, 0.3, 0.35, 0.2)  # their probabilities
+    # Factors on PERTURBATION_SIGMAS, one for each clip, and their probabilities.
+    perturbation: tuple[float, ...] = (0.0, 0.6, 1.0, 1.5)
+    perturbation_odds: tuple[float, ...] = (0.15, 0.3, 0.35, 0.2)
 
 
 def augment(

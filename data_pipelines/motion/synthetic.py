@@ -186,6 +186,7 @@ _ARMS = (
     (0.06, -40, -15, 30, 100, 0),  # a hand on the hip
     (0.10, -30, 40, -30, 125, 0),  # a hand at the face or the shoulder
 )
+# Lying and crouching: the tilt of the root about x, y and z, degrees.
 _FLOOR = (
     (-85, 0, 0),
     (-85, 0, 0),
@@ -194,7 +195,7 @@ _FLOOR = (
     (-80, -90, 0),
     (-45, 0, 0),
     (75, 0, 0),
-)  # lying, crouching
+)
 
 # Radius of the body around each joint, metres. Feet use the height of the sole instead.
 _RADII = np.full(24, 0.06)

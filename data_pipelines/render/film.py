@@ -21,7 +21,8 @@ from hpof_jax.errors import UserError
 
 VERSION = 5  # raise it when a change of the code gives another clip for the same number
 FRAMES = 120  # of a clip, at 30 frames/s
-# Milder than with the simulated detector: in contorted poses the real detector errs more than on real video.
+# Milder than with the simulated detector: in contorted poses the real detector has larger errors than on real
+# video.
 AUGMENTATION = Augmentation(lean=0.3, perturbation_odds=(0.35, 0.35, 0.2, 0.1))
 VALIDATION_EVERY = 10  # one clip in ten shows a motion of the validation split
 

@@ -53,9 +53,8 @@ def take_pictures(
     shade = np.clip(ambient + (1 - ambient) * 1.2 * np.clip(cosine, 0, 1), 0, 1)
     tint = rng.uniform(0.75, 1.15) * (1 + rng.normal(0, 0.04, 3))
     atlas = np.clip(look.atlas * tint, 0, 255).astype(np.uint8)
-    exposure = rng.choice(
-        [0.0, rng.uniform(0.1, 0.9)], p=[0.55, 0.45]
-    )  # share of the time between two frames
+    # A share of the time between two frames.
+    exposure = rng.choice([0.0, rng.uniform(0.1, 0.9)], p=[0.55, 0.45])
     dark = rng.uniform(0.0, 0.55)
 
     def draw(number):

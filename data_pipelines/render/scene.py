@@ -42,7 +42,7 @@ class Shot:
 
     ground_truth: dict[
         str, np.ndarray
-    ]  # that of `camera.film` for one clip, and joints (T, 24, 3), camera frame
+    ]  # as from `camera.film`, one clip; and joints (T, 24, 3), camera frame
     bones: np.ndarray  # (T, 24, 3, 4) float32 transforms from the rest pose to the camera frame
     to_camera: np.ndarray  # (T, 3, 3) rotation from the world to the camera
     camera: np.ndarray  # (3,) position of the camera in the world

@@ -44,11 +44,8 @@ class CameraRange:
     follow_share: float = 0.3  # share of clips in which the camera pans with the person
     handheld_share: float = 0.5
     handheld: float = 0.7  # sigma of the slow sway of a hand-held camera
-    focal: tuple[float, float] = (
-        0.75,
-        0.15,
-    )  # focal length over the frame's diagonal: median, sigma of its log
-    focal_limits: tuple[float, float] = (0.6, 1.1)  # of their ratio; phones have 0.65 to 0.8
+    focal: tuple[float, float] = (0.75, 0.15)  # focal length / frame's diagonal: median, sigma of the log
+    focal_limits: tuple[float, float] = (0.6, 1.1)  # of the same ratio; phones have 0.65 to 0.8
     focal_known_share: float = 0.3  # clips whose true focal length is given, as users and files may give it
     image_sizes: tuple[tuple[int, int], ...] = dataclasses.field(
         default=_IMAGE_SIZES, metadata={"static": True}

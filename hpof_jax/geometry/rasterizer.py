@@ -39,8 +39,8 @@ def soft_silhouette(
         that makes no difference. Concrete faces (not traced by `jax.jit`) are sorted once; traced ones at
         every call.
       image_size: (H, W).
-      sigma: standard deviation of a Gaussian blur in pixels; 0 for none. The blur also takes in what lies up
-        to 3 sigma outside of the picture.
+      sigma: standard deviation of a Gaussian blur in pixels; 0 for none. The blur includes faces up to 3
+        sigma outside of the picture.
 
     Returns:
       (..., H, W) in [0, 1]; differentiable once with respect to the points, in reverse mode.
@@ -58,9 +58,7 @@ class _Edges(NamedTuple):
     corners: jax.Array  # (3, F) the mesh's faces
     ends: jax.Array  # (2, R) the vertices at the edge's ends
     faces: jax.Array  # (2, R) the adjacent faces, F where there is none
-    signs: (
-        jax.Array
-    )  # (2, R) 1 where that face runs from the first end to the second, -1 for the reverse, 0: none
+    signs: jax.Array  # (2, R) 1 if that face runs from the first end to the second, -1: reverse, 0: none
 
 
 class _Pieces(NamedTuple):

@@ -32,9 +32,8 @@ class HPOF(nn.Module):
     `__call__` predicts a batch of clips, `predict_long` videos of any length.
     """
 
-    encoder: (
-        nn.Module
-    )  # (features, mask) -> (B, T, C); its `border` is frames of context on each side, None: all
+    # (features, mask) -> (B, T, C). Its `border` is the frames of context on each side; None: the whole clip.
+    encoder: nn.Module
     shape_head: nn.Module  # (encoded, seen) -> betas (B, S, 10)
     pose_head: nn.Module  # (encoded, rest joints (B, S, 24, 3)) -> rotations (B, T, 24, 3, 3)
 

@@ -47,9 +47,8 @@ def build(wheel: pathlib.Path) -> dict[str, np.ndarray]:
     landmarks = anatomy.landmark_blends(mesh)
     joints = skin_joints(people, skin, anatomy.joint_blends(mesh), weights)
     tposed = [to_t_pose(skin @ p, landmarks @ p, joints @ skin @ p, weights) for p in people]
-    points = np.stack(
-        [np.concatenate(parts) for parts in tposed]
-    )  # (N, skin, landmarks, joints of a person; 3)
+    # (N, P, 3): the skin, the landmarks and the joints of each person.
+    points = np.stack([np.concatenate(parts) for parts in tposed])
     num_skin = len(weights)
     points *= (stature / np.ptp(points[:, :num_skin, 1], axis=1))[:, None, None]
     basis = shape_basis(points, stature, faces)
