@@ -40,9 +40,7 @@ class Window:
 class Shot:
     """T frames. Camera frame: x right, y down, z forward; world: y up, floor at y = 0; metres."""
 
-    ground_truth: dict[
-        str, np.ndarray
-    ]  # as from `camera.film`, one clip; and joints (T, 24, 3), camera frame
+    ground_truth: dict[str, np.ndarray]  # one clip's from `camera.film`; joints (T, 24, 3), camera frame
     bones: np.ndarray  # (T, 24, 3, 4) float32 transforms from the rest pose to the camera frame
     to_camera: np.ndarray  # (T, 3, 3) rotation from the world to the camera
     camera: np.ndarray  # (3,) position of the camera in the world
