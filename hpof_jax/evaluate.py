@@ -16,6 +16,7 @@ import os
 import pathlib
 
 from hpof_jax import cli
+from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import model_for
@@ -153,6 +154,8 @@ def main() -> None:
         "--hide-3d", action="store_true", help="as if the detector gave no 3D landmarks, as many do"
     )
     args = parser.parse_args()
+    if args.json and args.json.is_dir():
+        raise UserError(f"{args.json} is a folder: give the name of a file for --json.")
     if args.json and not args.json.parent.is_dir():
         raise UserError(
             f"There is no folder {args.json.parent} to write {args.json.name} into: make it first."
@@ -171,7 +174,8 @@ def main() -> None:
     )
     print(format_table(result))
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+        with replacing(args.json, "The result") as partial:
+            partial.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

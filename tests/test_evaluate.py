@@ -87,6 +87,7 @@ def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
     [
         (("--weights", "absent"), ["no weights at absent"]),
         (("--json", "absent/result.json"), ["no folder absent", "result.json"]),
+        (("--json", "."), [". is a folder"]),
         (("--data", "bvh:absent"), ["absent"]),
         (("--data", "nonsense"), ["nonsense"]),
         (("--data", ""), ["source"]),
