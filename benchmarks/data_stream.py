@@ -14,12 +14,13 @@ import jax
 import numpy as np
 
 from benchmarks import detector_errors
-from benchmarks.program import positive, print_row, program
+from benchmarks.program import print_row, program
 from data_pipelines import stream
 from data_pipelines.motion.augment import Augmentation, augment
 from data_pipelines.simulate.detector import DetectorNoise
 from data_pipelines.sources import open_source
 from hpof_jax.body import load_body
+from hpof_jax.cli import positive_int
 from hpof_jax.timing import interleaved
 
 
@@ -72,9 +73,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", action="append", help="default: synthetic; may be repeated, in equal shares"
     )
-    parser.add_argument("--batch-size", type=positive, default=64, help="clips")
-    parser.add_argument("--clip-length", type=positive, default=81, help="frames of a clip")
-    parser.add_argument("--rounds", type=positive, default=7)
+    parser.add_argument("--batch-size", type=positive_int, default=64, help="clips")
+    parser.add_argument("--clip-length", type=positive_int, default=81, help="frames of a clip")
+    parser.add_argument("--rounds", type=positive_int, default=7)
 
 
 @program(__doc__, _options)

@@ -27,10 +27,11 @@ import numpy as np
 
 from benchmarks.flow_clips import Clips, make_clips, simulate_landmarks
 from benchmarks.flow_fit import PERTURBATIONS, errors, fit, perturb, terms, visible_vertices
-from benchmarks.program import positive, print_row, program
+from benchmarks.program import print_row, program
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.body.skeletons import SMPL_JOINTS
+from hpof_jax.cli import positive_int
 from hpof_jax.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 ROWS = ("K", "KW", "KV", "KWV", "KM", "KMW", "KMV", "KMWV")
@@ -130,9 +131,9 @@ def slopes(body: BodyModel, clips: Clips) -> list[dict]:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--motion", action="append", help="as of `hpof_jax.data render` (synthetic)")
-    parser.add_argument("--clips", type=positive, default=56)
-    parser.add_argument("--frames", type=positive, default=10, help="of a clip")
-    parser.add_argument("--every", type=positive, default=1, help="use one of so many frames")
+    parser.add_argument("--clips", type=positive_int, default=56)
+    parser.add_argument("--frames", type=positive_int, default=10, help="of a clip")
+    parser.add_argument("--every", type=positive_int, default=1, help="use one of so many frames")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--slopes", action="store_true", help="measure how the losses grow, without a fit")
     parser.add_argument("--rows", nargs="+", default=ROWS)

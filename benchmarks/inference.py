@@ -14,8 +14,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks.program import positive, print_row, program
+from benchmarks.program import print_row, program
 from hpof_jax.body import load_body
+from hpof_jax.cli import positive_int
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.models.weights import load_weights
@@ -85,7 +86,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", help="a run's folder or a weights .npz (new models of the default sizes)"
     )
-    parser.add_argument("--rounds", type=positive, default=9)
+    parser.add_argument("--rounds", type=positive_int, default=9)
 
 
 @program(__doc__, _options)

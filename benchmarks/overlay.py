@@ -19,9 +19,10 @@ import tempfile
 import cv2
 import numpy as np
 
-from benchmarks.program import positive, print_row, program
+from benchmarks.program import print_row, program
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
+from hpof_jax.cli import positive_int
 from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
 from hpof_jax.timing import interleaved
@@ -33,7 +34,7 @@ FRAMES = 48
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=positive, default=20)
+    parser.add_argument("--rounds", type=positive_int, default=20)
 
 
 @program(__doc__, _options)

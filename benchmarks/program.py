@@ -57,10 +57,3 @@ def print_row(label: str, cells: Iterable[object], decimals: int = 1, width: int
         return f"{cell:,d}" if isinstance(cell, numbers.Integral) else f"{cell:,.{decimals}f}"
 
     print(f"{label:32}" + "".join(f"{text(cell):>{width}}" for cell in cells), flush=True)
-
-
-def positive(text: str) -> int:
-    """An argparse type: a whole number of at least one."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number

@@ -20,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
-from benchmarks.program import positive, print_row, program
+from benchmarks.program import print_row, program
 from hpof_jax.body import BodyModel, forward, load_body
+from hpof_jax.cli import positive_int
 from hpof_jax.geometry import zbuffer
 from hpof_jax.geometry.rasterizer import soft_silhouette
 from hpof_jax.timing import interleaved
@@ -165,9 +166,9 @@ def show(result: dict) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sizes", type=positive, nargs="+", default=[64, 128, 224], help="pixels")
-    parser.add_argument("--batch", type=positive, default=8, help="pictures")
-    parser.add_argument("--rounds", type=positive, default=9)
+    parser.add_argument("--sizes", type=positive_int, nargs="+", default=[64, 128, 224], help="pixels")
+    parser.add_argument("--batch", type=positive_int, default=8, help="pictures")
+    parser.add_argument("--rounds", type=positive_int, default=9)
     parser.add_argument("--all", action="store_true", help="also the gradients that take minutes")
 
 

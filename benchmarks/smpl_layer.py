@@ -25,10 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.bodies import body_with_pose_blend_shapes
-from benchmarks.program import positive, program
+from benchmarks.program import program
 from benchmarks.timing import ratio, temporary_mib
 from hpof_jax import body
 from hpof_jax.body.model import BodyModel, keypoints
+from hpof_jax.cli import positive_int
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.timing import interleaved
@@ -162,7 +163,7 @@ def show(cell: dict) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=positive, default=9)
+    parser.add_argument("--rounds", type=positive_int, default=9)
 
 
 @program(__doc__, _options)

@@ -23,10 +23,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import timing
-from benchmarks.program import positive, print_row, program
+from benchmarks.program import print_row, program
 from data_pipelines import stream
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.coarse import decimate
+from hpof_jax.cli import positive_int
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.hpof import HPOF
@@ -216,12 +217,12 @@ def show(result: dict) -> None:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="configs/hpof.py", help="the config file, with its variant")
-    parser.add_argument("--batch-size", type=positive, help="clips (the config's)")
-    parser.add_argument("--clip-length", type=positive, help="frames of a clip (the config's)")
+    parser.add_argument("--batch-size", type=positive_int, help="clips (the config's)")
+    parser.add_argument("--clip-length", type=positive_int, help="frames of a clip (the config's)")
     parser.add_argument(
         "--outline", action="store_true", help="the cost of the losses on silhouettes and flow"
     )
-    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--rounds", type=positive_int, default=5)
 
 
 @program(__doc__, _options)

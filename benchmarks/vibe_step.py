@@ -19,9 +19,10 @@ from ml_collections import ConfigDict
 
 from benchmarks import timing
 from benchmarks.bodies import body_with_pose_blend_shapes
-from benchmarks.program import positive, print_row, program
+from benchmarks.program import print_row, program
 from benchmarks.train_step import load_config, training, training_batch
 from hpof_jax.body.model import BodyModel
+from hpof_jax.cli import positive_int
 from hpof_jax.errors import UserError
 from hpof_jax.timing import interleaved
 
@@ -81,9 +82,9 @@ def show(result: dict) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch-size", type=positive, default=CLIPS, help="clips")
-    parser.add_argument("--clip-length", type=positive, default=FRAMES, help="frames of a clip")
-    parser.add_argument("--rounds", type=positive, default=9)
+    parser.add_argument("--batch-size", type=positive_int, default=CLIPS, help="clips")
+    parser.add_argument("--clip-length", type=positive_int, default=FRAMES, help="frames of a clip")
+    parser.add_argument("--rounds", type=positive_int, default=9)
 
 
 @program(__doc__, _options)

@@ -146,7 +146,7 @@ def fetch(name: str) -> pathlib.Path:
         raise UserError(f"unknown file {name!r}: the pinned files are {', '.join(PINNED)}")
     pinned = PINNED[name]
     targets = {_target(pinned.package, member): digest for member, digest in pinned.sha256.items()}
-    if not all(path.is_file() and _sha256(path) == digest for path, digest in targets.items()):
+    if not all(path.is_file() and sha256_of(path) == digest for path, digest in targets.items()):
         try:
             _download(pinned.package)
         except OSError as error:
@@ -158,6 +158,12 @@ def cache_dir() -> pathlib.Path:
     """The cache folder: `$HPOF_JAX_CACHE`, or the platform's cache folder of this user."""
     override = os.environ.get("HPOF_JAX_CACHE")
     return pathlib.Path(override).expanduser() if override else platformdirs.user_cache_path("hpof_jax")
+
+
+def sha256_of(path: pathlib.Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main(names: list[str]) -> None:
@@ -181,11 +187,6 @@ def _target(package: Package, member: str) -> pathlib.Path:
     return path
 
 
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _download(package: Package) -> None:
     """Downloads a package and keeps all of its files that are in `PINNED`."""
     wanted = {
@@ -202,7 +203,7 @@ def _download(package: Package) -> None:
         for number, (member, digest) in enumerate(wanted.items()):
             part = pathlib.Path(folder) / f"{number}.part"
             _copy_member(archive, member, package, part)
-            if _sha256(part) != digest:
+            if sha256_of(part) != digest:
                 raise UserError(
                     f"{member or archive.name} of {package.name} {package.version} is not the pinned file "
                     "(its SHA-256 is wrong): try again, and check whether a mirror or proxy changes downloads"

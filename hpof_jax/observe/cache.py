@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import logging
 
-from hpof_jax.downloads import cache_dir
+from hpof_jax.downloads import cache_dir, sha256_of
 from hpof_jax.errors import UserError
 from hpof_jax.observe.clip import Observations, observe
 
@@ -33,7 +33,11 @@ def observe_cached(video: str | os.PathLike, **options: Any) -> Observations:
     decisive = {
         name: value for name, value in arguments.arguments.items() if name not in ("video", "progress")
     }
-    key = hashlib.sha256(f"{_sha256(video)} {sorted(decisive.items())} {_code()}".encode()).hexdigest()
+    try:
+        content = sha256_of(video)
+    except OSError as error:
+        raise UserError(f"the video {video} cannot be read: {error.strerror or error}") from error
+    key = hashlib.sha256(f"{content} {sorted(decisive.items())} {_code()}".encode()).hexdigest()
     stored = cache_dir() / "observations" / f"{key[:20]}.npz"
     if stored.is_file():
         try:
@@ -48,14 +52,6 @@ def observe_cached(video: str | os.PathLike, **options: Any) -> Observations:
     except (OSError, UserError) as error:
         logging.warning("The observations of %s are not kept: %s", video, error)
     return seen
-
-
-def _sha256(path: pathlib.Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"the video {path} cannot be read: {error.strerror or error}") from error
 
 
 @functools.cache

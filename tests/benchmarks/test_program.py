@@ -3,11 +3,12 @@ import sys
 
 import pytest
 
-from benchmarks.program import positive, print_row, program
+from benchmarks.program import print_row, program
+from hpof_jax.cli import positive_int
 from hpof_jax.errors import UserError
 
 
-@program("Doubles a number.", lambda parser: parser.add_argument("number", type=positive))
+@program("Doubles a number.", lambda parser: parser.add_argument("number", type=positive_int))
 def double(options):
     if options.number > 100:
         raise UserError("The number is above 100: give a smaller one.")
