@@ -44,6 +44,11 @@ class Recurrent(nn.Module):
         return nn.Bidirectional(nn.RNN(nn.GRUCell(1024)), nn.RNN(nn.GRUCell(1024)))(features)
 
 
+def full_weights(config: ConfigDict) -> dict[str, float]:
+    """The losses that the config computes once every ramp is over."""
+    return {name: weight for name, weight in config.losses.items() if weight}
+
+
 def training_batch(config: ConfigDict) -> dict[str, np.ndarray]:
     """One batch of synthetic motion with everything that the config's losses need."""
     options = stream.StreamOptions(
@@ -52,7 +57,7 @@ def training_batch(config: ConfigDict) -> dict[str, np.ndarray]:
         config.seed,
         flow=config.data.flow,
         flow_frames=config.data.flow_frames,
-        real_motion="adversarial" in config.losses,
+        real_motion="adversarial" in full_weights(config),
     )
     return stream.batch_maker({"synthetic": 1.0}, options)(0)
 
@@ -65,7 +70,7 @@ def training(
     Args:
       losses: name -> weight, in place of the config's.
     """
-    losses = config.losses.to_dict() if losses is None else losses
+    losses = full_weights(config) if losses is None else losses
     model = make_model(config.model)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     adversary = state.make_adversary(config) if "adversarial" in losses else None
@@ -98,7 +103,7 @@ def parts(
 ) -> dict[str, Callable[[], object]]:
     """Parts of the step on one device: each of the first four does what the one before it does, and more."""
     model = make_model(config.model)
-    loss_weights = {name: weight for name, weight in config.losses.items() if name != "adversarial"}
+    loss_weights = {name: weight for name, weight in full_weights(config).items() if name != "adversarial"}
     outline = decimate(body) if OUTLINE_LOSSES & set(loss_weights) else None
     params = init_params(model, body, config.seed)
     batch = jax.device_put(batch)
@@ -137,7 +142,7 @@ def measure(config: ConfigDict, rounds: int) -> dict:
     body = load_body()
     frames = config.batch_size * config.clip_length
     parallel.local_batch_size(config.batch_size)
-    losses = config.losses.to_dict()
+    losses = full_weights(config)
     batch = training_batch(config)
     mlp = config.copy_and_resolve_references()
     mlp.model.update({"kernel_size": 1})
@@ -150,6 +155,10 @@ def measure(config: ConfigDict, rounds: int) -> dict:
     for part, names in optional.items():
         rest = {name: weight for name, weight in losses.items() if name not in names}
         ways[f"train step without {part}"] = training(config, batch, body, rest)
+    if len(optional) > 1:
+        names = set().union(*optional.values())
+        rest = {name: weight for name, weight in losses.items() if name not in names}
+        ways[f"train step without {' and '.join(optional)}"] = training(config, batch, body, rest)
     times = interleaved(ways | parts(config, batch, body), rounds)
     clock = "cpu" if jax.default_backend() == "cpu" else "wall"
     wall, cpu = ({way: statistics.median(time[c]) for way, time in times.items()} for c in ("wall", "cpu"))
@@ -166,6 +175,7 @@ def measure(config: ConfigDict, rounds: int) -> dict:
         "devices": jax.local_device_count(),
         "batch": [config.batch_size, config.clip_length],
         "clock": clock,
+        "milliseconds_per_step": {way: 1e3 * second for way, second in wall.items() if "train step" in way},
         "milliseconds_per_frame": 1e3 * wall["train step"] / frames,
         "frames_per_second": {way: frames / second for way, second in wall.items()},
         "frames_per_cpu_second": {way: frames / second for way, second in cpu.items()},
@@ -182,7 +192,8 @@ def measure_outline(config: ConfigDict, rounds: int) -> dict:
     body, clips, frames = load_body(), config.batch_size, config.clip_length
     options = stream.StreamOptions(clips, frames, flow="exact", flow_frames=frames)
     batch = stream.batch_maker({"synthetic": 1.0}, options)(0)
-    rest = {name: weight for name, weight in config.losses.items() if name not in OUTLINE_LOSSES}
+    others = OUTLINE_LOSSES | {"adversarial"}
+    rest = {name: weight for name, weight in full_weights(config).items() if name not in others}
     ways = {"without": training(config, batch, body, rest)}
     for name in sorted(OUTLINE_LOSSES):
         ways[name] = training(config, batch, body, rest | {name: 1.0})
@@ -204,9 +215,10 @@ def show(result: dict) -> None:
     print(
         f"{result['batch'][0]} clips of {result['batch'][1]} frames, {result['devices']} x {result['device']}"
     )
-    print_row("", ("frames/s", "frames/CPU s"), width=14)
+    print_row("", ("frames/s", "frames/CPU s", "ms/step"), width=14)
     for way, rate in result["frames_per_second"].items():
-        print_row(way, (rate, result["frames_per_cpu_second"][way]), decimals=0, width=14)
+        cells = (rate, result["frames_per_cpu_second"][way], result["milliseconds_per_step"].get(way))
+        print_row(way, cells[: 2 + (cells[2] is not None)], decimals=0, width=14)
     print_row("share of the train step", ("%",))
     for part, share in result["share_of_the_train_step"].items():
         print_row(f"  {part}", [100 * share], decimals=0)

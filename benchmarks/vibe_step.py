@@ -26,7 +26,7 @@ from hpof_jax.cli import positive_int
 from hpof_jax.errors import UserError
 from hpof_jax.timing import interleaved
 
-OURS = {"ours, 256 channels": "configs/hpof.py:full", "ours, 1,280 channels": "configs/hpof.py:vibe_size"}
+OURS = {"ours, 256 channels": "configs/hpof.py", "ours, 1,280 channels": "configs/hpof.py:vibe_size"}
 VIBES = {"VIBE": "published", "VIBE, one GRU of 2,048": "gru_2048"}
 CLIPS, FRAMES = 32, 16
 

@@ -1,6 +1,8 @@
 """HPOF: the default training, and the trainings that were measured, as variants `configs/hpof.py:VARIANT`.
 
-The default needs no data on disk: procedural motion, seen by a simulated camera and a simulated detector.
+The default trains every part of the method in one run: encoder, shape before pose, the kinematic tree, and the
+adversary from the first step on; silhouettes, warped silhouettes and vertex flow for its last 40 %. It needs no
+data on disk: procedural motion, seen by a simulated camera and a simulated detector.
 
     python -m hpof_jax.train --config configs/hpof.py
     python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP  # and motion capture
@@ -43,12 +45,17 @@ those of 60 frames the third.
 from ml_collections import ConfigDict
 
 FLOW_LOSSES = {"flow_silhouette": 1.0, "silhouette": 0.3, "vertex_flow": 0.03}
-FULL = {"data": {"flow": "noisy"}, "losses": {**FLOW_LOSSES, "adversarial": 0.02}}
+BASE_LOSSES = {
+    "keypoints_2d": 1.0, "keypoints_3d": 10.0, "body_pose": 0.5, "betas": 0.2, "smoothness": 10.0
+}  # fmt: skip
+# Keypoints, pose, betas and smoothness alone. A ConfigDict replaces the one of the default, a dict changes it.
+BASE = {"data": {"flow": "none"}, "losses": ConfigDict(BASE_LOSSES), "ramps": ConfigDict()}
 ABLATION_STEPS = 1_000
-SHIPPED = {
+SHIPPED = BASE | {
     "batch_size": 32,
     "num_steps": 7_000,
-    "data": {
+    "data": BASE["data"]
+    | {
         "synthetic": 0.5,
         "bvh": ",".join(
             f"recordings/{name}" for name in ("bandai", "cmu", "cmu_expmap", "deepmimic", "deepmimic_sie")
@@ -63,9 +70,9 @@ SHIPPED = {
 }
 VARIANTS = {
     "": {},
-    "flow": {"data": {"flow": "noisy"}, "losses": FLOW_LOSSES},
-    "adversarial": {"losses": {"adversarial": 0.02}},
-    "full": FULL,  # every part of the method
+    # One thing less, named as in hpof_jax.ablate. The others are keys of config.model.
+    "no_flow": {"losses": dict.fromkeys(FLOW_LOSSES, 0.0)},
+    "no_adversary": {"losses": {"adversarial": 0.0}},
     "shipped": SHIPPED,
     "shipped_finish": SHIPPED
     | {
@@ -74,24 +81,24 @@ VARIANTS = {
         "optimizer": {"learning_rate": 6e-4, "warmup_steps": 100},
         "eval_every": 0,  # without scores, `weights.npz` is of the last step, as shipped
     },
-    # For hpof_jax.ablate: the whole method at a budget for two CPU cores, with labels on a part of the data.
-    "ablation": FULL
-    | {
+    # For hpof_jax.ablate: the whole method at a budget for two CPU cores, with labels on a part of the data,
+    # and with the flow losses from the start.
+    "ablation": {
         "batch_size": 8,
         "clip_length": 64,
         "num_steps": ABLATION_STEPS,
-        "data": FULL["data"] | {"unlabelled": "synthetic"},
+        "data": {"unlabelled": "synthetic"},
+        "ramps": {**dict.fromkeys(FLOW_LOSSES, (0.0, 0.0)), "adversarial": (0.1, 0.25)},
         "optimizer": {"warmup_steps": ABLATION_STEPS // 10},
-        "adversary": {"ramp": (ABLATION_STEPS // 10, ABLATION_STEPS // 4)},
         "checkpoint_every": 100,
         "eval_every": 0,  # the ablation evaluates each run at its end
     },
     # For comparisons of speed: VIBE's batch, and an encoder of as many parameters as its GRU of 2048 units.
-    "vibe_size": FULL | {"batch_size": 32, "clip_length": 16, "model": {"channels": 1280}},
-    "mlp": {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},  # per frame, but for the clip's shape
-    "mean_pose": {  # one pose for all frames, placed by an MLP
-        "model": ConfigDict({"name": "mean_pose", "channels": 256})
-    },
+    "vibe_size": {"batch_size": 32, "clip_length": 16, "model": {"channels": 1280}},
+    # Per frame, but for the clip's shape.
+    "mlp": BASE | {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},
+    # One pose for all frames, placed by an MLP.
+    "mean_pose": BASE | {"model": ConfigDict({"name": "mean_pose", "channels": 256})},
 }
 
 
@@ -137,14 +144,18 @@ def get_config(variant: str = "") -> ConfigDict:
             "videos": "",  # comma-separated videos, or folders of them
             "videos_share": 1.0,
             "hide_3d": 0.3,  # share of clips whose 3D landmarks are hidden from the model
-            "flow": "none",  # optical flow and masks: "exact", or "noisy" with errors like DIS flow's
+            # Optical flow and masks, made while a loss needs them: "none", "exact", or "noisy" with errors like
+            # DIS flow's.
+            "flow": "noisy",
             "flow_frames": 8,  # how many frames of each clip have them
         }
     )
-    # Loss name -> loss weight. A loss that is not named is not computed.
-    config.losses = ConfigDict(
-        {"keypoints_2d": 1.0, "keypoints_3d": 10.0, "body_pose": 0.5, "betas": 0.2, "smoothness": 10.0}
-    )
+    # Loss name -> loss weight; 0 leaves a loss out.
+    config.losses = ConfigDict({**BASE_LOSSES, **FLOW_LOSSES, "adversarial": 0.02})
+    # Loss name -> (start, end), fractions of num_steps between which the loss weight rises linearly from 0. Up
+    # to the start the loss is not computed. A loss that is not named counts fully from the first step on.
+    # Flow comes late: while bodies are still beside the people, it gains nothing (docs/experiments.md).
+    config.ramps = ConfigDict({**dict.fromkeys(FLOW_LOSSES, (0.6, 0.7)), "adversarial": (0.0, 0.15)})
     config.optimizer = ConfigDict(
         {
             "learning_rate": 1e-3,
@@ -154,11 +165,10 @@ def get_config(variant: str = "") -> ConfigDict:
             "ema_decay": 0.999,
         }
     )
-    # The discriminator, if losses.adversarial is named.
+    # The discriminator, which learns from the step on in which the loss `adversarial` comes in.
     config.adversary = ConfigDict(
         {
             "channels": 128,
-            "ramp": (1_000, 3_000),  # steps between which the loss weight rises linearly from 0
             "optimizer": {
                 "learning_rate": 1e-4,
                 "warmup_steps": 500,

@@ -3,8 +3,9 @@
     options = StreamOptions(batch_size=64, clip_length=81, seed=0)
     stream = make_stream({"synthetic": 0.5, "bvh:recordings/": 0.5}, options)
 
-A resumed run passes its step as `start_step` and gets the same batches as an uninterrupted run. The
-simulation runs in JAX on the CPU, also if an accelerator trains; TensorFlow only moves the batches.
+A resumed run passes its step as `start_step` and gets the same batches as an uninterrupted run. The clips of
+a step are the same with and without optical flow and real motion. The simulation runs in JAX on the CPU, also
+if an accelerator trains; TensorFlow only moves the batches.
 """
 
 import dataclasses
@@ -181,7 +182,7 @@ class _BatchMaker:
         batch = _concatenate([_without(part, FLOW_KEYS) for part in parts])
         if self._add_flow is None:
             return batch
-        batch, first = self._add_flow(rng, batch), 0
+        batch, first = self._add_flow(rng.spawn(1)[0], batch), 0
         for part in parts:
             stored = part.get("has_flow", np.zeros(len(part["seen"]), bool))
             for key in FLOW_KEYS if stored.any() else ():

@@ -48,7 +48,7 @@ def full(config: ConfigDict) -> None:
 
 def no_flow(config: ConfigDict) -> None:
     """without the losses on optical flow and silhouettes"""
-    _without(config, *OUTLINE_LOSSES)  # not config.data.flow: without it the random clips would be others
+    _without(config, *OUTLINE_LOSSES)
 
 
 def no_adversary(config: ConfigDict) -> None:
@@ -87,8 +87,7 @@ def no_rendered(config: ConfigDict) -> None:
 
 
 def _without(config, *losses):
-    kept = {name: weight for name, weight in config.losses.items() if name not in losses}
-    config.losses = ConfigDict(kept)
+    config.losses.update({name: 0.0 for name in losses if name in config.losses})
 
 
 VARIANTS: dict[str, Callable[[ConfigDict], None]] = {

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -25,7 +26,7 @@ from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
 from hpof_jax.models import weights
 from hpof_jax.models.build import make_model
-from hpof_jax.training import checkpoint, evaluation, parallel, preemption, state, steps
+from hpof_jax.training import checkpoint, evaluation, parallel, preemption, schedule, state, steps
 from hpof_jax.training.terms import LOSSES, OUTLINE_LOSSES
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, such as configs/hpof.py.")
@@ -51,7 +52,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     """
     from data_pipelines import stream, validation  # here, because it imports TensorFlow
 
-    _check(config)
+    phases = _check(config)
     local_batch = parallel.local_batch_size(config.batch_size)
     sources = data_sources(config.data)
     body = load_body()
@@ -70,30 +71,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         batch_size=local_batch,
         clip_length=config.clip_length,
         seed=config.seed,
-        flow=config.data.flow,
         flow_frames=config.data.flow_frames,
-        real_motion=adversary is not None,
-    )
-    batches = stream.make_stream(
-        sources,
-        options,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        start_step=start,
-    ).as_numpy_iterator()
-    step = parallel.pmap_step(
-        steps.make_train_step(
-            model,
-            body,
-            optimizer,
-            config.losses.to_dict(),
-            seed=config.seed,
-            ema_decay=config.optimizer.ema_decay,
-            hide_3d=config.data.hide_3d,
-            axis_name=parallel.AXIS,
-            outline=decimate(body) if OUTLINE_LOSSES & set(config.losses) else None,
-            adversary=adversary,
-        )
     )
     train_state = parallel.replicate(train_state)
     log = _Log(workdir) if jax.process_index() == 0 else None
@@ -102,6 +80,32 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     parameters = sum(x.size for x in jax.tree.leaves(train_state.params))
 
     totals = evaluation.make_totals(model, body)
+
+    def begin(phase: schedule.Phase, number: int):
+        """The compiled step of a phase, and its batches from the step `number` on."""
+        outline = bool(OUTLINE_LOSSES & phase.loss_weights.keys())
+        judge = adversary if "adversarial" in phase.loss_weights else None
+        step = steps.make_train_step(
+            model,
+            body,
+            optimizer,
+            phase.loss_weights,
+            seed=config.seed,
+            ema_decay=config.optimizer.ema_decay,
+            hide_3d=config.data.hide_3d,
+            axis_name=parallel.AXIS,
+            outline=decimate(body) if outline else None,
+            adversary=judge,
+        )
+        flow = config.data.flow if outline else "none"
+        batches = stream.make_stream(
+            sources,
+            dataclasses.replace(options, flow=flow, real_motion=judge is not None),
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            start_step=number - 1,
+        )
+        return parallel.pmap_step(step), batches.as_numpy_iterator()
 
     def evaluate(params) -> dict[str, float]:
         windows = validation.validation_windows(
@@ -113,11 +117,21 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         return evaluation.evaluate(totals, params, {"": windows})["overall"]
 
     bar = tqdm.tqdm(total=config.num_steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
-    since, counted = time.monotonic(), start
+    pace = _Pace()
     with preemption.Notice() as notice:
         logging.info("%d parameters, %d devices, sources %s", parameters, jax.device_count(), sources)
+        phase = None
         for number in range(start + 1, config.num_steps + 1):
+            begins = phase is None or number > phase.last
+            if begins:
+                phase = next(phase for phase in phases if number <= phase.last)
+                logging.info("step %d: compiling the step for %s", number, ", ".join(phase.loss_weights))
+                step, batches = begin(phase, number)
             train_state, logs = step(train_state, parallel.cut(next(batches)))
+            if begins:
+                jax.block_until_ready(logs)
+                pace.restart(number)  # the time of compiling does not count
+                told = False
             bar.update()
             last = number == config.num_steps
             measured: dict[str, float] = {}
@@ -128,16 +142,17 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                         f"The loss is not finite at step {number}: lower --config.optimizer.learning_rate "
                         f"and start again; the checkpoints in {workdir} are from earlier steps."
                     )
-                now = time.monotonic()
-                rate = (number - counted) * frames / (now - since)
-                since, counted = now, number
-                scalars["train/frames_per_second"] = rate
-                bar.set_postfix(loss=f"{scalars['train/total']:.3f}", frames_s=f"{rate:.0f}")
+                if lap := pace.lap(number):
+                    rate = scalars["train/frames_per_second"] = frames / lap.seconds
+                    bar.set_postfix(loss=f"{scalars['train/total']:.3f}", frames_s=f"{rate:.0f}")
+                    if not told and lap.steps == config.log_every:
+                        logging.info("a step takes %.0f ms: %.0f frames/s", 1e3 * lap.seconds, rate)
+                        told = True
                 if log:
                     log.write(number, scalars)
             if config.eval_every and (number % config.eval_every == 0 or last):
                 metrics = measured = evaluate(train_state.ema)
-                since, counted = time.monotonic(), number
+                pace.restart(number)
                 if log and metrics:
                     log.write(number, {f"validation/{key}": value for key, value in metrics.items()})
                 rounded = {key: round(value, 2) for key, value in metrics.items()}
@@ -199,6 +214,27 @@ def _with_weights(path: str, fresh: state.TrainState) -> state.TrainState:
     return fresh.replace(params=params, ema=jax.tree.map(np.copy, params))
 
 
+class _Lap(NamedTuple):
+    """Steps between two lines of the log."""
+
+    steps: int
+    seconds: float  # of one step, on average
+
+
+class _Pace:
+    """Measures the time of a step."""
+
+    def restart(self, step: int) -> None:
+        """Nothing before this step counts."""
+        self._step, self._time = step, time.monotonic()
+
+    def lap(self, step: int) -> _Lap | None:
+        """The steps since the last call; None if there are none."""
+        steps, seconds = step - self._step, time.monotonic() - self._time
+        self.restart(step)
+        return _Lap(steps, seconds / steps) if steps else None
+
+
 class _Log:
     """Writes scalars to TensorBoard's event files and, one line for each call, to `metrics.jsonl`."""
 
@@ -218,16 +254,18 @@ class _Log:
         self._writer.flush()
 
 
-def _check(config: ConfigDict) -> None:
-    unknown = set(config.losses) - LOSSES
-    if unknown:
-        raise UserError(f"There is no loss '{min(unknown)}': config.losses takes {sorted(LOSSES)}.")
-    seen = OUTLINE_LOSSES & set(config.losses)
+def _check(config: ConfigDict) -> list[schedule.Phase]:
+    """The phases of the training, after a check of the config."""
+    for key in ("losses", "ramps"):
+        if unknown := set(config[key]) - LOSSES:
+            raise UserError(f"There is no loss '{min(unknown)}': config.{key} takes {sorted(LOSSES)}.")
+    seen = OUTLINE_LOSSES & {name for name, weight in config.losses.items() if weight}
     if seen and config.data.flow == "none":
         raise UserError(f"The loss '{min(seen)}' needs optical flow: set --config.data.flow=noisy.")
     for key in ("batch_size", "clip_length", "num_steps"):
         if config[key] < 1:
             raise UserError(f"config.{key} is {config[key]}: it must be at least 1.")
+    return schedule.make_phases(config.losses.to_dict(), config.ramps.to_dict(), config.num_steps)
 
 
 @cli.entry_point

@@ -166,7 +166,7 @@ def options_of(module: str) -> set[str]:
 
 @functools.cache
 def config_keys(name: str) -> set[str]:
-    """The keys of a config file's variant, as in "configs/hpof.py:flow", with those inside them."""
+    """The keys of a config file's variant, as in "configs/hpof.py:no_flow", with those inside them."""
     path, _, variant = name.partition(":")
     config = importlib.import_module(path.removesuffix(".py").replace("/", ".")).get_config(variant)
     return {*keys_in(config)}

@@ -1,3 +1,4 @@
+import functools
 import json
 import pathlib
 import signal
@@ -10,15 +11,16 @@ import pytest
 from absl.testing import flagsaver
 
 from configs import hpof, tiny
+from data_pipelines import stream
 from data_pipelines.observed.rendered import clip_path, write_clip
 from hpof_jax import train
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import make_model
 from hpof_jax.models.weights import load_weights
-from hpof_jax.training import checkpoint, parallel, state
+from hpof_jax.training import checkpoint, parallel, state, steps
 
 ROOT = pathlib.Path(__file__).parents[1]
-STEPS, STOP = 12, 5
+STEPS, STOPS = 12, (2, 5)  # the adversary comes in with step 4
 # The smallest config that still has every part, as flags give it.
 SMALL = {
     "clip_length": 8,
@@ -30,7 +32,7 @@ SMALL = {
     "optimizer.learning_rate": 1e-2,
     "data.hide_3d": 0.5,
     "adversary.channels": 8,
-    "adversary.ramp": (2, 6),
+    "ramps.adversarial": (0.25, 0.5),
     "log_every": 3,
     "eval_every": 6,
     "eval_frames": 16,
@@ -40,13 +42,16 @@ SMALL = {
 
 
 def config(**changes):
-    made = tiny.get_config("adversarial")
+    made = tiny.get_config("no_flow")
     made.update_from_flattened_dict(SMALL | changes)
     return made
 
 
 class Run:
-    """A whole training, and another that SIGTERM stops after step 5 and the same command resumes."""
+    """A whole training, and another that SIGTERM stops twice and the same command resumes.
+
+    The first stop is before the adversary comes in, the second while its loss weight rises.
+    """
 
     def __init__(self, folder, monkeypatch):
         self.whole, self.stopped = folder / "whole", folder / "stopped"
@@ -55,14 +60,15 @@ class Run:
 
         def cut_and_stop(batch):
             calls.append(1)
-            if len(calls) == STOP:
+            if len(calls) in STOPS:
                 signal.raise_signal(signal.SIGTERM)
             return cut(batch)
 
         with monkeypatch.context() as patch:
             patch.setattr(parallel, "cut", cut_and_stop)
-            with pytest.raises(SystemExit) as stop:
-                train.train(config(), self.stopped)
+            for _ in STOPS:
+                with pytest.raises(SystemExit) as stop:
+                    train.train(config(), self.stopped)
         self.status = stop.value.code
         self.saved = sorted(int(path.name) for path in (self.stopped / "checkpoints").iterdir())
         train.train(config(), self.stopped)
@@ -70,21 +76,30 @@ class Run:
 
 @pytest.fixture(scope="module", autouse=True)
 def traced_once():
-    """Runs of the same config share their compiled training step: tracing it takes most of a run's time."""
-    steps, plain_train, plain_step = {}, train.train, parallel.pmap_step
+    """Runs of the same config share their compiled training steps: tracing them takes most of a run's time."""
+    made, plain_train, plain_make = {}, train.train, steps.make_train_step
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "pmap_step", functools.cache(parallel.pmap_step))
 
         def train_with_step(config, workdir):
             parts = (
                 config.model,
                 config.losses,
+                config.ramps,
                 config.optimizer,
                 config.adversary,
                 config.num_steps,
                 config.seed,
             )
             key = str((*parts, config.batch_size, config.clip_length, config.data.hide_3d, config.data.flow))
-            patch.setattr(parallel, "pmap_step", lambda step: steps.setdefault(key, plain_step(step)))
+
+            def make(model, body, optimizer, loss_weights, **options):
+                names = (key, *loss_weights)
+                if names not in made:
+                    made[names] = plain_make(model, body, optimizer, loss_weights, **options)
+                return made[names]
+
+            patch.setattr(steps, "make_train_step", make)
             return plain_train(config, workdir)
 
         patch.setattr(train, "train", train_with_step)
@@ -116,8 +131,18 @@ def test_the_loss_falls_and_is_logged(run):
     losses = logged(run.whole, "train/total")
     assert list(losses) == [3, 6, 9, 12]
     assert losses[12] < 0.98 * losses[3]  # although the adversary's loss weight rises
-    for name in (*config().losses, "discriminator", "accuracy_motion", "gradient_norm", "frames_per_second"):
-        assert np.isfinite([*logged(run.whole, f"train/{name}").values()]).all()
+    for name in (
+        *hpof.BASE_LOSSES,
+        "adversarial",
+        "discriminator",
+        "accuracy_motion",
+        "gradient_norm",
+        "frames_per_second",
+    ):
+        values = logged(run.whole, f"train/{name}")
+        late = name.startswith(("adversarial", "discriminator", "accuracy"))
+        assert [*values] == ([6, 9, 12] if late else [3, 6, 9, 12])
+        assert np.isfinite([*values.values()]).all()
     measured = logged(run.whole, "validation/pa_mpjpe")
     assert list(measured) == [6, 12]
     assert measured[12] == run.metrics["pa_mpjpe"] and 1 < measured[12] < 1000
@@ -137,7 +162,7 @@ def test_the_files_of_a_run(run):
 
 def test_a_stopped_and_resumed_run_gives_the_same_bits(run):
     assert run.status == 128 + signal.SIGTERM
-    assert run.saved == [4, STOP]
+    assert run.saved == [STOPS[0], 4, STOPS[1]]
     never, stopped = newest(run.whole), newest(run.stopped)
     assert int(never.step) == int(stopped.step) == STEPS
     for a, b in zip(jax.tree.leaves(never), jax.tree.leaves(stopped), strict=True):
@@ -149,6 +174,42 @@ def test_a_finished_run_is_not_changed(run):
     before = (run.whole / "metrics.jsonl").read_text()
     train.train(config(), run.whole)
     assert (run.whole / "metrics.jsonl").read_text() == before
+
+
+def test_each_phase_has_its_own_step_and_the_batches_that_it_needs(tmp_path, monkeypatch, caplog):
+    """The steps do nothing here but note their batches."""
+    noted = []
+
+    def pmap_step(step):
+        number = len(noted)
+
+        def note(state, batch):
+            noted.append((number, "real_pose" in batch, "flow" in batch, batch["betas"]))
+            return state.replace(step=state.step + 1), {"total": np.float32(1.0)}
+
+        return note
+
+    monkeypatch.setattr(parallel, "pmap_step", pmap_step)
+    made = tiny.get_config()
+    made.update_from_flattened_dict(
+        SMALL | {"num_steps": 5, "ramps.adversarial": (0.2, 0.6), "eval_every": 0}
+    )
+    caplog.set_level("INFO")
+    train.train(made, tmp_path)
+    assert [row[:3] for row in noted] == [
+        (0, False, False),
+        (1, True, False),
+        (1, True, False),
+        (3, True, True),
+        (3, True, True),
+    ]
+    compiled = [r.getMessage() for r in caplog.records if "compiling" in r.getMessage()]
+    assert [line.partition(":")[0] for line in compiled] == ["step 1", "step 2", "step 4"]
+    assert "vertex_flow" in compiled[2] and "vertex_flow" not in compiled[1]
+    # A step's clips do not depend on the phases.
+    make = stream.batch_maker({"synthetic": 1.0}, stream.StreamOptions(made.batch_size, made.clip_length))
+    for step, (*_, betas) in enumerate(noted):
+        np.testing.assert_array_equal(betas, parallel.cut(make(step))["betas"])
 
 
 def small_bvh():
@@ -251,7 +312,8 @@ def test_the_config_of_the_shipped_weights():
     assert (first.num_steps, second.num_steps) == (7_000, 3_000)
     assert (first.optimizer.learning_rate, second.optimizer.learning_rate) == (1e-3, 6e-4)
     assert first.data == second.data and first.batch_size == second.batch_size == 32
-    assert first.model == hpof.get_config().model and first.losses == hpof.get_config().losses
+    assert first.model == hpof.get_config().model and first.losses.to_dict() == hpof.BASE_LOSSES
+    assert first.losses == second.losses and not first.ramps and first.data.flow == "none"
     shares = train.data_sources(first.data)
     assert len(shares) == 1 + 5 + 4
     thirteenths = dict.fromkeys(("synthetic", "bvh", "rendered"), 0.0)
@@ -281,7 +343,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path, monkeypatch):
 
 def test_sigterm_ends_the_program_with_its_status_and_says_how_to_resume(run, tmp_path):
     """`run` has compiled the programs that this process needs."""
-    command = [sys.executable, "-m", "hpof_jax.train", "--config", "configs/tiny.py:adversarial"]
+    command = [sys.executable, "-m", "hpof_jax.train", "--config", "configs/tiny.py:no_flow"]
     command += ["--workdir", tmp_path, *(f"--config.{key}={value}" for key, value in SMALL.items())]
     lines = []
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -317,6 +379,8 @@ TINY = ("--config", "configs/tiny.py")
     [
         ((), ["--config configs/hpof.py"]),
         ((*TINY, "--config.nope=1"), ["nope"]),
+        ((*TINY, "--config.ramps.adversarial=(0.5,0.1)"), ["ramps.adversarial is (0.5, 0.1)", "fractions"]),
+        ((*TINY, "--config.data.flow=none"), ["flow_silhouette", "--config.data.flow=noisy"]),
         ((*TINY, "--config.batch_size=many"), ["batch_size", "many"]),
         ((*TINY, "--config.batch_size=0"), ["batch_size is 0"]),
         ((*TINY, "--config.batch_size=12"), ["12 clips", "8 devices", "--config.batch_size"]),

@@ -111,7 +111,7 @@ class RenderedClips:
             as_filmed &= np.abs(turns - np.eye(3)).max(axis=(1, 2)) < 1e-6
             as_filmed &= (betas == self._arrays["betas"][chosen]).all(axis=1)
         if flow_frames and self._has_flow:
-            batch |= self._stored_flow(rng, chosen, positions, min(flow_frames, frames))
+            batch |= self._stored_flow(rng.spawn(1)[0], chosen, positions, min(flow_frames, frames))
             if augment:
                 batch = augmentation.mirror_flow(batch, mirrored)
             batch = augmentation.clear_unseen_flow(batch) | {"has_flow": as_filmed, "has_mask": as_filmed}

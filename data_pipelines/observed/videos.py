@@ -124,4 +124,4 @@ def _draw_window(rng: np.random.Generator, clip: Observations, frames: int, flow
         "has_smpl": np.array(False),
         "has_3d": np.array(False),
     }
-    return row | (stored_flow(rng, clip, window, flow_frames) if flow_frames else {})
+    return row | (stored_flow(rng.spawn(1)[0], clip, window, flow_frames) if flow_frames else {})

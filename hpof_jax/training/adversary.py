@@ -22,7 +22,6 @@ class Adversary(NamedTuple):
 
     discriminator: Discriminator
     optimizer: optax.GradientTransformation
-    ramp: optax.Schedule  # step -> factor of the loss weight of `adversarial`
 
     def scores(self, params: Any, rotations: jax.Array, betas: jax.Array, mask: jax.Array) -> Scores:
         return self.discriminator.apply({"params": params}, rotations, betas, mask)

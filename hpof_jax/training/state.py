@@ -14,6 +14,7 @@ from hpof_jax.models.build import init_params
 from hpof_jax.models.discriminator import Discriminator
 from hpof_jax.models.hpof import HPOF
 from hpof_jax.training.adversary import Adversary
+from hpof_jax.training.schedule import ramp_steps
 
 
 @flax.struct.dataclass
@@ -46,13 +47,15 @@ def make_schedule(config: ml_collections.ConfigDict, num_steps: int) -> optax.Sc
 
 
 def make_adversary(config: ml_collections.ConfigDict) -> Adversary | None:
-    """The adversary of `config.adversary`, or None if the loss `adversarial` is not in `config.losses`."""
-    if "adversarial" not in config.losses:
+    """The adversary of `config.adversary`, or None if the loss `adversarial` has no loss weight.
+
+    Its learning rate schedule begins where the loss comes in.
+    """
+    if not config.losses.get("adversarial"):
         return None
-    first, last = config.adversary.ramp
-    ramp = optax.linear_schedule(0.0, 1.0, max(last - first, 1), first)
-    optimizer = make_optimizer(config.adversary.optimizer, config.num_steps)
-    return Adversary(Discriminator(config.adversary.channels), optimizer, ramp)
+    first, _ = ramp_steps(config.ramps, "adversarial", config.num_steps)
+    optimizer = make_optimizer(config.adversary.optimizer, config.num_steps - first)
+    return Adversary(Discriminator(config.adversary.channels), optimizer)
 
 
 def init_state(

@@ -23,7 +23,7 @@ def make_train_step(
     model: HPOF,
     body: BodyModel,
     optimizer: optax.GradientTransformation,
-    loss_weights: Mapping[str, float],
+    loss_weights: Mapping[str, float | optax.Schedule],
     *,
     seed: int,
     ema_decay: float,
@@ -38,14 +38,15 @@ def make_train_step(
     `psum(sum) / psum(count)`, so several devices give the result of one, whatever valid frames each has.
 
     Args:
-      loss_weights: loss name -> loss weight; a loss that is not named is not computed.
+      loss_weights: loss name -> loss weight, or its schedule: finished steps -> loss weight. A loss that is
+        not named is not computed.
       seed: of all randomness, with the step.
       ema_decay: of the moving average of the parameters.
       hide_3d: share of the clips whose `landmarks_3d` are withheld from the model.
       axis_name: of the device axis that the step is mapped over.
       outline: a coarse body (`body.coarse.decimate`), for the losses on silhouettes and flow.
       adversary: for the loss `adversarial`; the batch then also has real motion, `real_pose` (B, T, 24, 3)
-        axis-angle and `real_betas` (B, 10).
+        axis-angle and `real_betas` (B, 10). Without it, the state's discriminator stays as it is.
 
     Returns:
       `step(state, batch) -> (state, logs)`. `logs` has each loss before its loss weight, the weighted `total`
@@ -80,9 +81,9 @@ def make_train_step(
                 means["adversarial"] = sum(means_of(heads).values()) / len(heads)
             return sum(factor[name] * mean for name, mean in means.items()), (means, prediction)
 
-        factor = dict(loss_weights)
-        if adversary:
-            factor["adversarial"] *= adversary.ramp(state.step)
+        factor = {
+            name: weight(state.step) if callable(weight) else weight for name, weight in loss_weights.items()
+        }
         gradient, (means, prediction) = jax.grad(total_loss, has_aux=True)(state.params)
         gradient, logs = jax.lax.psum((gradient, means), axis_name)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)

@@ -1,6 +1,7 @@
 """The losses of a batch and a prediction, as sums and counts that add up over devices."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ def loss_terms(
     inputs: Inputs,
     prediction: Prediction,
     batch: Batch,
-    loss_weights: Mapping[str, float],
+    loss_weights: Mapping[str, Any],
     outline: BodyModel | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """The losses that `loss_weights` names, except `adversarial`: name -> (sum, count). See `losses`.
@@ -37,7 +38,7 @@ def loss_terms(
       body: the full body.
       inputs: the model's inputs for this batch.
       batch: of the stream, see `data_pipelines.stream.make_stream`.
-      loss_weights: loss name -> loss weight; only the names matter here.
+      loss_weights: loss name -> anything; only the names matter here.
       outline: a coarse body, for `OUTLINE_LOSSES`. Their part of the batch is K consecutive frames of each
         clip, from `flow_first` (B,) on: `flow_box` (B, K, 3), zeros where the person is not seen; in the
         R x R pixels of these boxes `flow` (B, K - 1, 2, R, R, 2), `flow_valid` (B, K - 1, 2, R, R) and

@@ -15,7 +15,7 @@ from hpof_jax.training import parallel, state, steps
 from hpof_jax.training.adversary import Adversary
 
 DEVICES, STEPS = 8, 3
-ADVERSARY = Adversary(Discriminator(channels=8), optax.sgd(0.05), optax.constant_schedule(1.0))
+ADVERSARY = Adversary(Discriminator(channels=8), optax.sgd(0.05))
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def step(model, body):
         model,
         body,
         optax.sgd(0.05),
-        hpof.get_config().losses.to_dict() | {"adversarial": 0.1},
+        hpof.BASE_LOSSES | {"adversarial": 0.1},
         seed=0,
         ema_decay=0.9,
         hide_3d=0.5,

@@ -10,7 +10,7 @@ from hpof_jax.models.flip import average_flipped
 from hpof_jax.training import state, steps
 from hpof_jax.training.terms import loss_terms
 
-LOSS_WEIGHTS = hpof.get_config().losses.to_dict()
+LOSS_WEIGHTS = hpof.BASE_LOSSES
 GROUND_TRUTH = ("pose", "betas", "transl")
 
 

@@ -166,7 +166,8 @@ def test_the_stream_uses_stored_flow_and_computes_the_rest(flowing, monkeypatch)
 
     def batch(kind):
         mix = {"synthetic": 1.0, f"rendered:{flowing}": 7.0}
-        return batch_maker(mix, StreamOptions(16, FRAMES, flow=kind, flow_frames=FLOW))(0)
+        options = StreamOptions(16, FRAMES, flow=kind, flow_frames=FLOW, real_motion=True)
+        return batch_maker(mix, options)(0)
 
     def stored(batch):
         """Rows whose flow is exactly horizontal, which computed flow never is."""
@@ -177,4 +178,6 @@ def test_the_stream_uses_stored_flow_and_computes_the_rest(flowing, monkeypatch)
     for key, value in exact.items():
         assert noisy[key].shape == value.shape and noisy[key].dtype == value.dtype
     assert noisy["has_flow"].all() and noisy["has_mask"].all()
-    np.testing.assert_array_equal(noisy["landmarks_2d"], exact["landmarks_2d"])
+    for key, value in batch("none").items():  # the clips and the real motion are the same without flow
+        np.testing.assert_array_equal(noisy[key], value)
+        np.testing.assert_array_equal(exact[key], value)
