@@ -22,7 +22,7 @@ from data_pipelines.simulate.camera import CameraRange
 from data_pipelines.simulate.detector import DetectorNoise
 from data_pipelines.simulate.flow import FLOW_KEYS, KINDS, SimulatedFlow
 from data_pipelines.simulate.observations import simulate
-from data_pipelines.sources import Group, draw_windows, make_group, open_sources
+from data_pipelines.sources import Group, OpenSources, draw_windows, make_group, open_sources
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
@@ -48,7 +48,7 @@ class StreamOptions:
 
 
 def make_stream(
-    sources: Mapping[str, float],
+    sources: Mapping[str, float] | OpenSources,
     options: StreamOptions,
     *,
     process_index: int = 0,
@@ -58,7 +58,7 @@ def make_stream(
     """An endless tf.data.Dataset of batches.
 
     Args:
-      sources: spec -> share of the clips.
+      sources: `open_sources`' result, or what it opens: spec -> share of the clips.
         "synthetic": procedural motion. "bvh:PATH", "amass:PATH", "tfds:PATH": recorded motion. A simulated
         detector observes these.
         "rendered:PATH": rendered clips, observed by the real detector, see `observed.rendered`.
@@ -85,12 +85,17 @@ def make_stream(
 
 
 def batch_maker(
-    sources: Mapping[str, float], options: StreamOptions, process_index: int = 0
+    sources: Mapping[str, float] | OpenSources, options: StreamOptions, process_index: int = 0
 ) -> Callable[[int], Batch]:
     """The function step -> batch behind `make_stream`, without TensorFlow."""
-    if options.flow not in KINDS:
-        raise UserError(f"'{options.flow}' is not a kind of optical flow: choose one of {', '.join(KINDS)}.")
+    check_flow(options.flow)
     return _BatchMaker(sources, options, process_index)
+
+
+def check_flow(kind: str) -> None:
+    """Raises UserError if there is no such kind of optical flow."""
+    if kind not in KINDS:
+        raise UserError(f"'{kind}' is not a kind of optical flow: choose one of {', '.join(KINDS)}.")
 
 
 def stream_classes(sources: Mapping[str, float], split: str = "train") -> tuple[str, ...]:
@@ -118,9 +123,12 @@ class Simulator:
 class _BatchMaker:
     """step -> batch. Each group of `OpenSources` has a fixed number of clips in every batch."""
 
-    def __init__(self, sources: Mapping[str, float], options: StreamOptions, process_index: int):
+    def __init__(
+        self, sources: Mapping[str, float] | OpenSources, options: StreamOptions, process_index: int
+    ):
         self._options, self._process_index = options, process_index
-        self._sources = open_sources(sources, options.split or "train")
+        opened = isinstance(sources, OpenSources)
+        self._sources = sources if opened else open_sources(sources, options.split or "train")
         self._classes = self._sources.classes
         self._counts = _count_clips(self._sources.group_shares, options.batch_size)
         self._simulate = Simulator(options.body, options.noise)

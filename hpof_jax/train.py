@@ -51,8 +51,10 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         is not finite.
     """
     from data_pipelines import stream, validation  # here, because it imports TensorFlow
+    from data_pipelines.sources import open_sources
 
     phases = _check(config)
+    stream.check_flow(config.data.flow)  # else the first phase with flow would raise
     local_batch = parallel.local_batch_size(config.batch_size)
     sources = data_sources(config.data)
     body = load_body()
@@ -67,6 +69,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         train_state = checkpointer.restore(train_state)
         logging.info("resumed %s at step %d", workdir, int(train_state.step))
     start = int(train_state.step)
+    opened = open_sources(sources, "train")
     options = stream.StreamOptions(
         batch_size=local_batch,
         clip_length=config.clip_length,
@@ -99,7 +102,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         )
         flow = config.data.flow if outline else "none"
         batches = stream.make_stream(
-            sources,
+            opened,
             dataclasses.replace(options, flow=flow, real_motion=judge is not None),
             process_index=jax.process_index(),
             process_count=jax.process_count(),

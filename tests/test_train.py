@@ -380,6 +380,7 @@ TINY = ("--config", "configs/tiny.py")
         ((), ["--config configs/hpof.py"]),
         ((*TINY, "--config.nope=1"), ["nope"]),
         ((*TINY, "--config.ramps.adversarial=(0.5,0.1)"), ["ramps.adversarial is (0.5, 0.1)", "fractions"]),
+        ((*TINY, "--config.data.flow=exakt"), ["'exakt' is not a kind of optical flow", "noisy"]),
         ((*TINY, "--config.data.flow=none"), ["flow_silhouette", "--config.data.flow=noisy"]),
         ((*TINY, "--config.batch_size=many"), ["batch_size", "many"]),
         ((*TINY, "--config.batch_size=0"), ["batch_size is 0"]),

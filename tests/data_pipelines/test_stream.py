@@ -55,7 +55,7 @@ def test_sources_are_mixed_and_known_betas_are_kept(recordings):
     mix = {"synthetic": 1.0, "bvh:recordings": 3.0}
     names = stream.stream_classes(mix)
     assert {"walk", "punch"} < set(names)
-    make = batch_maker(mix, OPTIONS)
+    make = batch_maker(sources.open_sources(mix, "train"), OPTIONS)  # or the mix itself, which is then opened
     batches = [make(step) for step in range(8)]
     batch = {key: np.concatenate([b[key] for b in batches]) for key in batches[0]}
     classes = np.array(names)[batch["motion_class"]]
