@@ -81,8 +81,9 @@ def reconstruct(
     """
     if focal_length is not None and fov is not None:
         raise UserError("Both a focal length and a field of view were given: give one of them.")
-    if fov is not None and not 0 < fov < 180:
-        raise UserError(f"The field of view is {fov} degrees: give one between 0 and 180.")
+    if fov is not None and not clip.MIN_FOV <= fov <= clip.MAX_FOV:
+        limits = f"{clip.MIN_FOV:g} and {clip.MAX_FOV:g}"
+        raise UserError(f"The field of view is {fov} degrees: give one between {limits}.")
     if not 0 <= min_seen <= 1:
         raise UserError(f"The least share of seen frames is {min_seen}: give one from 0 to 1, such as 0.1.")
     if export:

@@ -74,7 +74,7 @@ def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, m
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (dict(fov=200.0), "The field of view is 200.0 degrees: give one between 0 and 180"),
+        (dict(fov=200.0), "The field of view is 200.0 degrees: give one between 1 and 170"),
         (dict(fov=60.0, focal_length=900.0), "Both a focal length and a field of view were given"),
         (dict(min_seen=10), "The least share of seen frames is 10: give one from 0 to 1"),
     ],

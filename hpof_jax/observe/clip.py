@@ -22,6 +22,7 @@ from hpof_jax.observe.track import track
 from hpof_jax.observe.video import Frames, frame_times, read_video, thin
 
 MASK_SIDE = 128
+MIN_FOV, MAX_FOV = 1.0, 170.0  # degrees, horizontal; beyond them, numbers overflow
 FINEST = 8  # the finest grid for a variable frame rate, as a multiple of the wanted rate
 
 _boxes = jax.jit(camera.box_from_keypoints)
@@ -152,11 +153,13 @@ def observe(
     Raises:
       UserError: the video cannot be read, the person is seen in no frame, or an argument is out of range.
     """
-    if focal_length is not None and not (np.isfinite(focal_length) and focal_length > 0):
-        raise UserError(
-            f"the focal length {focal_length} is out of range: give pixels above 0, or leave it out"
-        )
     frames, info = read_video(video, max_frames, fps, start, end)
+    if focal_length is not None and not _is_plausible(focal_length, info.image_size):
+        low, high = (camera.focal_length_of_fov(fov, info.image_size[1]) for fov in (MAX_FOV, MIN_FOV))
+        raise UserError(
+            f"the focal length {focal_length:g} is out of range: give {low:.0f} to {high:.0f} pixels, or leave it out"
+        )
+    stated = info.focal_length if _is_plausible(info.focal_length, info.image_size) else None
     if thin_to:
         frames, info = thin(frames, info, thin_to)
     tracker, times = PersonTracker(landmark_model, person, info.fps), []
@@ -174,12 +177,12 @@ def observe(
         found["mask_to_frame"] = found["mask_to_frame"].astype(np.float32)
     times = frame_times(times, info.fps)
     fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else info.fps
-    source = "given" if focal_length else "metadata" if info.focal_length else "assumed"
+    source = "given" if focal_length else "metadata" if stated else "assumed"
     observations = Observations(
         **found,
         image_size=np.array(info.image_size, np.float32),
         focal_length=np.float32(
-            focal_length or info.focal_length or camera.default_focal_length(np.array(info.image_size))
+            focal_length or stated or camera.default_focal_length(np.array(info.image_size))
         ),
         focal_length_source=source,
         fps=np.float32(fps),
@@ -284,6 +287,13 @@ def _nobody(name: str, frames: int, person: str | int, most_people: int) -> str:
         f"no person was found in {name} ({frames} frames): "
         "a whole person should be in sight, at least a sixth of the image high"
     )
+
+
+def _is_plausible(focal_length: float | None, image_size: tuple[int, int]) -> bool:
+    """Whether a focal length in pixels is one of `MIN_FOV` to `MAX_FOV`."""
+    if focal_length is None or not focal_length > 0:
+        return False
+    return MIN_FOV <= np.degrees(2 * np.arctan(image_size[1] / (2 * focal_length))) <= MAX_FOV
 
 
 def _note_times(frames: Frames, times: list[float]) -> Iterator[np.ndarray]:

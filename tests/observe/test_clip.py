@@ -119,8 +119,9 @@ def test_where_the_focal_length_is_from(film):
     assert (seen.focal_length, seen.focal_length_source) == (200, "given")
     seen = observe("dance.mp4", progress=False)
     assert (seen.focal_length, seen.focal_length_source) == (123, "metadata")
-    film([True])
-    assert observe("dance.mp4", progress=False).focal_length_source == "assumed"
+    for stated in (None, 1e-3, 1e9):
+        film([True], focal_length=stated)
+        assert observe("dance.mp4", progress=False).focal_length_source == "assumed"
 
 
 def test_memory_holds_the_observations_and_no_frames(film, monkeypatch):
@@ -178,8 +179,9 @@ def test_nobody_in_any_frame(film):
         observe("dance.mp4", person=3, progress=False)
 
 
-@pytest.mark.parametrize("focal_length", [0, -1, float("nan"), float("inf")])
-def test_wrong_focal_length(focal_length):
+@pytest.mark.parametrize("focal_length", [0, -1, 1e-3, 1e12, float("nan"), float("inf")])
+def test_wrong_focal_length(film, focal_length):
+    film([True])
     with pytest.raises(UserError, match="focal length"):
         observe("dance.mp4", focal_length=focal_length)
 
