@@ -17,6 +17,8 @@ from hpof_jax.errors import UserError
 from hpof_jax.models.build import make_model
 from hpof_jax.training import parallel, state, steps
 
+pytestmark = pytest.mark.slow  # training steps and whole models are compiled
+
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {
     "clip_length": 4,

@@ -10,6 +10,8 @@ from hpof_jax.body import load_body
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.weights import save_weights
 
+pytestmark = pytest.mark.slow  # training steps and whole models are compiled
+
 SMALL = ("--clip-length", "8", "--synthetic-clips", "4", "--no-vertices")
 
 

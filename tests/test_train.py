@@ -19,6 +19,8 @@ from hpof_jax.models.build import make_model
 from hpof_jax.models.weights import load_weights
 from hpof_jax.training import checkpoint, parallel, state, steps
 
+pytestmark = pytest.mark.slow  # training steps and whole models are compiled
+
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS, STOPS = 12, (2, 5)  # the adversary comes in with step 4
 # The smallest config that still has every part, as flags give it.

@@ -8,6 +8,8 @@ from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params, make_model, model_for
 from hpof_jax.models.hpof import predict_long
 
+pytestmark = pytest.mark.slow  # training steps and whole models are compiled
+
 SMALL = {"name": "hpof", "channels": 32, "dilations": (1, 3), "hidden": 8}
 MODELS = {
     "hpof": SMALL,

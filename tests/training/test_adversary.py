@@ -10,6 +10,8 @@ from hpof_jax.models.hpof import Prediction
 from hpof_jax.training import state, steps
 from hpof_jax.training.adversary import Adversary
 
+pytestmark = pytest.mark.slow  # training steps and whole models are compiled
+
 WEIGHTS = {"keypoints_3d": 10.0, "adversarial": 0.5}
 HEADS = ("motion", "joints", "body", "shape")
 

@@ -6,6 +6,8 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.models.hpof import Prediction
 from hpof_jax.training import evaluation
 
+pytestmark = pytest.mark.slow  # training steps and whole models are compiled
+
 NAMES = ["gait_0", "gait_0", "jump_1", "jump_2", "jump_3", "gait_4", "", ""]
 CLASSES = ["gait", "gait", "jump", "jump", "jump", "gait", "", ""]
 

@@ -14,6 +14,8 @@ from hpof_jax.models.discriminator import Discriminator
 from hpof_jax.training import parallel, state, steps
 from hpof_jax.training.adversary import Adversary
 
+pytestmark = pytest.mark.slow  # training steps and whole models are compiled
+
 DEVICES, STEPS = 8, 3
 ADVERSARY = Adversary(Discriminator(channels=8), optax.sgd(0.05))
 

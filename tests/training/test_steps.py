@@ -10,6 +10,8 @@ from hpof_jax.models.flip import average_flipped
 from hpof_jax.training import state, steps
 from hpof_jax.training.terms import loss_terms
 
+pytestmark = pytest.mark.slow  # training steps and whole models are compiled
+
 LOSS_WEIGHTS = hpof.BASE_LOSSES
 GROUND_TRUTH = ("pose", "betas", "transl")
 

@@ -14,6 +14,8 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.models.hpof import Prediction
 from hpof_jax.training import parallel, state, steps, terms
 
+pytestmark = pytest.mark.slow  # training steps and whole models are compiled
+
 WEIGHTS = dict.fromkeys(sorted(terms.OUTLINE_LOSSES), 1.0)
 ALL = dict.fromkeys(sorted(terms.LOSSES - {"adversarial"}), 1.0)
 UNLABELLED = np.arange(8) % 2 == 1
