@@ -126,6 +126,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "encoder_type": "dilated",  # or "gru", with about as many parameters
             "head_type": "tree",  # or "flat": all joints at once
             "shape_per": "clip",  # or "frame": no shape before the pose
+            "fit_steps": 0,  # Gauss-Newton steps of the fitting head towards the observed landmarks; 0: none
         }
     )
     # Data sources and their relative shares of a batch. An empty path leaves a source out; a path that is

@@ -211,8 +211,11 @@ def _shares(data):
 
 
 def _with_weights(path: str, fresh: state.TrainState) -> state.TrainState:
-    """The fresh state with the parameters of a weights file or a training run."""
+    """The fresh state with the parameters of a weights file or a training run; a fitting head may be new."""
     params, _ = weights.load_weights(None if path == "shipped" else path)
+    if "fitting_head" in fresh.params and "fitting_head" not in params:
+        logging.info("%s has no fitting head: its parameters fitting_head/... start fresh", path)
+        params = params | {"fitting_head": fresh.params["fitting_head"]}
     weights.check_params(params, fresh.params, path)
     return fresh.replace(params=params, ema=jax.tree.map(np.copy, params))
 

@@ -14,9 +14,10 @@ from configs import hpof, tiny
 from data_pipelines import stream
 from data_pipelines.observed.rendered import clip_path, write_clip
 from hpof_jax import train
+from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
-from hpof_jax.models.build import make_model
-from hpof_jax.models.weights import load_weights
+from hpof_jax.models.build import init_params, make_model
+from hpof_jax.models.weights import load_weights, save_weights
 from hpof_jax.training import checkpoint, parallel, state, steps
 
 pytestmark = pytest.mark.slow  # training steps and whole models are compiled
@@ -409,3 +410,21 @@ def test_a_config_file_that_is_not_python(capsys, tmp_path):
     broken.write_text("def get_config(:\n")
     line, status = started(capsys, "--config", broken)
     assert status == 2 and "broken.py" in line
+
+
+def test_a_fitting_head_starts_fresh_on_weights_without_one(tmp_path):
+    body, plain = load_body(), config()
+    params = init_params(make_model(plain.model), body, 1)
+    save_weights(tmp_path / "weights.npz", params, plain)
+    optimizer = state.make_optimizer(plain.optimizer, 1)
+    fresh = state.init_state(make_model(config(**{"model.fit_steps": 1}).model), body, optimizer, 0)
+    started = train._with_weights(str(tmp_path), fresh)
+    assert jax.tree.structure(started.params) == jax.tree.structure(fresh.params)
+    head = started.params.pop("fitting_head")
+    for tree, expected in ((started.params, params), (head, fresh.params["fitting_head"])):
+        for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_array_equal(a, b)
+    del params["camera_head"]
+    save_weights(tmp_path / "weights.npz", params, plain)
+    with pytest.raises(UserError, match="another config"):
+        train._with_weights(str(tmp_path), fresh)

@@ -114,6 +114,14 @@ KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
     "spin49": tuple(f"{name}_openpose" for name in OPENPOSE25) + SPIN24,
 }
 
+# For each of BlazePose's landmarks the joint with which it moves.
+BLAZEPOSE_CARRIERS = (
+    *["head"] * 11,
+    *(f"{side}_{part}" for part in ("shoulder", "elbow", "wrist") for side in ("left", "right")),
+    *["left_hand", "right_hand"] * 3,
+    *(f"{side}_{part}" for part in ("hip", "knee", "ankle", "ankle", "foot") for side in ("left", "right")),
+)
+
 # The twelve joints on which all keypoint sets agree; the evaluation on real videos uses them.
 LIMB_JOINTS = tuple(
     f"{side}_{joint}"

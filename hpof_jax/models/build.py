@@ -15,6 +15,7 @@ import ml_collections
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
 from hpof_jax.models.baselines import MeanPoseHead, MeanShapeHead
+from hpof_jax.models.fitting_head import FittingHead
 from hpof_jax.models.flat_head import FlatHead
 from hpof_jax.models.hpof import HPOF
 from hpof_jax.models.inputs import LANDMARKS, make_inputs
@@ -41,6 +42,7 @@ def hpof(
     encoder_type: str = "dilated",
     head_type: str = "tree",
     shape_per: str = "clip",
+    fit_steps: int = 0,
 ) -> HPOF:
     """The method's model, or an ablation of it.
 
@@ -54,6 +56,7 @@ def hpof(
       head_type: "tree", joints along the kinematic tree, or "flat", all joints at once.
       shape_per: one shape for the "clip", or one for each "frame". The flat head then does not see the shape,
         so that pose and shape are predicted independently.
+      fit_steps: Gauss-Newton steps of the fitting head towards the observed landmarks; 0: no fitting head.
     """
     if encoder_type == "gru":
         encoder = RecurrentEncoder(channels, dropout)
@@ -64,7 +67,8 @@ def hpof(
         pose_head = FlatHead(hidden, use_shape=shape_per == "clip", name="flat_head")
     else:
         pose_head = KinematicHead(hidden, name="kinematic_head")
-    return HPOF(encoder, ShapeHead(per_frame=shape_per == "frame"), pose_head)
+    fitting_head = FittingHead(fit_steps, name="fitting_head") if fit_steps else None
+    return HPOF(encoder, ShapeHead(per_frame=shape_per == "frame"), pose_head, fitting_head)
 
 
 def mean_pose(*, channels: int = 256) -> HPOF:

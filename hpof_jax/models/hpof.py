@@ -36,6 +36,9 @@ class HPOF(nn.Module):
     encoder: nn.Module
     shape_head: nn.Module  # (encoded, seen) -> betas (B, S, 10)
     pose_head: nn.Module  # (encoded, rest joints (B, S, 24, 3)) -> rotations (B, T, 24, 3, 3)
+    fitting_head: nn.Module | None = (
+        None  # (encoded, features, betas, rotations, cam, body) -> rotations, cam
+    )
 
     preserve_adopted_names = True  # parameters are stored under the names that the modules were given
 
@@ -45,7 +48,7 @@ class HPOF(nn.Module):
     def __call__(self, inputs: Inputs, body: BodyModel, *, deterministic: bool = True) -> Prediction:
         encoded = self.encode(inputs.features, inputs.mask, deterministic=deterministic)
         betas = self.shape(encoded, inputs.seen)
-        return Prediction(betas, *self.pose(encoded, betas, body))
+        return Prediction(betas, *self.fitted_pose(encoded, inputs.features, betas, body))
 
     def encode(self, features: jax.Array, mask: jax.Array, *, deterministic: bool = True) -> jax.Array:
         """(B, T, NUM_FEATURES), (B, T) -> (B, T, C)."""
@@ -62,6 +65,15 @@ class HPOF(nn.Module):
         # A standing adult fills the box: two half-boxes are about 2.1 m.
         scale = 0.95 * jnp.exp(jnp.clip(raw[..., :1], -3.0, 3.0))
         return rotations, jnp.concatenate([scale, raw[..., 1:]], axis=-1)
+
+    def fitted_pose(
+        self, encoded: jax.Array, features: jax.Array, betas: jax.Array, body: BodyModel
+    ) -> tuple[jax.Array, jax.Array]:
+        """`pose`, corrected by the fitting head if there is one: features (B, T, NUM_FEATURES) of the inputs."""
+        rotations, cam = self.pose(encoded, betas, body)
+        if self.fitting_head is None:
+            return rotations, cam
+        return self.fitting_head(encoded, features, betas, rotations, cam, body)
 
 
 def predict_long(
@@ -113,7 +125,8 @@ def predict_long(
     for start in range(0, frames, length):
         window = slice(start, start + length)
         shapes = betas if betas.shape[1] == 1 else _cut(betas, window, whole)
-        pose = _pose(model, params, _cut(encoded, window, whole), shapes, body)
+        cut = (_cut(x, window, whole) for x in (encoded, features))
+        pose = _pose(model, params, *cut, shapes, body)
         parts.append([np.asarray(x)[:, : frames - start] for x in pose])
     return Prediction(betas, *(np.concatenate(part, axis=1) for part in zip(*parts, strict=True)))
 
@@ -137,5 +150,5 @@ def _shape(model, params, encoded, seen):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _pose(model, params, encoded, betas, body):
-    return model.apply({"params": params}, encoded, betas, body, method=HPOF.pose)
+def _pose(model, params, encoded, features, betas, body):
+    return model.apply({"params": params}, encoded, features, betas, body, method=HPOF.fitted_pose)

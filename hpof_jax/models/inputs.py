@@ -61,3 +61,30 @@ def make_inputs(
         axis=-1,
     )
     return Inputs(features, box, mask, seen)
+
+
+class Observed(NamedTuple):
+    """What the features say of a frame, zeros where it is unseen."""
+
+    points: jax.Array  # (..., 33, 2) in the box, which spans [-1, 1]; clipped to [-3, 3]
+    confidence: jax.Array  # (..., 33)
+    landmarks_3d: jax.Array  # (..., 33, 3) metres about the middle of the hips, camera axes
+    place: jax.Array  # (..., 3) the box in the field of view, see `camera.box_angles`
+    there: jax.Array  # (...,) 1 where the person is seen
+    has_3d: jax.Array  # (...,) 1 where the 3D landmarks are known
+
+
+def read_features(features: jax.Array) -> Observed:
+    """The inverse of `make_inputs`: (..., NUM_FEATURES) -> what was observed."""
+    ends = [LANDMARKS * n for n in (2, 3, 6)]
+    points, confidence, landmarks_3d, rest = jnp.split(features, ends, axis=-1)
+    batch = features.shape[:-1]
+    there, has_3d = rest[..., 3], rest[..., 4]
+    return Observed(
+        points.reshape(*batch, LANDMARKS, 2),
+        confidence + 0.5 * there[..., None],
+        landmarks_3d.reshape(*batch, LANDMARKS, 3) / 2.0,
+        rest[..., :3],
+        there,
+        has_3d,
+    )
