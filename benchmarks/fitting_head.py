@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.inference import observations
-from benchmarks.program import positive, program
+from benchmarks.program import program
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import SMPL_PARENTS
+from hpof_jax.cli import positive_int
 from hpof_jax.models.build import hpof, init_params
 from hpof_jax.models.fitting_head import CARRIERS
 from hpof_jax.models.inputs import make_inputs
@@ -85,10 +86,10 @@ def _dense(jacobian, weights, targets):
     def iterate(carry, _):
         x, residual, direction, product = carry
         image = jnp.sum(matrix * direction[:, None], axis=-1)
-        length = product / jnp.sum(direction * image, axis=-1, keepdims=True)
+        length = product / jnp.maximum(jnp.sum(direction * image, axis=-1, keepdims=True), 1e-20)
         x, residual = x + length * direction, residual - length * image
         new = jnp.sum(residual * inverse * residual, axis=-1, keepdims=True)
-        return (x, residual, inverse * residual + new / product * direction, new), None
+        return (x, residual, inverse * residual + new / jnp.maximum(product, 1e-20) * direction, new), None
 
     start = inverse * right
     carry = jnp.zeros_like(right), right, start, jnp.sum(right * start, axis=-1, keepdims=True)
@@ -109,8 +110,8 @@ def measure(steps: int, rounds: int) -> dict:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=positive, default=2, help="Gauss-Newton steps")
-    parser.add_argument("--rounds", type=positive, default=7)
+    parser.add_argument("--steps", type=positive_int, default=2, help="Gauss-Newton steps")
+    parser.add_argument("--rounds", type=positive_int, default=7)
 
 
 @program(__doc__, _options)
