@@ -201,7 +201,7 @@ def test_what_is_not_a_usable_video_is_refused(observed, tmp_path):
         Videos(folder)
     made.update(fps=30.0, frames=1)
     (folder / "a.mp4").write_text("another")
-    with pytest.raises(UserError, match="a.mp4 has one frame"):
+    with pytest.raises(UserError, match="a.mp4 has only one frame"):
         Videos(folder)
 
 
