@@ -181,6 +181,7 @@ def hip_frames(rotations):
     return np.stack(hips, axis=2), root
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_converged_fit(scene):
     """By finite differences, after so many steps and from so near that the linearisation no longer matters."""
     head = FittingHead(steps=6)
@@ -220,6 +221,7 @@ def test_the_gradient_is_that_of_the_converged_fit(scene):
         np.testing.assert_allclose(np.sum(slope * direction), (ends[0] - ends[1]) / 2.0, rtol=0.3)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_and_reach_the_first_answer(scene):
     encoded, *rest = scene.arguments(scene.inputs())
     rng = np.random.default_rng(2)
