@@ -7,6 +7,7 @@ Times are CPU times of this process, all threads together, which other programs 
 """
 
 import argparse
+import dataclasses
 import itertools
 import statistics
 
@@ -41,6 +42,10 @@ def measure(sources: dict[str, float], batch_size: int, clip_length: int, rounds
     }
     stages["augment"] = lambda: augment(rng, one.pose, one.transl)
     stages["camera and detector"] = lambda: simulator(next(steps), one.pose, one.transl, betas)
+    more = {"real_motion": True}, {"real_motion": True, "flow": "noisy"}
+    more = [stream.batch_maker(sources, dataclasses.replace(options, **changes)) for changes in more]
+    stages["batch with real motion"] = lambda: more[0](next(steps))
+    stages["batch with real motion and flow"] = lambda: more[1](next(steps))
     times = interleaved(stages | {"batch": lambda: make(next(steps))}, rounds)
     # By itself, because its threads make batches in advance: during the turns of others, too.
     batches = stream.make_stream(sources, options).as_numpy_iterator()
