@@ -56,4 +56,4 @@ def print_row(label: str, cells: Iterable[object], decimals: int = 1, width: int
             return cell
         return f"{cell:,d}" if isinstance(cell, numbers.Integral) else f"{cell:,.{decimals}f}"
 
-    print(f"{label:32}" + "".join(f"{text(cell):>{width}}" for cell in cells), flush=True)
+    print(f"{label:40}" + "".join(f"{text(cell):>{width}}" for cell in cells), flush=True)

@@ -34,7 +34,7 @@ def test_a_user_error_is_one_sentence_and_leaves_no_file(monkeypatch, tmp_path, 
 
 def test_cells_are_aligned_and_only_floats_have_decimals(capsys):
     print_row("label", ("text", 1234, 1234.56, 0.5), decimals=1, width=8)
-    assert capsys.readouterr().out == f"{'label':32}    text   1,234 1,234.6     0.5\n"
+    assert capsys.readouterr().out == f"{'label':40}    text   1,234 1,234.6     0.5\n"
 
 
 def test_numbers_below_one_are_refused(monkeypatch, capsys):
