@@ -10,6 +10,7 @@ import optax
 
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SMPL_JOINTS
+from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params
 from hpof_jax.models.discriminator import Discriminator
 from hpof_jax.models.hpof import HPOF
@@ -29,12 +30,26 @@ class TrainState:
 
 
 def make_optimizer(config: ml_collections.ConfigDict, num_steps: int) -> optax.GradientTransformation:
-    """AdamW with the schedule below and clipping of the global gradient norm."""
+    """AdamW with the schedule below and clipping of the global gradient norm.
+
+    If `config.train_only` names a part of the model, such as "fitting_head", all other parameters stay as they are.
+    """
     schedule = make_schedule(config, num_steps)
-    return optax.chain(
+    optimizer = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(schedule, weight_decay=config.weight_decay),
     )
+    if not (part := config.get("train_only")):
+        return optimizer
+
+    def labels(params: dict) -> dict[str, str]:
+        if part not in params:
+            raise UserError(
+                f"The model has no part '{part}': set --config.optimizer.train_only to one of {sorted(params)}."
+            )
+        return {name: "trained" if name == part else "kept" for name in params}
+
+    return optax.multi_transform({"trained": optimizer, "kept": optax.set_to_zero()}, labels)
 
 
 def make_schedule(config: ml_collections.ConfigDict, num_steps: int) -> optax.Schedule:

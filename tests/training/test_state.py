@@ -69,3 +69,16 @@ def test_a_state_starts_at_step_zero_with_its_average_at_the_parameters(model, b
     for average, param in zip(jax.tree.leaves(made[0].ema), jax.tree.leaves(made[0].params), strict=True):
         np.testing.assert_array_equal(average, param)
         assert average is not param, "a donated buffer may stand in the state only once"
+
+
+def test_one_part_of_the_model_can_be_trained_alone():
+    config = hpof.get_config("fit").optimizer
+    params = {name: {"kernel": jnp.ones(3)} for name in ("encoder", "fitting_head")}
+    optimizer = state.make_optimizer(config, 300)
+    opt_state = optimizer.init(params)
+    for _ in range(2):  # the warm-up starts from a learning rate of 0
+        updates, opt_state = optimizer.update(params, opt_state, params)
+    assert not updates["encoder"]["kernel"].any() and (updates["fitting_head"]["kernel"] < 0).all()
+    config.train_only = "decoder"
+    with pytest.raises(UserError, match="no part 'decoder'"):
+        state.make_optimizer(config, 300).init(params)
