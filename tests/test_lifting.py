@@ -19,6 +19,8 @@ from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.weights import save_weights
 from hpof_jax.observe.clip import Observations
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 

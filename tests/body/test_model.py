@@ -137,6 +137,7 @@ def test_gradients_agree_with_finite_differences_in_float64(small, angle):
                 assert abs(np.sum(gradient * direction) - slope) < 2e-5 * size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", ANGLES.values(), ids=ANGLES)
 def test_second_derivatives(small, angle):
     betas, pose, direction = example(7)[0], pose_with_angles(angle), example(8)[1]
@@ -152,6 +153,7 @@ def test_second_derivatives(small, angle):
         assert np.linalg.norm(got - want) < 1e-3 * np.linalg.norm(want)
 
 
+@pytest.mark.slow
 def test_more_bodies_than_a_chunk(small):
     """Values and gradients do not depend on the division into chunks."""
     betas, pose, _ = example(9, (2 * CHUNK + 5,))
@@ -181,6 +183,7 @@ def test_precisions(small):
         assert forward(small, betas, pose[:, 0], pose[:, 1:], transl)[0].dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_remat_and_pmap(small):
     betas, pose, _ = example(11, (8, 2))
     gradient = jax.jit(jax.vmap(gradient_by_pose, (None, 0, 0)))(small, betas, pose)

@@ -11,6 +11,8 @@ from hpof_jax.body.coarse import decimate
 from hpof_jax.geometry import zbuffer
 from hpof_jax.geometry.rasterizer import soft_silhouette
 
+pytestmark = pytest.mark.slow
+
 UP = np.array([[0, 2, 1]])  # front-facing if the corners are clockwise in the picture, where y is down
 
 

@@ -13,6 +13,8 @@ from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import Inputs, make_inputs, read_features
 from hpof_jax.training import metrics
 
+pytestmark = pytest.mark.slow
+
 FRAMES, CHANNELS = 6, 4
 HEAD = FittingHead(steps=3)
 SMALL = {"name": "hpof", "channels": 32, "dilations": (1, 3), "hidden": 8, "fit_steps": 2}

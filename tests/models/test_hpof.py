@@ -6,6 +6,8 @@ from hpof_jax.body.model import posed_joints
 from hpof_jax.models.hpof import HPOF, Prediction, predict_long
 from hpof_jax.models.inputs import Inputs
 
+pytestmark = pytest.mark.slow
+
 joints_of = jax.jit(lambda body, prediction: posed_joints(body, prediction.betas, prediction.rotations))
 
 

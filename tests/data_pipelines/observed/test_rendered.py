@@ -9,6 +9,8 @@ from hpof_jax.errors import UserError
 from hpof_jax.geometry.camera import box_from_keypoints
 from tests.data_pipelines.conftest import BATCH, FLOW, FRAMES, LENGTH, assert_same, make_clips, pixels
 
+pytestmark = pytest.mark.slow
+
 
 def draw(folder, count, frames=FRAMES, split="train", **options):
     source = RenderedClips(folder, split)
