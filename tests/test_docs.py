@@ -28,6 +28,7 @@ WIDEST = 120
 # --- programs ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", ["README.md", *(f"docs/{name}.md" for name in ("smpl_layer", "rasterizer", "flow", "free_body"))]
 )

@@ -118,6 +118,7 @@ def pose_with_angles(angle, seed=0):
 ANGLES = {"zero": 0.0, "tiny": 1e-4, "small": 1e-2, "some": 1.0, "pi": np.pi, "over": 4.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", ANGLES.values(), ids=ANGLES)
 def test_gradients_agree_with_finite_differences_in_float64(small, angle):
     betas, pose = example(5)[0], pose_with_angles(angle)

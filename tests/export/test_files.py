@@ -13,6 +13,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_every_format_is_written(small_motion, tmp_path):
     paths = export({"Läufer am See": small_motion}, tmp_path / "für Zoë", ENDINGS)
     assert sorted(path.name for path in paths) == names(tmp_path / "für Zoë")

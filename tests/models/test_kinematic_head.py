@@ -66,6 +66,7 @@ def test_at_initialisation_the_body_faces_the_camera_in_its_rest_pose(fresh, fea
     np.testing.assert_allclose(rotations[:, :, 1:], np.broadcast_to(np.eye(3), (2, 3, 23, 3, 3)), atol=0.2)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_where_a_bone_has_no_length(params, features):
     gradient = jax.jit(jax.grad(lambda rest: HEAD.apply(params, features, rest).sum()))
     assert np.isfinite(gradient(np.zeros((2, 1, 24, 3), np.float32))).all()

@@ -52,6 +52,7 @@ def load(folder, number):
         return {key: file[key] for key in file.files}
 
 
+@pytest.mark.slow
 def test_a_collection_can_be_resumed_and_grows(fake, tmp_path):
     folder = tmp_path / "rendered"
     made, seen = make_clips(folder, num_frames=3 * FRAMES - 1, options=OPTIONS, progress=False)
