@@ -31,9 +31,7 @@ class Linearisation(NamedTuple):
     arms: jax.Array  # (3, K, F) metres, from the joint that carries a landmark to the landmark
     rays: jax.Array  # (2, K, F) landmark x/z and y/z in the camera
     zoom: jax.Array  # (K, F) change of a 2D landmark per metre across the line of sight
-    camera: (
-        jax.Array
-    )  # (3, 3, F) movement of the pelvis, metres, per unit of each camera parameter (second axis)
+    camera: jax.Array  # (3, 3, F) movement of the pelvis, metres, per unit of each camera parameter
 
 
 class Residuals(NamedTuple):
@@ -163,10 +161,8 @@ class _Factors(NamedTuple):
     """What elimination leaves of the matrix."""
 
     inverse: jax.Array  # (L, 3, 3, n, F) of the matrix of each turn
-    gain_2d: (
-        jax.Array
-    )  # (L, 3, 3, n, F) that inverse times the turn's cross terms with each of the linear velocities
-    gain_3d: jax.Array
+    gain_2d: jax.Array  # (L, 3, 3, n, F) that inverse times the turn's cross terms with the 2D velocity
+    gain_3d: jax.Array  # (L, 3, 3, n, F) the same with the 3D velocity
     free: jax.Array  # (3, 3, F) inverse for the 3D landmarks' common translation
     coupling: jax.Array  # (3, 3, F) pelvis in the camera by that translation
     camera: jax.Array  # (3, 3, F) inverse for the camera

@@ -6,6 +6,18 @@ from scipy.spatial.transform import Rotation
 from data_pipelines.motion.skeleton import joint_positions, rest_skeleton
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 
+ONE_JOINT = """HIERARCHY
+ROOT a
+{
+OFFSET 0 0 0
+CHANNELS 3 Zrotation Xrotation Yrotation
+}
+MOTION
+Frames: 1
+Frame Time: 0.1
+1 2 3
+"""
+
 INDEX = {name: joint for joint, name in enumerate(SMPL_JOINTS)}
 # Family -> names of pelvis, spine, chest, neck and head; of hip, knee, ankle, foot, collar .. wrist; pattern.
 NAMES = {

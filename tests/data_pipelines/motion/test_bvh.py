@@ -3,19 +3,7 @@ import pytest
 
 from data_pipelines.motion import bvh
 from hpof_jax.errors import UserError
-from tests.data_pipelines.motion.conftest import motion, write_bvh
-
-SNAKE = """HIERARCHY
-ROOT a
-{
-OFFSET 0 0 0
-CHANNELS 3 Zrotation Xrotation Yrotation
-}
-MOTION
-Frames: 1
-Frame Time: 0.1
-1 2 3
-"""
+from tests.data_pipelines.motion.conftest import ONE_JOINT, motion, write_bvh
 
 
 def test_a_file_becomes_a_clip(tmp_path):
@@ -34,7 +22,7 @@ def test_files_of_one_kind_share_the_t_pose_of_one(tmp_path):
 
 
 def test_a_skeleton_without_limbs_and_a_missing_file(tmp_path):
-    (tmp_path / "snake.bvh").write_text(SNAKE)
+    (tmp_path / "snake.bvh").write_text(ONE_JOINT)
     with pytest.raises(UserError, match="left hip"):
         bvh.read_bvh(tmp_path / "snake.bvh")
     with pytest.raises(UserError, match="nowhere.bvh"):

@@ -3,18 +3,8 @@ import pytest
 
 from data_pipelines.motion.bvh_format import forward, parse_bvh
 from hpof_jax.errors import UserError
+from tests.data_pipelines.motion.conftest import ONE_JOINT
 
-GOOD = """HIERARCHY
-ROOT a
-{
-OFFSET 0 0 0
-CHANNELS 3 Zrotation Xrotation Yrotation
-}
-MOTION
-Frames: 1
-Frame Time: 0.1
-1 2 3
-"""
 ARM = """HIERARCHY
 ROOT shoulder
 {
@@ -39,7 +29,7 @@ Frame Time: 0.04
 
 
 def test_the_smallest_file_parses():
-    file = parse_bvh(GOOD)
+    file = parse_bvh(ONE_JOINT)
     assert file.names == ("a",) and file.fps == pytest.approx(10) and file.motion.tolist() == [[1, 2, 3]]
 
 
@@ -72,4 +62,4 @@ def test_forward_kinematics_of_an_arm():
 )
 def test_broken_files_are_named(old, new):
     with pytest.raises(UserError, match="broken.bvh"):
-        parse_bvh(GOOD.replace(old, new), "broken.bvh")
+        parse_bvh(ONE_JOINT.replace(old, new), "broken.bvh")
