@@ -144,6 +144,29 @@ class Motion:
             chunks.append(np.asarray(vertices)[: len(chunk)])
         return np.concatenate(chunks)
 
+    def joint_angles(self, *, pitch: float = 0.0, roll: float = 0.0) -> dict[str, np.ndarray]:
+        """Anatomical joint angles by name, (T,) degrees each, such as `knee_angle_r`.
+
+        `hpof_jax.body.joint_angles` says what they mean. `pelvis_rotation` is 0 where the person faces the right of
+        the picture, and -90 where the person faces the camera.
+
+        Args:
+          pitch, roll: of the camera, in degrees; see `hpof_jax.world.share_world`.
+
+        Raises:
+          UserError: an angle of the camera is out of range.
+        """
+        from scipy.spatial.transform import Rotation
+
+        from hpof_jax.body.joint_angles import joint_angles  # here, because it loads JAX
+        from hpof_jax.geometry.numpy_rotations import compose
+
+        # Not an import statement: `hpof_jax.world` uses this module, not the other way round.
+        turn = importlib.import_module("hpof_jax.world").camera_to_world(pitch, roll)
+        pose = self.pose.astype(np.float64)
+        pose[:, 0] = compose(Rotation.from_matrix(turn).as_rotvec(), pose[:, 0])
+        return joint_angles(pose)
+
     def save(self, path: str | os.PathLike) -> None:
         """Writes an `.npz` with an array for each field; only a complete file replaces an existing one.
 

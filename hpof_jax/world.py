@@ -80,11 +80,23 @@ def share_world(
     """
     for motion in motions:
         check(motion, body)
-    turn = _LEVEL @ _camera_to_level(pitch, roll)
+    turn = camera_to_world(pitch, roll)
     lowest = np.concatenate([_lowest_vertices(motion, body, turn[2]) for motion in motions])
     start = turn @ motions[0].joints[_confident(motions[0])[0], 0].astype(np.float64)
     shift = -np.array([start[0], start[1], np.percentile(lowest, FLOOR_PERCENTILE)])
     return [_moved(motion, body, turn, shift) for motion in motions]
+
+
+def camera_to_world(pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """The rotation (3, 3) from the camera frame to a world with z up; angles as in `share_world`.
+
+    Raises:
+      UserError: an angle is out of range.
+    """
+    for name, angle, limit in (("pitch", pitch, 90), ("roll", roll, 180)):
+        if not abs(angle) <= limit:  # NaN fails as well
+            raise UserError(f"The camera's {name} is {angle} degrees: give one from -{limit} to {limit}.")
+    return _LEVEL @ Rotation.from_euler("XZ", [pitch, roll], degrees=True).as_matrix()
 
 
 def at_constant_rate(motion: WorldMotion, body: BodyModel) -> WorldMotion:
@@ -128,14 +140,6 @@ def check(motion: "Motion", body: BodyModel, what: str = "The motion") -> None:
         raise UserError(
             f"{what} was made with the body '{motion.body}' and not with '{body.name}': give that body's file."
         )
-
-
-def _camera_to_level(pitch: float, roll: float) -> np.ndarray:
-    """(3, 3) from the camera frame to that of a level camera at the same place."""
-    for name, angle, limit in (("pitch", pitch, 90), ("roll", roll, 180)):
-        if not abs(angle) <= limit:  # NaN fails as well
-            raise UserError(f"The camera's {name} is {angle} degrees: give one from -{limit} to {limit}.")
-    return Rotation.from_euler("XZ", [pitch, roll], degrees=True).as_matrix()
 
 
 def _confident(motion: "Motion") -> np.ndarray:

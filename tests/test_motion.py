@@ -94,6 +94,17 @@ def test_vertices_are_those_of_the_body_frame_by_frame(frames):
     np.testing.assert_allclose(motion.vertices(body, slice(1, 3)), vertices[1:3], atol=1e-6)
 
 
+def test_the_joint_angles_of_a_person_who_faces_a_level_camera(small_motion):
+    angles = small_motion.joint_angles()
+    assert angles["knee_angle_r"].shape == (5,)
+    assert abs(angles["pelvis_rotation"][0] + 90) < 30 and abs(angles["pelvis_tilt"][0]) < 30
+    down = small_motion.joint_angles(pitch=-20)
+    np.testing.assert_allclose(down["knee_angle_r"], angles["knee_angle_r"])
+    assert 10 < down["pelvis_tilt"][0] - angles["pelvis_tilt"][0] < 30
+    with pytest.raises(UserError, match="The camera's roll is 200 degrees"):
+        small_motion.joint_angles(roll=200)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

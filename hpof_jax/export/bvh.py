@@ -11,6 +11,7 @@ from hpof_jax.atomic import replacing
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.export.skeleton import LEAVES, joint_names, rest_body, y_up
+from hpof_jax.geometry.euler import cardan_angles, continuous_cardan_angles
 from hpof_jax.world import WorldMotion, at_constant_rate
 
 UNITS = {"m": 1.0, "cm": 100.0}
@@ -42,7 +43,8 @@ def write(
     joints, vertices = rest_body(body, motion.betas)
     lines = _hierarchy(joints * scale, _tips(joints, vertices, body) * scale, joint_names(names))
     rotations, pelvis = y_up(motion)
-    angles = _continuous(rotations.as_euler("ZXY", degrees=True).reshape(-1, 24, 3))
+    angles = cardan_angles(rotations.as_matrix().reshape(-1, 24, 3, 3), "zxy")
+    angles = np.degrees(continuous_cardan_angles(angles))  # programs interpolate between frames
     values = np.concatenate([pelvis * scale, angles[:, _depth_first()].reshape(-1, 72)], axis=1)
     lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.fps:.8f}"]
     with (
@@ -96,18 +98,3 @@ def _tips(joints: np.ndarray, vertices: np.ndarray, body: BodyModel) -> np.ndarr
         direction = _DIRECTIONS[SMPL_JOINTS[joint]]
         tips[joint] = direction * ((vertices[owner == joint] - joints[joint]) @ direction).max()
     return tips
-
-
-def _continuous(angles: np.ndarray) -> np.ndarray:
-    """The equivalent angles (T, J, 3) in degrees, order ZXY, that are nearest to those of the frame before.
-
-    (z, x, y) and (z + 180, 180 - x, y + 180) are the same rotation. Programs interpolate between frames.
-    """
-    angles = angles.copy()
-    for frame in range(1, len(angles)):
-        before, now = angles[frame - 1], angles[frame]
-        options = np.stack([now, now * (1, -1, 1) + 180.0])
-        options += 360.0 * np.round((before - options) / 360.0)
-        nearest = np.argmin(np.abs(options - before).sum(axis=-1), axis=0)
-        angles[frame] = options[nearest, np.arange(len(nearest))]
-    return angles

@@ -6,10 +6,9 @@ from scipy.spatial.transform import Rotation
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.errors import UserError
+from hpof_jax.geometry.numpy_rotations import Y_UP
 from hpof_jax.world import WorldMotion
 
-# From the world frame (z up) to y up: x stays, y up, z towards the camera.
-Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 LEAVES = tuple(joint for joint in range(24) if joint not in SMPL_PARENTS)  # feet, head, hands
 
 _MIXAMO = (

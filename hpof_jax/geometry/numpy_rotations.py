@@ -7,6 +7,9 @@ leading axes. Results have the precision of the arguments.
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+# From a world with z up to one with y up: x stays, y becomes -z.
+Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+
 
 def to_matrix(axis_angle: np.ndarray) -> np.ndarray:
     """Axis-angle (..., 3) -> matrix (..., 3, 3), by Rodrigues' formula."""
