@@ -121,7 +121,7 @@ def test_options_and_variants_that_a_page_names_exist(page):
         *(ROOT / "hpof_jax").glob("*.py"),
         *(ROOT / "hpof_jax").glob("*/__main__.py"),
         *(ROOT / "benchmarks").glob("*.py"),
-        ROOT / "launch/tpu_pod.py",
+        ROOT / "launch/__main__.py",
     ]
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in programs]
     known = {*set().union(*map(options_of, modules))}

@@ -1,0 +1,1 @@
+"""Trains on machines elsewhere: `python -m launch PLATFORM STEP ...` (see launch/README.md). Needs no packages."""
