@@ -178,10 +178,10 @@ class Motion:
             np.savez_compressed(file, **arrays)
 
     def export(self, path: str | os.PathLike, body: "BodyModel | None" = None, **options) -> None:
-        """Writes a file for other programs, in a world with a floor: .glb, .bvh, .csv, .trc, or AMASS's .npz.
+        """Writes a file for other programs, in a world with a floor: .glb, .bvh, .csv, .trc, .mot, or AMASS's .npz.
 
         Args:
-          path: the suffix decides the format.
+          path: the ending decides the format; see `hpof_jax.export.ENDINGS`.
           body: the body that the motion was made with. None: the free body.
           options: `names`, `bvh_unit`, `pitch` and `roll`; see `hpof_jax.export.export`.
 

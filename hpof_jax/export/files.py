@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hpof_jax.body import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
-from hpof_jax.export import amass, bvh, csv, glb, trc
+from hpof_jax.export import amass, bvh, csv, glb, mot, trc
 from hpof_jax.export.skeleton import joint_names
 from hpof_jax.world import WorldMotion, check, share_world
 
@@ -20,8 +20,9 @@ SCENE = "people.glb"  # the file of several people
 ENDINGS = {
     "glb": (".glb",),
     "bvh": (".bvh",),
-    "csv": (".csv",),
+    "csv": (".csv", "_angles.csv"),
     "trc": (".trc", "_smpl24.trc"),
+    "mot": (".mot",),
     "amass": ("_smpl.npz", "_smplh.npz"),
 }
 
@@ -90,20 +91,29 @@ def export_file(
     pitch: float = 0.0,
     roll: float = 0.0,
 ) -> None:
-    """Writes one motion as one file, whose format is that of its suffix: .glb, .bvh, .csv, .trc or .npz.
+    """Writes one motion as one file, whose format is that of its ending; see `ENDINGS`.
 
-    `.trc` has the markers of BODY_25, `.npz` is AMASS's for SMPL. Arguments and errors as in `export`.
+    Names that end in a suffix alone get a format's first file: `.csv` has joint positions, `.trc` the markers of
+    BODY_25, `.npz` is AMASS's for SMPL. Arguments and errors as in `export`.
     """
     path = pathlib.Path(path)
-    endings = {pathlib.Path(f"a{endings[0]}").suffix: endings[0] for endings in ENDINGS.values()}
-    if path.suffix.lower() not in endings:
-        raise UserError(
-            f"{path} has the suffix of no format: give the file a name that ends in {', '.join(endings)}."
-        )
+    ending = _ending(path)
     people, body = _people({path.stem: motion}, body, pitch, roll)
     options = dict(names=names, unit=bvh_unit)
     _check_options(**options)
-    _write(path, endings[path.suffix.lower()], path.stem, people[path.stem], body, **options)
+    _write(path, ending, path.stem, people[path.stem], body, **options)
+
+
+def _ending(path: pathlib.Path) -> str:
+    """One of the endings in `ENDINGS`: the longest that the path has, or the first with its suffix."""
+    endings, suffix = [ending for endings in ENDINGS.values() for ending in endings], path.suffix.lower()
+    same = [ending for ending in endings if suffix and ending.endswith(suffix)]
+    if not same:
+        known = dict.fromkeys(f".{ending.rpartition('.')[2]}" for ending in endings)
+        raise UserError(
+            f"{path} has the suffix of no format: give the file a name that ends in {', '.join(known)}."
+        )
+    return max((ending for ending in same if path.name.lower().endswith(ending)), key=len, default=same[0])
 
 
 def check_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
@@ -152,10 +162,14 @@ def _write(
             bvh.write(path, motion, body, names, unit)
         case ".csv":
             csv.write(path, motion)
+        case "_angles.csv":
+            csv.write_angles(path, motion)
         case ".trc":
             trc.write(path, motion, body)
         case "_smpl24.trc":
             trc.write(path, motion, body, "smpl24")
+        case ".mot":
+            mot.write(path, motion, body)
         case "_smpl.npz":
             amass.write(path, motion, body)
         case "_smplh.npz":

@@ -21,6 +21,14 @@ def test_a_row_per_frame_and_a_column_per_number(small_motion, tmp_path):
     np.testing.assert_allclose(table["pelvis_ry"], world.global_orient[:, 1], atol=1e-6)
 
 
+def test_joint_angles_have_a_table_of_their_own(small_motion, tmp_path):
+    csv.write_angles(tmp_path / "a.csv", to_world(small_motion, load_body()))
+    table = np.genfromtxt(tmp_path / "a.csv", delimiter=",", names=True)
+    assert table.dtype.names == csv.ANGLE_COLUMNS and len(table) == 5
+    for name, angle in small_motion.joint_angles().items():
+        np.testing.assert_allclose(table[name], angle, atol=1e-4, err_msg=name)
+
+
 def test_a_single_frame_is_a_table_as_well(small_motion, tmp_path):
     world = to_world(small_motion, load_body())
     one = {

@@ -23,19 +23,26 @@ def test_every_format_is_written(small_motion, tmp_path):
 
 def test_several_people_share_one_glb(small_motion, tmp_path):
     export({"a": small_motion, "b": small_motion}, tmp_path, "glb,csv")
-    assert names(tmp_path) == ["a.csv", "b.csv", "people.glb"]
+    assert names(tmp_path) == ["a.csv", "a_angles.csv", "b.csv", "b_angles.csv", "people.glb"]
 
 
-@pytest.mark.parametrize("suffix", [".glb", ".bvh", ".csv", ".trc", ".npz"])
+@pytest.mark.parametrize("suffix", [".glb", ".bvh", ".csv", "_angles.csv", ".trc", ".mot", ".npz"])
 def test_a_motion_exports_itself(small_motion, tmp_path, suffix):
     small_motion.export(tmp_path / f"my clip{suffix}", load_body(), pitch=-5, names="mixamo", bvh_unit="cm")
     assert names(tmp_path) == [f"my clip{suffix}"]
     assert (tmp_path / f"my clip{suffix}").stat().st_size > 1000
 
 
+def test_the_ending_of_the_name_decides_what_is_in_the_file(small_motion, tmp_path):
+    small_motion.export(tmp_path / "a.csv")
+    small_motion.export(tmp_path / "A_Angles.CSV")
+    assert (tmp_path / "a.csv").read_text().startswith("time,confidence,pelvis_x,")
+    assert (tmp_path / "A_Angles.CSV").read_text().startswith("time,confidence,pelvis_tilt,")
+
+
 def test_formats_are_a_list_or_a_text():
     assert check_formats("GLB, bvh,glb,") == ("glb", "bvh") == check_formats(["glb", "bvh"])
-    with pytest.raises(UserError, match="no format 'fbx': choose some of glb, bvh, csv, trc, amass"):
+    with pytest.raises(UserError, match="no format 'fbx': choose some of glb, bvh, csv, trc, mot, amass"):
         check_formats("glb,fbx")
     with pytest.raises(UserError, match="No format is given"):
         check_formats(" ,")
@@ -68,7 +75,7 @@ def test_an_empty_motion_gives_one_sentence(small_motion, tmp_path):
 
 def test_a_suffix_of_no_format_and_a_place_that_cannot_be_written(small_motion, tmp_path):
     with pytest.raises(
-        UserError, match=r"a.fbx has the suffix of no format: .* .glb, .bvh, .csv, .trc, .npz"
+        UserError, match=r"a.fbx has the suffix of no format: .* .glb, .bvh, .csv, .trc, .mot, .npz"
     ):
         small_motion.export(tmp_path / "a.fbx")
     with pytest.raises(UserError, match="The GLB file cannot be written to .*nowhere"):
