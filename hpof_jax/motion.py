@@ -15,6 +15,7 @@ from hpof_jax.errors import UserError
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
+    from hpof_jax.world import WorldMotion
 
 CHUNK = 64  # frames that `Motion.vertices` skins at once: about 20 MB of intermediate results
 
@@ -105,6 +106,14 @@ class Motion:
     def __len__(self) -> int:
         return len(self.poses)
 
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        seconds = len(self) / self.mocap_framerate
+        return (
+            f"Motion({len(self)} frames, {seconds:.2f} s at {self.mocap_framerate:.4g} frames/s, "
+            f"video of {width} x {height} pixels, body {self.body!r})"
+        )
+
     @property
     def pose(self) -> np.ndarray:
         """(T, 24, 3) axis-angle, root first."""
@@ -166,6 +175,41 @@ class Motion:
         pose = self.pose.astype(np.float64)
         pose[:, 0] = compose(Rotation.from_matrix(turn).as_rotvec(), pose[:, 0])
         return joint_angles(pose)
+
+    def to_world(
+        self, body: "BodyModel | None" = None, *, pitch: float = 0.0, roll: float = 0.0
+    ) -> "WorldMotion":
+        """The motion in AMASS's world frame: z up, metres, the floor at z = 0.
+
+        Args:
+          body: the body that the motion was made with. None: the free body.
+          pitch, roll: of the camera, in degrees; see `hpof_jax.world.share_world`.
+
+        Raises:
+          UserError: another body, no frame, or an angle that is out of range.
+        """
+        from hpof_jax.body import load_body  # here, because it loads JAX
+
+        # Not an import statement: `hpof_jax.world` uses this module, not the other way round.
+        world = importlib.import_module("hpof_jax.world")
+        return world.to_world(self, load_body() if body is None else body, pitch=pitch, roll=roll)
+
+    def render(
+        self, video: str | os.PathLike, path: str | os.PathLike, body: "BodyModel | None" = None, **options
+    ) -> None:
+        """Writes a video, `.mp4`, of the body over the video that the motion was made from.
+
+        Args:
+          video: the video file or folder of pictures that `hpof_jax.reconstruct` was given.
+          path: the video to write; an existing file is replaced only by a complete one.
+          body: the body that the motion was made with. None: the free body.
+          options: `style` ("mesh", "skeleton", "silhouette" or "flow"), `layout` ("beside" or "over"),
+            `side_view` and others; see `hpof_jax.visualize.render`.
+
+        Raises:
+          UserError: the video cannot be read or is not the motion's, or the other video cannot be written.
+        """
+        importlib.import_module("hpof_jax.visualize").render(self, video, path, body, **options)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an `.npz` with an array for each field; only a complete file replaces an existing one.

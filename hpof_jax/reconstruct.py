@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 from absl import logging
 
-from hpof_jax import cli, interrupt
+from hpof_jax import cli, interrupt, visualize
 from hpof_jax import export as exports
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
@@ -51,6 +51,8 @@ def reconstruct(
     max_frames: int | None = None,
     min_seen: float = 0.1,
     overlay: bool = True,
+    style: str = "mesh",
+    layout: str = "beside",
     side_view: bool = False,
     export: str | None = None,
     progress: bool = True,
@@ -72,6 +74,8 @@ def reconstruct(
       max_frames: read at most this many frames. None: all of them.
       min_seen: the least share of the frames in which the person must be seen. 0 accepts every video.
       overlay: also draw the body over the video. Needs `out`.
+      style: of the overlay: "mesh", "skeleton", "silhouette" or "flow"; see `hpof_jax.visualize`.
+      layout: of the overlay: "beside" shows the unchanged frames next to it, "over" does not.
       side_view: show the body from its side in the overlay, too.
       export: formats for other programs, such as "glb,bvh"; see `hpof_jax.export`. Needs `out`.
       progress: show progress bars, on a terminal.
@@ -88,6 +92,7 @@ def reconstruct(
         raise UserError(f"The least share of seen frames is {min_seen}: give one from 0 to 1, such as 0.1.")
     if export:
         exports.check_formats(export)
+    visualize.check_look(style, layout)
     body_model = load_body(body)
     params_and_config = load_weights(weights)
     with contextlib.nullcontext() if out is None else _folder(out) as folder:
@@ -119,11 +124,10 @@ def reconstruct(
             for path in exports.export({"motion": motion}, folder, export, body_model):
                 logging.info("wrote %s", path)
         if folder and overlay:
-            from hpof_jax import visualize
-
             frames, _ = read_video(video, **part)
             path = folder / "overlay.mp4"
-            visualize.write_overlay(frames, motion, body_model, path, side_view=side_view, progress=progress)
+            look = dict(style=style, layout=layout, side_view=side_view)
+            visualize.write_overlay(frames, motion, body_model, path, **look, progress=progress)
             logging.info("wrote %s", path)
     return motion
 
@@ -146,8 +150,6 @@ def _describe(observations: clip.Observations, min_seen: float) -> None:
 
 def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None, fps: float | None) -> pathlib.Path:
     """Records a webcam: it gives each frame only once, but the detector and the overlay both need it."""
-    from hpof_jax import visualize
-
     frames, info = read_video(webcam, max_frames, fps)
     logging.info("recording %s into %s; press Ctrl-C to stop", info.name, path)
     visualize.record(frames, info.fps, path)
@@ -221,6 +223,18 @@ def main() -> None:
         type=float,
         default=0.1,
         help="least share of frames that must show the person; 0 accepts all (default: 0.1)",
+    )
+    add(
+        "--style",
+        default="mesh",
+        choices=visualize.STYLES,
+        help="what overlay.mp4 shows of the body (default: mesh)",
+    )
+    add(
+        "--layout",
+        default="beside",
+        choices=visualize.LAYOUTS,
+        help="show the unchanged frames beside the body's, or only the body over them (default: beside)",
     )
     add("--side-view", action="store_true", help="also show the body from its side in overlay.mp4")
     add("--export", metavar="FORMATS", help="also write files for other programs, such as glb,bvh")

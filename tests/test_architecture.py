@@ -23,7 +23,7 @@ LIBRARY = {
     "export": {"world", "motion", "body", "geometry"},
     "models": {"body", "geometry"},
     "observe": {"body", "geometry"},
-    "visualize": {"motion", "body", "geometry"},
+    "visualize": {"motion", "observe", "body", "geometry"},
     "lifting": {"motion", "observe", "models", "body", "geometry"},
     "training": {"models", "body", "geometry"},
     "ablation_report": set(),

@@ -9,9 +9,11 @@ import jax
 import numpy as np
 import pytest
 
+from hpof_jax import visualize
 from hpof_jax.body import forward, load_body
 from hpof_jax.errors import UserError
 from hpof_jax.motion import Motion
+from hpof_jax.world import to_world
 
 
 def make(frames=4, **changes):
@@ -73,6 +75,29 @@ def test_a_file_without_times_has_those_of_its_frame_rate(tmp_path):
     old = Motion.load(tmp_path / "old.npz")
     np.testing.assert_allclose(old.times, np.arange(2, 6) * 1001 / 30000, rtol=1e-12)
     assert old.times.dtype == np.float64 and old.focal_length_source == "assumed"
+
+
+def test_a_motion_says_what_it_is():
+    assert repr(make()) == (
+        "Motion(4 frames, 0.13 s at 29.97 frames/s, video of 640 x 480 pixels, body 'free')"
+    )
+
+
+def test_a_motion_stands_on_the_floor_of_the_world():
+    motion = make(body="free_body")
+    world = motion.to_world(pitch=10.0)
+    direct = to_world(motion, load_body(), pitch=10.0)
+    np.testing.assert_array_equal(world.joints, direct.joints)
+    with pytest.raises(UserError, match="was made with the body 'free' and not with 'free_body'"):
+        make().to_world()
+
+
+def test_a_motion_is_rendered_by_visualize(monkeypatch):
+    seen = []
+    monkeypatch.setattr(visualize, "render", lambda *args, **options: seen.append((args, options)))
+    motion = make()
+    motion.render("clip.mp4", "overlay.mp4", style="skeleton")
+    assert seen == [((motion, "clip.mp4", "overlay.mp4", None), {"style": "skeleton"})]
 
 
 def test_the_parts_of_the_pose():

@@ -2,12 +2,7 @@
 
 import dataclasses
 import errno
-import itertools
-import os
 import pathlib
-import signal
-import subprocess
-import sys
 
 import cv2
 import jax
@@ -16,9 +11,8 @@ import pytest
 
 from hpof_jax.body import forward, load_body
 from hpof_jax.errors import UserError
-from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
-from hpof_jax.visualize import record, render_mesh, write_overlay
+from hpof_jax.visualize import STYLES, render, write_overlay
 
 HEIGHT, WIDTH, FOCAL = 90, 120, 150.0
 UPRIGHT = np.array([np.pi, 0, 0], np.float32)  # faces the camera
@@ -69,59 +63,6 @@ def read(path: pathlib.Path) -> np.ndarray:
         frames.append(frame[..., ::-1])
 
 
-def test_the_mesh_covers_its_exact_area_and_leaves_the_rest_untouched(body, motion):
-    vertices, faces = motion.vertices(body)[0], np.asarray(body.faces)
-    frame = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    before = frame.copy()
-    drawn = render_mesh(frame, vertices, faces, FOCAL, alpha=1.0)
-    np.testing.assert_array_equal(frame, before)
-
-    fine = 8
-    points = zbuffer.project(vertices, fine * FOCAL, (fine * HEIGHT, fine * WIDTH))
-    mask = zbuffer.rasterize(points, vertices[:, 2], faces, (fine * HEIGHT, fine * WIDTH)).mask
-    covered = mask.reshape(HEIGHT, fine, WIDTH, fine).mean(axis=(1, 3))
-    np.testing.assert_array_equal(drawn[covered == 0], frame[covered == 0])
-    # Over white and over black: what differs is what the body leaves uncovered.
-    white, black = (render_mesh(np.full_like(frame, c), vertices, faces, FOCAL, alpha=1.0) for c in (255, 0))
-    coverage = 1.0 - (white.astype(float) - black).mean(axis=-1) / 255.0
-    assert coverage.sum() == pytest.approx(covered.sum(), rel=0.02)
-    assert np.abs(coverage - covered).max() < 0.5  # two samples a side against eight
-    assert ((coverage > 0.1) & (coverage < 0.9)).sum() > 50  # the edges are soft
-
-
-def test_opacity_mixes_the_frame_and_the_body(body, motion):
-    vertices, faces = motion.vertices(body)[0], np.asarray(body.faces)
-    frame = grey_frames(1)[0]
-    full, half, none = (
-        render_mesh(frame, vertices, faces, FOCAL, alpha=a).astype(int) for a in (1.0, 0.5, 0.0)
-    )
-    np.testing.assert_array_equal(none, frame)
-    np.testing.assert_allclose(half, (full + frame) / 2, atol=1.0)
-
-
-def test_what_looks_at_the_light_is_brighter():
-    step = np.array(
-        [[-1.0, -1, 3], [-1, 1, 3], [0, 1, 3], [0, -1, 3], [0, -1, 3], [0, 1, 3], [1, 1, 7], [1, -1, 7]]
-    )
-    faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
-    drawn = render_mesh(
-        np.zeros((100, 100, 3), np.uint8), step, faces, 100.0, color=(200, 100, 50), alpha=1.0
-    )
-    facing, turned = drawn[50, 35].astype(float), drawn[50, 53].astype(float)
-    assert facing[0] > 1.5 * turned[0] > 0
-    np.testing.assert_allclose(facing / facing[0], [1, 0.5, 0.25], atol=0.02)
-
-
-def test_a_body_that_is_not_in_view_leaves_the_frame_as_it_was(body, motion):
-    frame, faces = grey_frames(1)[0], np.asarray(body.faces)
-    vertices = motion.vertices(body)[0]
-    for shift in ([0, 0, -10], [30, 0, 0], [0, 0, -3.5]):
-        drawn = render_mesh(frame, vertices + shift, faces, FOCAL)
-        assert drawn.shape == frame.shape
-        if shift != [0, 0, -3.5]:  # the last one stands in the camera: anything but an error
-            np.testing.assert_array_equal(drawn, frame)
-
-
 def test_the_video_shows_input_and_overlay_side_by_side(body, motion, tmp_path):
     write_overlay(iter(grey_frames(6)), motion, body, tmp_path / "overlay.mp4", progress=False)
     video = read(tmp_path / "overlay.mp4").astype(int)
@@ -157,7 +98,7 @@ def test_large_frames_are_scaled_and_odd_sides_made_even(body, motion, tmp_path)
         motion,
         body,
         tmp_path / "v.mp4",
-        side_by_side=False,
+        layout="over",
         side_view=True,
         max_height=45,
         progress=False,
@@ -203,50 +144,57 @@ def test_a_video_that_cannot_be_written_gives_one_sentence(body, motion, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c_ends_a_recording(tmp_path):
-    def camera():
-        for number in itertools.count():
-            if number == 5:
-                signal.raise_signal(signal.SIGINT)
-            yield np.full((33, 46, 3), 120, np.uint8)
-
-    record(camera(), 30, tmp_path / "recording.mp4")
-    video = cv2.VideoCapture(str(tmp_path / "recording.mp4"))
-    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 5
-    with pytest.raises(UserError, match="no frame"):
-        record(iter([]), 30, tmp_path / "none.mp4")
-    assert not (tmp_path / "none.mp4").exists()
-
-
-RECORDS = """
-import itertools, sys
-import numpy as np
-from hpof_jax import interrupt, visualize
-
-interrupt.install()
-
-def camera():
-    for number in itertools.count():
-        yield np.full((32, 48, 3), 120, np.uint8)
-        if number == 3:
-            print("go", flush=True)
-
-visualize.record(camera(), 30, sys.argv[1])
-print("on")
-"""
+@pytest.mark.parametrize("style", STYLES)
+def test_every_style_changes_the_person_and_keeps_the_background(body, motion, tmp_path, style):
+    swaying = dataclasses.replace(motion, trans=motion.trans + np.arange(4)[:, None] * [0.05, 0, 0])
+    path = tmp_path / "overlay.mp4"
+    write_overlay(grey_frames(6), swaying, body, path, style=style, side_view=True, progress=False)
+    video = read(path).astype(int)
+    assert video.shape == (6, HEIGHT, 2 * WIDTH + 62, 3)
+    overlay, side = video[1, :, WIDTH : 2 * WIDTH], video[1, :, 2 * WIDTH :]
+    background = 27 if style == "flow" else 60
+    assert np.abs(overlay[:, :15] - background).max() < 25
+    assert (np.abs(overlay[:, 40:80] - background) > 40).any(axis=-1).mean() > 0.05
+    assert (side < 200).any(axis=-1).mean() > 0.02
+    if style == "flow":  # the body moves to the right, where the colour is red
+        chest = overlay[45:50, 58:62].mean(axis=(0, 1))
+        assert chest[0] > 200 and chest[1] < 150 and chest[2] < 150
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
-def test_ctrl_c_in_a_terminal_reaches_ffmpeg_too_and_the_recording_is_whole(tmp_path):
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # else the program inherits an ignored one
-    command = [sys.executable, "-c", RECORDS, tmp_path / "recording.mp4"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as program:
-        signal.signal(signal.SIGINT, before)
-        assert program.stdout.readline() == "go\n"
-        os.killpg(program.pid, signal.SIGINT)
-        assert program.stdout.read() == "on\n"
-    assert program.returncode == 0
-    assert len(read(tmp_path / "recording.mp4")) >= 4
-    assert [path.name for path in tmp_path.iterdir()] == ["recording.mp4"]
+def test_labels_name_the_panels_and_are_left_out_of_small_pictures(body, motion, tmp_path):
+    large = dataclasses.replace(motion, image_size=(4 * HEIGHT, 4 * WIDTH), focal_length=4 * FOCAL)
+    frames = [np.full((4 * HEIGHT, 4 * WIDTH, 3), 120, np.uint8)] * 3
+    videos = {}
+    for labels in (True, False):
+        path = tmp_path / f"{labels}.mp4"
+        write_overlay(frames, large, body, path, labels=labels, progress=False)
+        videos[labels] = read(path).astype(int)
+    changed = (np.abs(videos[True] - videos[False]) > 60).any(axis=-1)
+    assert changed[:, :40, :100].mean() > 0.05  # "video"
+    assert changed[:, :40, 4 * WIDTH :][..., :100].mean() > 0.05  # "mesh"
+    assert changed[:, -40:, :100].mean() > 0.05  # the frame's number and time
+    assert changed[:, 60:300].mean() < 0.001
+
+
+def test_a_motion_is_rendered_over_its_part_of_the_video(body, motion, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(10):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((HEIGHT, WIDTH, 3), 20 * number, np.uint8))
+    part = dataclasses.replace(motion, frame_index=np.arange(4), times=np.arange(3, 7) / 12)
+    render(part, folder, tmp_path / "overlay.mp4", body, fps=12, progress=False)
+    shown = read(tmp_path / "overlay.mp4")[:, :, :WIDTH].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(shown, [60, 80, 100, 120], atol=3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (dict(style="wire"), "There is no style 'wire': choose one of mesh, skeleton, silhouette, flow"),
+        (dict(layout="below"), "There is no layout 'below': choose one of beside, over"),
+    ],
+)
+def test_an_unknown_look_gives_one_sentence(body, motion, tmp_path, options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        write_overlay(grey_frames(3), motion, body, tmp_path / "overlay.mp4", progress=False, **options)
+    assert not list(tmp_path.iterdir())

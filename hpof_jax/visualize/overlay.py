@@ -1,0 +1,331 @@
+"""Writes the video of a motion: the body over the frames that it was made from.
+
+Reading frames, drawing and encoding run in threads of their own: OpenCV and the pipe to ffmpeg release
+Python's lock.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import tqdm
+
+from hpof_jax.body import BodyModel, load_body
+from hpof_jax.errors import UserError
+from hpof_jax.geometry import zbuffer
+from hpof_jax.motion import Motion
+from hpof_jax.visualize import draw
+from hpof_jax.visualize.video import even, resize, writing
+
+STYLES = ("mesh", "skeleton", "silhouette", "flow")
+LAYOUTS = ("beside", "over")
+BACKGROUND = (244, 244, 246)
+CHUNK = 64  # frames posed at once
+MAX_RATE = 60.0  # frames/s of the overlay of a video whose frame rate varies
+SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the pelvis
+SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
+CONFIDENT = 0.5  # frames below this confidence are guesses
+LABEL_FROM = 200  # pixels: lower pictures have no room for labels
+DIMMED = 0.45  # brightness of the frame behind flow
+FASTEST = 95  # percentile of the joints' speeds that gets the full colour
+DRAWERS = 2  # threads that draw
+AHEAD = 4  # frames that are read and drawn ahead
+
+
+def render(
+    motion: Motion,
+    video: str | os.PathLike,
+    path: str | os.PathLike,
+    body: BodyModel | None = None,
+    *,
+    start: float | None = None,
+    fps: float | None = None,
+    **options,
+) -> None:
+    """Writes the overlay of a motion over the video that it was made from, from the video's file.
+
+    Args:
+      motion: the result of a reconstruction.
+      video: the video file or folder of pictures that `reconstruct` was given.
+      path: the video to write, `.mp4`.
+      body: the body that the motion was made with. None: the free body.
+      start: seconds; where the reconstruction began. None: at the first of `motion.times`.
+      fps: frames/s, if `reconstruct` was given one.
+      options: `style`, `layout`, `side_view` and others of `write_overlay`.
+
+    Raises:
+      UserError: the video cannot be read, is not the motion's, or the overlay cannot be written.
+    """
+    from hpof_jax.observe.video import read_video  # here, because it imports OpenCV
+
+    if not len(motion):
+        raise UserError("The motion has no frame to draw: reconstruct a video in which somebody is seen.")
+    if start is None:
+        start = max(motion.times[0] - (motion.frame_index[0] + 0.5) / motion.mocap_framerate, 0.0)
+    frames, _ = read_video(video, int(motion.frame_index[-1]) + 1, fps, start or None)
+    write_overlay(frames, motion, load_body() if body is None else body, path, **options)
+
+
+def write_overlay(
+    video_frames: Iterable[np.ndarray],
+    motion: Motion,
+    body: BodyModel,
+    path: str | os.PathLike,
+    style: str = "mesh",
+    layout: str = "beside",
+    side_view: bool = False,
+    max_height: int = 720,
+    labels: bool = True,
+    progress: bool = True,
+) -> None:
+    """Writes an H.264 video of the body over the frames, at the motion's frame rate and without sound.
+
+    A few frames are in memory at a time. A body with a confidence below 0.5, as where the person was not seen,
+    is drawn grey. A frame that the motion does not cover is shown unchanged. If the frame rate varies, frames
+    are repeated and left out, so that each is shown at its time.
+
+    Args:
+      video_frames: (H, W, 3) uint8 RGB, the frames that the motion was made from; frame i is `frame_index` i.
+        They are read in another thread.
+      motion: the result; its `image_size` is that of the frames.
+      body: the body that the motion was made with.
+      path: the video to write, `.mp4`; an existing file is replaced only by a complete one.
+      style: "mesh", a shaded body; "skeleton", its bones, the left ones blue and the right ones orange;
+        "silhouette", its outline; or "flow", the motion of its surface to the next frame as a colour.
+      layout: "beside" shows the unchanged frame to the left of the overlay; "over" shows the overlay alone.
+      side_view: add a panel to the right that shows the body from its side: the camera is moved by 90 degrees
+        about the vertical through the pelvis, so that depth runs from left to right.
+      max_height: larger frames are scaled down to this many pixels.
+      labels: name the panels, and give the frame's number and time. Pictures lower than 200 pixels have none.
+      progress: show a progress bar, on a terminal.
+
+    Raises:
+      UserError: there is no such style or layout, there is no frame, the frames have another size than the
+        motion's, or the video cannot be written.
+    """
+    check_look(style, layout)
+    height, width = (even(side) for side in motion.image_size * min(1.0, max_height / motion.image_size[0]))
+    painter = _Painter(
+        style=style,
+        beside=layout == "beside",
+        side_view=side_view,
+        labels=labels and height >= LABEL_FROM,
+        faces=np.asarray(body.faces),
+        height=height,
+        width=width,
+        focal_length=motion.focal_length * height / motion.image_size[0],
+        fastest=_fastest(motion) * height / motion.image_size[0] if style == "flow" else 1.0,
+        to_frame=motion.image_size[0] / height,
+    )
+    rate, copies = _at_constant_rate(motion)
+    posed = _posed(motion, body)
+
+    def shown() -> Iterator[tuple[int, np.ndarray, _Posed | None]]:
+        for index, frame in enumerate(_read_ahead(video_frames)):
+            if frame.shape != (*motion.image_size, 3):
+                raise UserError(
+                    f"Frame {index} of the video has shape {frame.shape}, but the motion was made from frames of"
+                    f" {motion.image_size[0]} x {motion.image_size[1]} pixels: give the video it was made from."
+                )
+            if copies.get(index, 1):
+                yield index, frame, posed(index)
+
+    total = len(video_frames) if hasattr(video_frames, "__len__") else None
+    with (
+        writing(pathlib.Path(path), (height, painter.total_width), rate) as add,
+        tqdm.tqdm(total=total, desc="overlay", unit="frame", disable=None if progress else True) as bar,
+    ):
+        index = -1
+        for index, picture in _drawn_ahead(painter, shown()):
+            for _ in range(copies.get(index, 1)):
+                add(picture)
+            bar.update()
+        if index < 0:
+            raise UserError("The video has no frame to draw the body over: check the video.")
+
+
+def check_look(style: str, layout: str) -> None:
+    """Raises `UserError` unless both are known."""
+    for name, value, known in (("style", style, STYLES), ("layout", layout, LAYOUTS)):
+        if value not in known:
+            raise UserError(f"There is no {name} '{value}': choose one of {', '.join(known)}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Posed:
+    vertices: np.ndarray  # (V, 3) metres, camera frame
+    moved: np.ndarray  # (V, 3) in the next frame
+    joints: np.ndarray  # (24, 3)
+    seen: bool
+    time: float  # seconds of the video
+
+
+@dataclasses.dataclass(frozen=True)
+class _Painter:
+    """Draws the picture of one frame; it has no state, so threads may share it."""
+
+    style: str
+    beside: bool
+    side_view: bool
+    labels: bool
+    faces: np.ndarray
+    height: int  # of the picture, pixels
+    width: int  # of the frame, pixels
+    focal_length: float  # pixels of the picture
+    fastest: float  # pixels of the picture per frame that get the full colour of flow
+    to_frame: float  # pixels of the video for each pixel of the picture
+
+    @property
+    def side_width(self) -> int:
+        return even(0.7 * self.height) if self.side_view else 0
+
+    @property
+    def total_width(self) -> int:
+        return self.width * (1 + self.beside) + self.side_width
+
+    def __call__(self, index: int, frame: np.ndarray, posed: _Posed | None) -> tuple[int, np.ndarray]:
+        frame = resize(frame, self.height, self.width)
+        panels = {"video": frame} if self.beside else {}
+        panels[self._title(posed)] = self._overlay(frame, posed)
+        if self.side_view:
+            panels["from the side"] = self._from_the_side(posed)
+        picture = np.concatenate([*panels.values()], axis=1)
+        if self.labels:
+            self._label(picture, panels, index, posed)
+        return index, picture
+
+    def _title(self, posed: _Posed | None) -> str:
+        if posed is None:
+            return "no body"
+        return self.style if posed.seen else f"{self.style}, not seen: a guess"
+
+    def _overlay(self, frame: np.ndarray, posed: _Posed | None) -> np.ndarray:
+        if posed is None:
+            return frame
+        color = draw.SEEN if posed.seen else draw.UNSEEN
+        body = posed.vertices, self.faces, self.focal_length
+        match self.style:
+            case "mesh":
+                return draw.render_mesh(frame, *body, color, 0.9 if posed.seen else 0.5)
+            case "silhouette":
+                return draw.render_silhouette(frame, *body, color)
+            case "skeleton":
+                return draw.render_skeleton(frame, posed.joints, self.focal_length, posed.seen)
+            case "flow":
+                before, after = (
+                    zbuffer.project(points, self.focal_length, frame.shape[:2])
+                    for points in (posed.vertices, posed.moved)
+                )
+                flow = np.nan_to_num(after - before)
+                dimmed = (frame * np.float32(DIMMED)).astype(np.uint8)
+                colors = draw.flow_colors(flow, self.fastest) * draw.shade(posed.vertices, self.faces, 0.6)
+                return draw.render_colors(dimmed, *body, colors)
+
+    def _from_the_side(self, posed: _Posed | None) -> np.ndarray:
+        canvas = np.full((self.height, self.side_width, 3), BACKGROUND, np.uint8)
+        if posed is None:
+            return canvas
+        focal_length = self.height * SIDE_DISTANCE / SIDE_EXTENT
+
+        def turned(points: np.ndarray) -> np.ndarray:
+            x, y, z = (points - posed.joints[0]).T
+            return np.stack([z, y, SIDE_DISTANCE - x], axis=-1)
+
+        if self.style == "skeleton":
+            return draw.render_skeleton(canvas, turned(posed.joints), focal_length, posed.seen)
+        vertices, color = turned(posed.vertices), draw.SEEN if posed.seen else draw.UNSEEN
+        if self.style == "silhouette":
+            return draw.render_silhouette(canvas, vertices, self.faces, focal_length, color)
+        return draw.render_mesh(canvas, vertices, self.faces, focal_length, color, 0.9 if posed.seen else 0.5)
+
+    def _label(self, picture: np.ndarray, panels: dict, index: int, posed: _Posed | None) -> None:
+        letters, left = max(12, round(self.height / 28)), 0
+        for name, panel in panels.items():
+            draw.paste(picture, draw.label(name, letters), left + letters // 2, letters // 2)
+            left += panel.shape[1]
+        when = f"frame {index}" + (f", {posed.time:.2f} s" if posed else "")
+        when = draw.label(when, letters)
+        draw.paste(picture, when, letters // 2, self.height - when.shape[0] - letters // 2)
+        if self.style == "flow":
+            wheel = draw.flow_wheel(4 * letters)
+            rim = draw.label(f"rim: {self.fastest * self.to_frame:.0f} px/frame", letters)
+            right = self.width * (1 + self.beside) - letters // 2
+            bottom = self.height - letters // 2
+            draw.paste(picture, rim, right - rim.shape[1], bottom - rim.shape[0])
+            bottom -= rim.shape[0] + letters // 4
+            draw.paste(picture, wheel, right - wheel.shape[1], bottom - wheel.shape[0])
+
+
+def _read_ahead(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same frames; a thread reads the next ones while the caller works."""
+    frames, end = iter(frames), object()
+    reader = concurrent.futures.ThreadPoolExecutor(1, "read")
+    try:
+        pending = collections.deque(reader.submit(next, frames, end) for _ in range(AHEAD))
+        while (frame := pending.popleft().result()) is not end:
+            pending.append(reader.submit(next, frames, end))
+            yield frame
+    finally:
+        reader.shutdown(cancel_futures=True)
+
+
+def _drawn_ahead(painter: _Painter, shown: Iterator[tuple]) -> Iterator[tuple[int, np.ndarray]]:
+    """The pictures of frames, in order; threads draw the next ones while the caller works."""
+    pool, pending = concurrent.futures.ThreadPoolExecutor(DRAWERS, "draw"), collections.deque()
+    try:
+        for frame in shown:
+            pending.append(pool.submit(painter, *frame))
+            if len(pending) > AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        shown.close()
+
+
+def _at_constant_rate(motion: Motion) -> tuple[float, dict[int, int]]:
+    """A frame rate, and how often frames are shown at that rate, where that is not once."""
+    frames, times, rate = motion.frame_index, motion.times, motion.mocap_framerate
+    constant = times[:1] + (frames - frames[:1]) / rate
+    if np.all(np.abs(times - constant) <= 1 / rate):
+        return rate, {}
+    rate = min(1 / float(np.median(np.diff(times) / np.diff(frames))), MAX_RATE)
+    numbers = np.round((times - times[0]) * rate)
+    uncovered = np.diff(frames) - 1  # frames between those of the motion are shown once
+    copies = np.maximum(np.diff(numbers) - uncovered, 0).astype(int)
+    return rate, dict(zip(frames[:-1].tolist(), copies.tolist()))
+
+
+def _posed(motion: Motion, body: BodyModel) -> Callable[[int], _Posed | None]:
+    """A function from a frame's number to the body in it; call it with ascending numbers."""
+    rows = {int(frame): row for row, frame in enumerate(motion.frame_index)}
+
+    @functools.lru_cache(maxsize=2)
+    def chunk(number: int) -> np.ndarray:
+        return motion.vertices(body, slice(number * CHUNK, (number + 1) * CHUNK))
+
+    def at(frame: int) -> _Posed | None:
+        if frame not in rows:
+            return None
+        row = rows[frame]
+        vertices, moved = (
+            chunk(number // CHUNK)[number % CHUNK] for number in (row, rows.get(frame + 1, row))
+        )
+        return _Posed(
+            vertices, moved, motion.joints[row], motion.confidence[row] >= CONFIDENT, motion.times[row]
+        )
+
+    return at
+
+
+def _fastest(motion: Motion) -> float:
+    """Nearly the highest speed of a joint in the picture, pixels of the video per frame; at least 1."""
+    pixels = motion.joints[..., :2] / np.maximum(motion.joints[..., 2:], zbuffer.NEAR) * motion.focal_length
+    speed = np.linalg.norm(np.diff(pixels, axis=0), axis=-1)
+    return max(float(np.percentile(speed, FASTEST)), 1.0) if speed.size else 1.0
