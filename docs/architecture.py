@@ -183,7 +183,7 @@ def _reconstruction(figure: Figure) -> None:
     arrow((896, 180), (896, 202))
     arrow((896, 272), (896, 310))
 
-    box(1020, 202, GREY, "overlay.mp4", ["body on video"], ["visualize.py"], room, 124, 70)
+    box(1020, 202, GREY, "overlay.mp4", ["body on video"], ["visualize/"], room, 124, 70)
     box(1020, 94, GREY, "GLB, BVH ...", ["for Blender, Unity", "and others"], ["export/"], room, 124, 86)
     box(1020, 310, GREY, "motion.npz", ["for Python and", "AMASS tools"], [], room, 124, 70)
     arrow((984, 345), (1020, 345))
