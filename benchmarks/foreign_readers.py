@@ -4,13 +4,16 @@
 
 Each reader is optional, and installed apart from this project:
 
-- `--blender`: a Python with Blender as a module (`pip install bpy`). It imports the GLB and the BVH file. Joints over
-  the whole clip must be within 1 mm of the motion's, the skinned mesh within 2 mm.
+- `--blender`: a Python with Blender as a module (`pip install bpy`). It imports the GLB, the BVH and the USD file.
+  Joints over the whole clip must be within 1 mm of the motion's, the skinned mesh within 2 mm.
 - `--node`: a folder in which `npm install gltf-validator three` was run. Khronos' validator must find no error and no
   warning in the GLB file; three.js reads it, with the same bounds as Blender.
 - `--opensim`: a Python with OpenSim (`pip install opensim`). It reads the TRC files; markers must be within 1 mm.
+  With `--opensim-model`, it moves a full-body model by the MOT file: all of its coordinates must be there, and pelvis,
+  thighs, thorax and upper arms must turn as the motion's, within 0.01 degrees.
 
-The program fails if a bound does not hold.
+This project's own Python needs usd-core and rerun-sdk: USD's validators must find nothing in the USD file, and Rerun
+must read the RRD file. The program fails if a bound does not hold.
 """
 
 import argparse
@@ -21,17 +24,19 @@ import subprocess
 import tempfile
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from benchmarks.program import program
 from hpof_jax.body import load_body
-from hpof_jax.body.skeletons import SMPL_JOINTS
+from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.export import export
 from hpof_jax.export.skeleton import Y_UP
-from hpof_jax.motion import Motion
+from hpof_jax.motion import Motion, posed_vertices
 from hpof_jax.world import at_constant_rate, to_world
 
 JOINTS_MM, VERTICES_MM = 1.0, 2.0
 FRAMES = 8  # in which the mesh is compared
+DEGREES = 0.01
 STEP = 0.7  # metres between the bodies in Blender's picture
 
 _VALIDATE = """
@@ -76,6 +81,45 @@ rows = [[table.getRowAtIndex(row)[column].to_numpy().tolist() for column in rang
 print(json.dumps({"version": opensim.GetVersion(), "labels": list(table.getColumnLabels()),
                   "times": list(table.getIndependentColumn()), "rows": rows}))
 """
+_MODEL = """
+import json, sys, numpy, opensim
+model = opensim.Model(sys.argv[1])
+state, table, bodies = model.initSystem(), opensim.TimeSeriesTable(sys.argv[2]), sys.argv[3].split(",")
+assert table.getTableMetaDataString("inDegrees") == "yes"
+labels = list(table.getColumnLabels())
+coordinates = [model.getCoordinateSet().get(number) for number in range(model.getCoordinateSet().getSize())]
+missing = [coordinate.getName() for coordinate in coordinates if coordinate.getName() not in labels]
+rotations, hips = [], []
+for row in range(table.getNumRows()):
+    values = table.getRowAtIndex(row).to_numpy()
+    for coordinate in coordinates:
+        if coordinate.getName() in labels:
+            value = values[labels.index(coordinate.getName())]
+            coordinate.setClamped(state, False)
+            unit = 1 if coordinate.getName().startswith("pelvis_t") and coordinate.getName()[-1] in "xyz" else numpy.pi / 180
+            coordinate.setValue(state, value * unit, False)
+    model.realizePosition(state)
+    frames = [model.getBodySet().get(body).getTransformInGround(state) for body in bodies]
+    rotations.append([[[frame.R().get(i, j) for j in range(3)] for i in range(3)] for frame in frames])
+    hips.append(frames[0].p().to_numpy().tolist())
+print(json.dumps({"model": model.getName(), "coordinates": len(coordinates), "missing": missing,
+                  "times": list(table.getIndependentColumn()), "rotations": rotations, "pelvis": hips}))
+"""
+# Bodies of OpenSim's models, the SMPL joints that move with them, and whether the model can follow them exactly.
+_BODIES = {
+    "pelvis": ("pelvis", True),
+    "torso": ("spine3", True),
+    "femur_r": ("right_hip", True),
+    "femur_l": ("left_hip", True),
+    "humerus_r": ("right_shoulder", True),
+    "humerus_l": ("left_shoulder", True),
+    "tibia_r": ("right_knee", False),  # the model's knees and ankles have fewer degrees of freedom
+    "tibia_l": ("left_knee", False),
+    "calcn_r": ("right_ankle", False),
+    "calcn_l": ("left_ankle", False),
+    "hand_r": ("right_wrist", False),  # its elbows have a carrying angle
+    "hand_l": ("left_wrist", False),
+}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +127,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blender", help="a Python with bpy")
     parser.add_argument("--node", help="a folder with gltf-validator and three in its node_modules")
     parser.add_argument("--opensim", help="a Python with opensim")
+    parser.add_argument(
+        "--opensim-model", help="a full-body model (.osim) with Rajagopal's or Pose2Sim's coordinates"
+    )
     parser.add_argument("--picture", help="where to keep Blender's picture of the imported GLB")
 
 
@@ -93,8 +140,10 @@ def main(options: argparse.Namespace) -> dict:
     report = {"frames": len(motion)}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        export({"motion": motion}, folder, "glb,bvh,trc")
+        export({"motion": motion}, folder, "glb,bvh,usd,trc,mot,rrd")
         expected = _expected(motion, world, body)
+        report["usd"] = _usd(folder / "motion.usd")
+        report["rrd"] = _rrd(folder / "motion.rrd", expected)
         if options.blender:
             report["blender"] = _blender(options.blender, folder, expected)
             if options.picture:
@@ -103,24 +152,39 @@ def main(options: argparse.Namespace) -> dict:
             report["validator"] = _validator(options.node, folder)
             report["three"] = _three(options.node, folder, expected)
         if options.opensim:
-            report["opensim"] = _opensim(options.opensim, folder, at_constant_rate(world, body).joints)
+            even = at_constant_rate(world, body)
+            report["opensim"] = _opensim(options.opensim, folder, even.joints)
+            if options.opensim_model:
+                report["opensim"] |= _model(options.opensim, options.opensim_model, folder, even)
     print(json.dumps(report, indent=1))
     return report
 
 
 def _expected(motion, world, body) -> dict[str, np.ndarray]:
     """What a reader should find, in the world of `to_world`, which is Blender's."""
-    frames = np.linspace(0, len(motion) - 1, min(FRAMES, len(motion))).astype(int)
-    to_camera = world.world_to_camera
-    times = world.times - world.times[0]
+    even, times = at_constant_rate(world, body), world.times - world.times[0]
+    frames, even_frames = _spread(len(world)), _spread(len(even))
     return dict(
         names=np.array(SMPL_JOINTS),
         times=times,
         joints=world.joints,
-        even_joints=at_constant_rate(world, body).joints,
+        frames=frames,
         vertex_times=times[frames],
+        vertices=_vertices(world, body, frames),
+        even_joints=even.joints,
+        even_frames=even_frames,
+        even_vertices=_vertices(even, body, even_frames),
         picture_times=times[_apart(world.joints[:, 0])],
-        vertices=(motion.vertices(body, frames) - to_camera[:3, 3]) @ to_camera[:3, :3],
+    )
+
+
+def _spread(number: int) -> np.ndarray:
+    return np.linspace(0, number - 1, min(FRAMES, number)).astype(int)
+
+
+def _vertices(world, body, frames: np.ndarray) -> np.ndarray:
+    return posed_vertices(
+        body, world.betas, world.global_orient[frames], world.body_pose[frames], world.transl[frames]
     )
 
 
@@ -137,8 +201,36 @@ def _blender(python: str, folder: pathlib.Path, expected: dict[str, np.ndarray])
     np.savez(folder / "expected.npz", **expected)
     found = _json([python, pathlib.Path(__file__).with_name("in_blender.py"), folder])
     assert found["bvh_joints_mm"] < JOINTS_MM and found["glb_joints_mm"] < JOINTS_MM, found
-    assert found["glb_vertices_mm"] < VERTICES_MM, found
+    assert found["usd_joints_mm"] < JOINTS_MM, found
+    assert found["glb_vertices_mm"] < VERTICES_MM and found["usd_vertices_mm"] < VERTICES_MM, found
     return found
+
+
+def _usd(path: pathlib.Path) -> dict:
+    from pxr import Usd, UsdValidation
+
+    validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
+    found = UsdValidation.ValidationContext(validators).Validate(Usd.Stage.Open(str(path)))
+    assert not found, [error.GetMessage() for error in found]
+    return {"version": ".".join(map(str, Usd.GetVersion())), "validators": len(validators), "errors": 0}
+
+
+def _rrd(path: pathlib.Path, expected: dict[str, np.ndarray]) -> dict:
+    import rerun
+    from rerun.chunk import RrdReader
+
+    chunks = [chunk for chunk in RrdReader(path).stream() if not chunk.is_static]
+    tables = {chunk.entity_path: chunk.to_record_batch() for chunk in chunks}
+    joints = tables["/world/motion/joints"].column("Points3D:positions").to_pylist()
+    vertices = tables["/world/motion/body"].column("Mesh3D:vertex_positions")
+    vertices = [vertices[int(row)].as_py() for row in expected["frames"]]
+    report = {
+        "version": rerun.__version__,
+        "joints_mm": _largest(np.array(joints) - expected["joints"]),
+        "vertices_mm": _largest(np.array(vertices) - expected["vertices"]),
+    }
+    assert report["joints_mm"] < JOINTS_MM and report["vertices_mm"] < VERTICES_MM, report
+    return report
 
 
 def _validator(modules: str, folder: pathlib.Path) -> dict:
@@ -169,6 +261,39 @@ def _opensim(python: str, folder: pathlib.Path, joints: np.ndarray) -> dict:
     assert error < JOINTS_MM, error
     body25 = _json([python, "-c", _OPENSIM, folder / "motion.trc"])
     return {"version": found["version"], "smpl24_mm": error, "body25_markers": len(body25["labels"])}
+
+
+def _model(python: str, model: str, folder: pathlib.Path, motion) -> dict:
+    """The largest errors in degrees of the bodies of a model that the MOT file moves; medians where it cannot follow."""
+    found = _json([python, "-c", _MODEL, model, folder / "motion.mot", ",".join(_BODIES)])
+    assert not found["missing"], found["missing"]
+    expected = _segments(motion)
+    report = {name: found[name] for name in ("model", "coordinates")}
+    for number, (body, (_, exact)) in enumerate(_BODIES.items()):
+        between = Rotation.from_matrix(np.array(found["rotations"])[:, number]).inv() * expected[body]
+        errors = np.degrees(between.magnitude())
+        assert not exact or errors.max() < DEGREES, (body, errors.max())
+        report[f"{body}_degrees"] = float(errors.max() if exact else np.median(errors))
+    return report
+
+
+def _segments(motion) -> dict[str, Rotation]:
+    """The rotations of `_BODIES` in OpenSim's ground: their axes are x forwards, y up, z right at rest, arms down."""
+    turns = []
+    for parent, local in zip(SMPL_PARENTS, np.moveaxis(motion.pose, 1, 0), strict=True):
+        local = Rotation.from_rotvec(local)
+        turns.append(turns[parent] * local if parent >= 0 else Rotation.from_matrix(Y_UP) * local)
+    rest = Rotation.from_euler("y", -90, degrees=True)  # SMPL faces z at rest
+    segments = {}
+    for body, (joint, _) in _BODIES.items():
+        side = -1 if body.endswith("_l") else 1
+        raised = Rotation.from_euler("x", -90 * side, degrees=True)  # SMPL's arms at rest
+        if body.startswith("hand"):
+            raised = raised * Rotation.from_euler("y", 90 * side, degrees=True)  # with palms down
+        elif not body.startswith("humerus"):
+            raised = Rotation.identity()
+        segments[body] = turns[SMPL_JOINTS.index(joint)] * rest * raised
+    return segments
 
 
 def _json(command: list, folder: str | None = None) -> dict:

@@ -2,7 +2,7 @@
 
     PYTHON benchmarks/in_blender.py FOLDER      # a Python in which `import bpy` works
 
-Reads `motion.glb`, `motion.bvh` and `expected.npz` in FOLDER. The last line that it prints is JSON: the largest
+Reads `motion.glb`, `motion.bvh`, `motion.usd` and `expected.npz` in FOLDER. The last line that it prints is JSON: the largest
 distances in millimetres. It also renders `blender.png`.
 """
 
@@ -30,6 +30,16 @@ def main() -> None:
     figures = {"blender": bpy.app.version_string, "bvh_bones": len(armature.data.bones)}
     figures["bvh_fps"] = bpy.context.scene.render.fps / bpy.context.scene.render.fps_base
     figures["bvh_joints_mm"] = largest(np.stack(found) - expected["even_joints"])
+
+    start_anew()
+    bpy.ops.wm.usd_import(filepath=str(folder / "motion.usd"))
+    armature, mesh = one("ARMATURE"), one("MESH")
+    found = [joints(armature, names, frame) for frame in range(len(expected["even_joints"]))]
+    figures["usd_bones"] = len(armature.data.bones)
+    figures["usd_fps"] = bpy.context.scene.render.fps / bpy.context.scene.render.fps_base
+    figures["usd_joints_mm"] = largest(np.stack(found) - expected["even_joints"])
+    found = [vertices(mesh, frame) for frame in expected["even_frames"]]
+    figures["usd_vertices_mm"] = largest(np.stack(found) - expected["even_vertices"])
 
     start_anew()
     bpy.ops.import_scene.gltf(filepath=str(folder / "motion.glb"))

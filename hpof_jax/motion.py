@@ -136,22 +136,10 @@ class Motion:
           body: the body that the motion was made with.
           frames: which of the T frames; each takes 83 kB.
         """
-        import jax  # here, because reading and writing results needs only NumPy
-
-        from hpof_jax.body import forward
-
-        skin = jax.jit(forward)
         rows = np.arange(len(self))[frames]
-        chunks = [np.zeros((0, len(body.v_template), 3), np.float32)]
-        for start in range(0, len(rows), CHUNK):
-            chunk = rows[start : start + CHUNK]
-            # Padded to one size, so that a clip of any length compiles once.
-            filled = np.resize(chunk, CHUNK)
-            vertices, _ = skin(
-                body, self.betas, self.global_orient[filled], self.body_pose[filled], self.trans[filled]
-            )
-            chunks.append(np.asarray(vertices)[: len(chunk)])
-        return np.concatenate(chunks)
+        return posed_vertices(
+            body, self.betas, self.global_orient[rows], self.body_pose[rows], self.trans[rows]
+        )
 
     def joint_angles(self, *, pitch: float = 0.0, roll: float = 0.0) -> dict[str, np.ndarray]:
         """Anatomical joint angles by name, (T,) degrees each, such as `knee_angle_r`.
@@ -222,7 +210,7 @@ class Motion:
             np.savez_compressed(file, **arrays)
 
     def export(self, path: str | os.PathLike, body: "BodyModel | None" = None, **options) -> None:
-        """Writes a file for other programs, in a world with a floor: .glb, .bvh, .csv, .trc, .mot, or AMASS's .npz.
+        """Writes a file for other programs, in a world with a floor: .glb, .bvh, .usd, .csv, .trc, .mot, .rrd or .npz.
 
         Args:
           path: the ending decides the format; see `hpof_jax.export.ENDINGS`.
@@ -267,3 +255,26 @@ class Motion:
             return cls(**arrays)
         except UserError as error:
             raise UserError(f"{path} is damaged: {error}") from error
+
+
+def posed_vertices(
+    body: "BodyModel",
+    betas: np.ndarray,
+    global_orient: np.ndarray,
+    body_pose: np.ndarray,
+    trans: np.ndarray,
+) -> np.ndarray:
+    """The vertices of one shape (10,) in T poses (T, 3), (T, 23, 3) and places (T, 3): (T, V, 3) float32 metres."""
+    import jax  # here, because reading and writing results needs only NumPy
+
+    from hpof_jax.body import forward
+
+    skin = jax.jit(forward)
+    chunks = [np.zeros((0, len(body.v_template), 3), np.float32)]
+    for start in range(0, len(trans), CHUNK):
+        chunk = np.arange(start, min(start + CHUNK, len(trans)))
+        # Padded to one size, so that a clip of any length compiles once.
+        filled = np.resize(chunk, CHUNK)
+        vertices, _ = skin(body, betas, global_orient[filled], body_pose[filled], trans[filled])
+        chunks.append(np.asarray(vertices)[: len(chunk)])
+    return np.concatenate(chunks)

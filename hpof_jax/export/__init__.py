@@ -1,4 +1,4 @@
-"""Files that other programs open: GLB, BVH, CSV, TRC, MOT and AMASS, in a world with a floor."""
+"""Files that other programs open: GLB, BVH, USD, CSV, TRC, MOT, AMASS and RRD, in a world with a floor."""
 
 from hpof_jax.export.files import ENDINGS, check_formats, export, export_file
 

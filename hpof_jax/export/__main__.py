@@ -2,7 +2,8 @@
 
     python -m hpof_jax.export out/motion.npz --to glb,bvh --out files
 
-Files are named after the motions. Several motions, of people in one video, share one world and one `.glb`.
+Files are named after the motions. Several motions, of people in one video, share one world and one `.glb`,
+`.usd` or `.rrd`.
 """
 
 import argparse
@@ -27,7 +28,12 @@ def main() -> None:
     add("motions", nargs="+", metavar="MOTION.npz", help="the motion.npz of a reconstruction")
     add("--to", default="glb,bvh", metavar="FORMATS", help=f"some of {','.join(ENDINGS)} (default: glb,bvh)")
     add("--out", default="export", help="folder for the files (default: export)")
-    add("--names", default="smpl", choices=JOINT_NAMES, help="joint names in .glb and .bvh (default: smpl)")
+    add(
+        "--names",
+        default="smpl",
+        choices=JOINT_NAMES,
+        help="joint names in .glb, .bvh and .usd (default: smpl)",
+    )
     add("--bvh-unit", default="m", choices=("m", "cm"), help="unit of lengths in .bvh (default: m)")
     add(
         "--pitch",

@@ -1,5 +1,6 @@
 """Which files each format makes, for the command, for `Motion.export` and for a reconstruction."""
 
+import importlib.util
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -8,22 +9,26 @@ from typing import TYPE_CHECKING
 from hpof_jax.body import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
-from hpof_jax.export import amass, bvh, csv, glb, mot, trc
+from hpof_jax.export import amass, bvh, csv, glb, mot, rrd, trc, usd
 from hpof_jax.export.skeleton import joint_names
 from hpof_jax.world import WorldMotion, check, share_world
 
 if TYPE_CHECKING:
     from hpof_jax.motion import Motion
 
-SCENE = "people.glb"  # the file of several people
+SCENE = "people"  # the name of the file of several people
+OF_SEVERAL = ("glb", "usd", "rrd")  # formats whose files hold several people
+NEEDS = {"usd": ("pxr", "usd-core"), "rrd": ("rerun", "rerun-sdk")}  # module and package of some formats
 # Format -> what its files end in.
 ENDINGS = {
     "glb": (".glb",),
     "bvh": (".bvh",),
+    "usd": (".usd",),
     "csv": (".csv", "_angles.csv"),
     "trc": (".trc", "_smpl24.trc"),
     "mot": (".mot",),
     "amass": ("_smpl.npz", "_smplh.npz"),
+    "rrd": (".rrd",),
 }
 
 
@@ -40,15 +45,15 @@ def export(
 ) -> list[pathlib.Path]:
     """Writes motions as files that other programs open.
 
-    One file per person and format, except that a `.glb` holds all people. Several motions are taken to be from
-    one camera and share its world.
+    One file per person and format, except that a `.glb`, `.usd` or `.rrd` holds all people. Several motions are
+    taken to be from one camera and share its world.
 
     Args:
       motions: by the name that their files get.
       out: the folder; it is made if need be.
       formats: some of `ENDINGS`, or their names with commas between them.
       body: the body that the motions were made with, or its file. None: the free body.
-      names: of the joints in `.glb` and `.bvh` files, 'smpl' or 'mixamo'.
+      names: of the joints in `.glb`, `.bvh` and `.usd` files, 'smpl' or 'mixamo'.
       bvh_unit: of lengths in `.bvh` files, 'm' or 'cm'.
       pitch, roll: of the camera, in degrees; see `world.share_world`.
 
@@ -56,7 +61,7 @@ def export(
       The paths of the files.
 
     Raises:
-      UserError: an unknown format or name, an empty motion or one of another body, or a folder that cannot be
+      UserError: an unknown format or name, a format whose package is missing, an empty motion or one of another body, or a folder that cannot be
         written to.
     """
     formats = check_formats(formats)
@@ -70,14 +75,13 @@ def export(
         raise UserError(f"The folder {out} cannot be made ({error.strerror}): give another one.") from error
     paths = []
     for format_ in formats:
-        if format_ == "glb" and len(people) > 1:
-            glb.write(out / SCENE, people, body, names)
-            paths.append(out / SCENE)
-            continue
-        for name, motion in people.items():
+        files = {name: {name: motion} for name, motion in people.items()}
+        if format_ in OF_SEVERAL and len(people) > 1:
+            files = {SCENE: people}
+        for name, shown in files.items():
             for ending in ENDINGS[format_]:
                 paths.append(out / f"{name}{ending}")
-                _write(paths[-1], ending, name, motion, body, **options)
+                _write(paths[-1], ending, shown, body, **options)
     return paths
 
 
@@ -98,10 +102,11 @@ def export_file(
     """
     path = pathlib.Path(path)
     ending = _ending(path)
+    check_formats(format_ for format_, endings in ENDINGS.items() if ending in endings)
     people, body = _people({path.stem: motion}, body, pitch, roll)
     options = dict(names=names, unit=bvh_unit)
     _check_options(**options)
-    _write(path, ending, path.stem, people[path.stem], body, **options)
+    _write(path, ending, people, body, **options)
 
 
 def _ending(path: pathlib.Path) -> str:
@@ -120,16 +125,23 @@ def check_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
     """The formats, each once.
 
     Raises:
-      UserError: there is no such format, or none is given.
+      UserError: there is no such format, its package is missing, or none is given.
     """
     words = formats.split(",") if isinstance(formats, str) else formats
     formats = tuple(dict.fromkeys(word.strip().lower() for word in words if word.strip()))
     for name in formats:
         if name not in ENDINGS:
             raise UserError(f"There is no format '{name}': choose some of {', '.join(ENDINGS)}.")
+        _check_package(name)
     if not formats:
         raise UserError(f"No format is given: choose some of {', '.join(ENDINGS)}.")
     return formats
+
+
+def _check_package(format_: str) -> None:
+    module, package = NEEDS.get(format_, ("", ""))
+    if module and importlib.util.find_spec(module) is None:
+        raise UserError(f"The format '{format_}' needs the package {package}: run `pip install {package}`.")
 
 
 def _check_options(names: str, unit: str) -> None:
@@ -149,15 +161,19 @@ def _people(motions, body, pitch, roll) -> tuple[dict[str, WorldMotion], BodyMod
 def _write(
     path: pathlib.Path,
     ending: str,
-    name: str,
-    motion: WorldMotion,
+    people: dict[str, WorldMotion],
     body: BodyModel,
     names: str,
     unit: str,
 ) -> None:
+    motion = next(iter(people.values()))  # the only person, except in files of several
     match ending:
         case ".glb":
-            glb.write(path, {name: motion}, body, names)
+            glb.write(path, people, body, names)
+        case ".usd":
+            usd.write(path, people, body, names)
+        case ".rrd":
+            rrd.write(path, people, body)
         case ".bvh":
             bvh.write(path, motion, body, names, unit)
         case ".csv":

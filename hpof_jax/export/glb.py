@@ -15,12 +15,9 @@ import hpof_jax
 from hpof_jax.atomic import replacing
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SMPL_PARENTS
-from hpof_jax.export.skeleton import Y_UP, joint_names, rest_body, y_up
+from hpof_jax.export.skeleton import COLOR, camera_to_y_up, influences, joint_names, rest_body, y_up
 from hpof_jax.geometry.visibility import vertex_normals
 from hpof_jax.world import WorldMotion
-
-COLOR = (0.26, 0.38, 0.56)  # of the body, linear RGB; a neutral blue, as in the overlay
-INFLUENCES = 4  # joints per vertex, which is what engines read
 
 _COMPONENTS = {"uint8": 5121, "uint16": 5123, "uint32": 5125, "float32": 5126}
 _TYPES = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
@@ -134,7 +131,7 @@ def _joint_nodes(joints: np.ndarray, names: tuple[str, ...], first: int) -> list
 
 def _mesh(buffer: _Buffer, name: str, vertices: np.ndarray, body: BodyModel) -> dict:
     faces = np.asarray(body.faces)
-    joints, weights = _influences(np.asarray(body.lbs_weights, np.float64))
+    joints, weights = influences(np.asarray(body.lbs_weights, np.float64))
     small = np.uint16 if len(vertices) < 2**16 else np.uint32  # the largest number may not be used
     attributes = {
         "POSITION": buffer.add(vertices.astype(np.float32), _VERTICES, bounds=True),
@@ -145,15 +142,6 @@ def _mesh(buffer: _Buffer, name: str, vertices: np.ndarray, body: BodyModel) -> 
     indices = buffer.add(faces.ravel().astype(small), _INDICES)
     primitive = {"attributes": attributes, "indices": indices, "material": 0}
     return {"name": f"{name} body", "primitives": [primitive]}
-
-
-def _influences(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The joints (V, 4) uint8 that move each vertex most, and their weights (V, 4), which add up to 1."""
-    joints = np.argsort(-weights, axis=1)[:, :INFLUENCES]
-    weights = np.take_along_axis(weights, joints, axis=1)
-    weights /= weights.sum(axis=1, keepdims=True)
-    # The specification wants joint 0 where a weight is 0.
-    return np.where(weights > 0, joints, 0).astype(np.uint8), weights.astype(np.float32)
 
 
 def _skin(buffer: _Buffer, name: str, joints: np.ndarray, first: int) -> dict:
@@ -201,7 +189,5 @@ def _camera(motion: WorldMotion) -> tuple[dict, dict]:
             "znear": 0.05,
         },
     }
-    to_world = Y_UP @ np.linalg.inv(motion.world_to_camera)[:3]
-    matrix = np.eye(4)
-    matrix[:3] = to_world @ np.diag([1.0, -1.0, -1.0, 1.0])
+    matrix = camera_to_y_up(motion)
     return camera, {"name": "camera", "camera": 0, "matrix": matrix.T.ravel().tolist()}

@@ -9,6 +9,8 @@ from hpof_jax.errors import UserError
 from hpof_jax.geometry.numpy_rotations import Y_UP
 from hpof_jax.world import WorldMotion
 
+COLOR = (0.26, 0.38, 0.56)  # of the body, linear RGB; a neutral blue, as in the overlay
+INFLUENCES = 4  # joints per vertex, which is what engines read
 LEAVES = tuple(joint for joint in range(24) if joint not in SMPL_PARENTS)  # feet, head, hands
 
 _MIXAMO = (
@@ -47,3 +49,19 @@ def y_up(motion: WorldMotion) -> tuple[Rotation, np.ndarray]:
     pose = motion.pose.copy()
     pose[:, 0] = (Rotation.from_matrix(Y_UP) * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
     return Rotation.from_rotvec(pose.reshape(-1, 3)), motion.joints[:, 0] @ Y_UP.T
+
+
+def camera_to_y_up(motion: WorldMotion) -> np.ndarray:
+    """The place (4, 4) of the video's camera in a world with y up, for cameras that look along -z with y up."""
+    matrix = np.eye(4)
+    matrix[:3] = Y_UP @ np.linalg.inv(motion.world_to_camera)[:3] @ np.diag([1.0, -1.0, -1.0, 1.0])
+    return matrix
+
+
+def influences(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The joints (V, 4) uint8 that move each vertex most, and their weights (V, 4), which add up to 1."""
+    joints = np.argsort(-weights, axis=1)[:, :INFLUENCES]
+    weights = np.take_along_axis(weights, joints, axis=1)
+    weights /= weights.sum(axis=1, keepdims=True)
+    # The specification wants joint 0 where a weight is 0.
+    return np.where(weights > 0, joints, 0).astype(np.uint8), weights.astype(np.float32)

@@ -1,12 +1,14 @@
 """Which files are written, and what wrong input gives."""
 
 import dataclasses
+import importlib.util
 
 import pytest
 
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.export import ENDINGS, check_formats, export
+from hpof_jax.export.files import NEEDS
 
 
 def names(folder):
@@ -15,9 +17,10 @@ def names(folder):
 
 @pytest.mark.slow
 def test_every_format_is_written(small_motion, tmp_path):
-    paths = export({"Läufer am See": small_motion}, tmp_path / "für Zoë", ENDINGS)
+    formats = [name for name in ENDINGS if name not in NEEDS or importlib.util.find_spec(NEEDS[name][0])]
+    paths = export({"Läufer am See": small_motion}, tmp_path / "für Zoë", formats)
     assert sorted(path.name for path in paths) == names(tmp_path / "für Zoë")
-    endings = [ending for endings in ENDINGS.values() for ending in endings]
+    endings = [ending for name in formats for ending in ENDINGS[name]]
     assert names(tmp_path / "für Zoë") == sorted(f"Läufer am See{ending}" for ending in endings)
 
 
@@ -42,10 +45,24 @@ def test_the_ending_of_the_name_decides_what_is_in_the_file(small_motion, tmp_pa
 
 def test_formats_are_a_list_or_a_text():
     assert check_formats("GLB, bvh,glb,") == ("glb", "bvh") == check_formats(["glb", "bvh"])
-    with pytest.raises(UserError, match="no format 'fbx': choose some of glb, bvh, csv, trc, mot, amass"):
+    with pytest.raises(
+        UserError, match="no format 'fbx': choose some of glb, bvh, usd, csv, trc, mot, amass, rrd"
+    ):
         check_formats("glb,fbx")
     with pytest.raises(UserError, match="No format is given"):
         check_formats(" ,")
+
+
+@pytest.mark.parametrize(("format_", "package"), [("usd", "usd-core"), ("rrd", "rerun-sdk")])
+def test_a_missing_package_gives_one_sentence_and_no_file(
+    small_motion, tmp_path, monkeypatch, format_, package
+):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=f"needs the package {package}: run `pip install {package}`"):
+        export({"a": small_motion}, tmp_path / "out", f"glb,{format_}")
+    with pytest.raises(UserError, match=f"needs the package {package}"):
+        small_motion.export(tmp_path / f"a.{format_}")
+    assert not names(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +92,8 @@ def test_an_empty_motion_gives_one_sentence(small_motion, tmp_path):
 
 def test_a_suffix_of_no_format_and_a_place_that_cannot_be_written(small_motion, tmp_path):
     with pytest.raises(
-        UserError, match=r"a.fbx has the suffix of no format: .* .glb, .bvh, .csv, .trc, .mot, .npz"
+        UserError,
+        match=r"a.fbx has the suffix of no format: .* .glb, .bvh, .usd, .csv, .trc, .mot, .npz, .rrd",
     ):
         small_motion.export(tmp_path / "a.fbx")
     with pytest.raises(UserError, match="The GLB file cannot be written to .*nowhere"):
