@@ -12,7 +12,6 @@ losses on silhouettes and flow cost, on all consecutive frames.
 """
 
 import argparse
-import runpy
 import statistics
 from collections.abc import Callable
 
@@ -28,6 +27,7 @@ from data_pipelines import stream
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.cli import positive_int
+from hpof_jax.config_files import load_config
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.hpof import HPOF
@@ -255,22 +255,6 @@ def main(options: argparse.Namespace) -> dict:
         result = measure(config, options.rounds)
         show(result)
     return result
-
-
-def load_config(path: str) -> ConfigDict:
-    """The config of a file, with or without a variant, such as `configs/hpof.py:mlp`.
-
-    Raises:
-      UserError: there is no such file, or no such variant.
-    """
-    file, _, variant = path.partition(":")
-    try:
-        get_config = runpy.run_path(file)["get_config"]
-        return get_config(variant) if variant else get_config()
-    except (OSError, ValueError, SyntaxError, KeyError) as error:
-        raise UserError(
-            f"The config {path} cannot be read: {error} (give one like configs/hpof.py)."
-        ) from error
 
 
 if __name__ == "__main__":

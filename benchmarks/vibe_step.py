@@ -20,9 +20,10 @@ from ml_collections import ConfigDict
 from benchmarks import timing
 from benchmarks.bodies import body_with_pose_blend_shapes
 from benchmarks.program import print_row, program
-from benchmarks.train_step import load_config, training, training_batch
+from benchmarks.train_step import training, training_batch
 from hpof_jax.body.model import BodyModel
 from hpof_jax.cli import positive_int
+from hpof_jax.config_files import load_config
 from hpof_jax.errors import UserError
 from hpof_jax.timing import interleaved
 

@@ -20,7 +20,7 @@ import tqdm
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from hpof_jax import cli
+from hpof_jax import cli, config_files
 from hpof_jax.body import load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
@@ -217,7 +217,7 @@ def _with_weights(path: str, fresh: state.TrainState) -> state.TrainState:
         logging.info("%s has no fitting head: its parameters fitting_head/... start fresh", path)
         params = params | {"fitting_head": fresh.params["fitting_head"]}
     weights.check_params(params, fresh.params, path)
-    return fresh.replace(params=params, ema=jax.tree.map(np.copy, params))
+    return dataclasses.replace(fresh, params=params, ema=jax.tree.map(np.copy, params))
 
 
 class _Lap(NamedTuple):
@@ -289,7 +289,7 @@ def read_flags() -> ConfigDict:
       UserError: no config, one that cannot be read, or a flag or a config key that does not exist.
     """
     try:
-        flags.FLAGS(sys.argv)
+        flags.FLAGS([_with_config(argument) for argument in sys.argv])
         config = _CONFIG.value
         if config is not None:
             _ = config.seed  # a config file that cannot be read raises at the first access
@@ -306,6 +306,13 @@ def read_flags() -> ConfigDict:
     if config is None:
         raise UserError("No config was given: add --config configs/hpof.py.")
     return config
+
+
+def _with_config(argument: str) -> str:
+    """The argument, with the path of the package's own config where it names that."""
+    option, equals, path = argument.rpartition("=")
+    is_config = option in ("", "--config", "-config")
+    return f"{option}{equals}{config_files.find_config(path)}" if is_config else argument
 
 
 if __name__ == "__main__":
