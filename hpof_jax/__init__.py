@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 _HOMES = {"Motion": "hpof_jax.motion", "load_body": "hpof_jax.body.files"}
 
 
-def __getattr__(name: str):
-    """Imports a public name at its first use (PEP 562)."""
-    if name == "reconstruct":
-        return importlib.import_module("hpof_jax.reconstruct")
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'hpof_jax' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would accept every name
+
+    def __getattr__(name: str):
+        """Imports a public name at its first use (PEP 562)."""
+        if name == "reconstruct":
+            return importlib.import_module("hpof_jax.reconstruct")
+        if name in _HOMES:
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'hpof_jax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import flax.traverse_util
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags, logging
 from ml_collections import ConfigDict
@@ -28,6 +29,7 @@ from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params, make_model
+from hpof_jax.models.hpof import HPOF
 from hpof_jax.models.inputs import NUM_FEATURES, Inputs
 from hpof_jax.timing import interleaved
 from hpof_jax.training.terms import OUTLINE_LOSSES
@@ -212,7 +214,7 @@ def ablate(
         columns["frames/s"] = _rates(models, config.batch_size, config.clip_length)
         device = f"{jax.local_device_count()} x {jax.devices()[0].device_kind}"
     sources = train.data_sources(config.data)
-    descriptions = {variant: VARIANTS[variant].__doc__ for variant in variants}
+    descriptions = {variant: VARIANTS[variant].__doc__ or "" for variant in variants}
     preface = ablation_report.preface(config, command, [*sources], seeds, descriptions, device)
     ablation_report.write(report, preface, results, sources, columns)
     logging.info("the report is in %s", report)
@@ -249,11 +251,11 @@ def _parameters(model):
     return sum(x.size for x in jax.tree.leaves(shapes))
 
 
-def _rates(models: Mapping[str, object], clips: int, frames: int, rounds: int = 9) -> dict[str, float]:
+def _rates(models: Mapping[str, HPOF], clips: int, frames: int, rounds: int = 9) -> dict[str, float]:
     """Frames per second of each variant's model on a batch: the median of rounds in which all take turns."""
     body, there = load_body(), np.ones((clips, frames), bool)
     features = np.random.default_rng(0).normal(0, 0.5, (clips, frames, NUM_FEATURES)).astype(np.float32)
-    inputs = Inputs(features, np.ones((clips, frames, 3), np.float32), there, there)
+    inputs = Inputs(*map(jnp.asarray, (features, np.ones((clips, frames, 3), np.float32), there, there)))
     ways = {}
     for model in dict.fromkeys(models.values()):  # variants that differ in training alone share one
         predict = jax.jit(

@@ -72,7 +72,7 @@ def keep_compiled_programs() -> None:
         return
     if not os.access(folder, os.W_OK | os.X_OK):
         return
-    options = {
+    options: dict[str, str | float] = {
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": MIN_COMPILE_SECONDS,
     }

@@ -24,6 +24,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from typing import IO
 
 import platformdirs
 from absl import logging
@@ -255,6 +256,7 @@ def _copy_member(archive: pathlib.Path, member: str, package: Package, part: pat
     """Copies one file of the archive, by its exact name, to `part`. Nothing else of it is written."""
     try:
         with contextlib.ExitStack() as stack:
+            source: IO[bytes] | None
             if not member:
                 source = stack.enter_context(archive.open("rb"))
             elif package.from_npm:

@@ -6,7 +6,7 @@ import os
 import pathlib
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,7 +68,8 @@ class Motion:
     image_size: np.ndarray  # (2,) int64 [height, width] of the video
     focal_length: float  # px; the principal point is the middle of the frame
     body: str  # name of the body that `betas` belongs to
-    times: np.ndarray | None = None  # (T,) float64 seconds of the video; None: at `mocap_framerate`
+    # (T,) float64 seconds of the video. None: at `mocap_framerate`; the attribute is never None.
+    times: np.ndarray = None  # type: ignore[assignment]
     focal_length_source: str = "assumed"  # where `focal_length` comes from: 'given', 'metadata' or 'assumed'
 
     def __post_init__(self):
@@ -207,7 +208,7 @@ class Motion:
         """
         arrays = {field.name: np.asarray(getattr(self, field.name)) for field in dataclasses.fields(self)}
         with replacing(path, "The motion") as partial, partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def export(self, path: str | os.PathLike, body: "BodyModel | None" = None, **options) -> None:
         """Writes a file for other programs, in a world with a floor: .glb, .bvh, .usd, .csv, .trc, .mot, .rrd or .npz.
@@ -245,7 +246,7 @@ class Motion:
                 archive = np.load(file, allow_pickle=False)
                 if not isinstance(archive, np.lib.npyio.NpzFile):
                     raise ValueError("it is a single array")
-                arrays = {name: archive[name] for name in names if name in archive.files}
+                arrays: dict[str, Any] = {name: archive[name] for name in names if name in archive.files}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{path} is not a readable motion .npz ({error}): make it again.") from error
         missing = [name for name in names if name not in [*arrays, *optional]]

@@ -12,6 +12,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -102,7 +103,7 @@ def reconstruct(
             video = downloads.fetch("sample_video")
         if is_webcam(video) and folder:
             video, fps = _record(video, folder / "recording.mp4", max_frames, fps), None
-        part = dict(max_frames=max_frames, fps=fps, start=start, end=end)
+        part: dict[str, Any] = dict(max_frames=max_frames, fps=fps, start=start, end=end)
         observations = clip.observe(
             video,
             person=person,
@@ -113,8 +114,9 @@ def reconstruct(
         )
         if fov is not None:
             focal_length = camera.focal_length_of_fov(fov, float(observations.image_size[1]))
-            given = dict(focal_length=np.float32(focal_length), focal_length_source="given")
-            observations = dataclasses.replace(observations, **given)
+            observations = dataclasses.replace(
+                observations, focal_length=np.asarray(focal_length, np.float32), focal_length_source="given"
+            )
         _describe(observations, min_seen)
         motion = lift(observations, params_and_config, body_model)
         if folder:
@@ -148,7 +150,9 @@ def _describe(observations: clip.Observations, min_seen: float) -> None:
     logging.info("The focal length is %.0f pixels, %s.", observations.focal_length, source)
 
 
-def _record(webcam: str | int, path: pathlib.Path, max_frames: int | None, fps: float | None) -> pathlib.Path:
+def _record(
+    webcam: str | os.PathLike | int, path: pathlib.Path, max_frames: int | None, fps: float | None
+) -> pathlib.Path:
     """Records a webcam: it gives each frame only once, but the detector and the overlay both need it."""
     frames, info = read_video(webcam, max_frames, fps)
     logging.info("recording %s into %s; press Ctrl-C to stop", info.name, path)

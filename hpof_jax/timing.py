@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 
 
 def interleaved(
-    ways: Mapping[str, Callable[[], object]], rounds: int, seconds: float = 0.0
-) -> dict[str, dict[str, list[float]]]:
+    ways: Mapping[Any, Callable[[], object]], rounds: int, seconds: float = 0.0
+) -> dict[Any, dict[str, list[float]]]:
     """Seconds of one call of each function in each round, {name: {"wall": [...], "cpu": [...]}}.
 
     The functions take turns, so that a change of the machine's load meets all of them. The CPU clock counts

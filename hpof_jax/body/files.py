@@ -60,7 +60,8 @@ def load_body(path: str | os.PathLike | None = None, num_betas: int = 10) -> Bod
         shape or with NaN, or has fewer shape components.
     """
     if path is None:
-        return _free_body(num_betas, jax.config.jax_default_device)
+        device = jax.config.jax_default_device  # type: ignore[attr-defined]  # JAX adds it at run time
+        return _free_body(num_betas, device)
     path = pathlib.Path(path)
     return _to_model(_read(path), path, num_betas)
 
@@ -90,7 +91,9 @@ def save_body(model: BodyModel, path: str | os.PathLike) -> None:
         name=np.array(model.name),
     )
     with replacing(path, "The body") as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **{key: np.asarray(value) for key, value in arrays.items()})
+        np.savez_compressed(
+            file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()}
+        )
 
 
 @functools.cache
@@ -213,7 +216,7 @@ def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path, num_betas: int)
         skinning=jnp.asarray(weights.T, jnp.float32),
         faces=jnp.asarray(faces.astype(np.int32)),
         landmark_regressor=jnp.asarray(landmark_regressor(regressor, own, str(path)), jnp.float32),
-        landmarks=None,  # made from the model, below
+        landmarks=None,  # type: ignore[arg-type]  # made from the model, below
         parents=SMPL_PARENTS,
         num_betas=num_betas,
         name=str(arrays.get("name", path.stem)),

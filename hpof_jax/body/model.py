@@ -7,11 +7,13 @@ mesh.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
+from jax.typing import ArrayLike
 
 from hpof_jax.body.kinematics import forward_kinematics
 from hpof_jax.body.skeletons import SMPL_PARENTS
@@ -92,10 +94,10 @@ class KeypointBasis:
 
 def forward(
     model: BodyModel,
-    betas: jax.Array,
-    global_orient: jax.Array,
-    body_pose: jax.Array,
-    transl: jax.Array | None = None,
+    betas: ArrayLike,
+    global_orient: ArrayLike,
+    body_pose: ArrayLike,
+    transl: ArrayLike | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """The posed body: vertices and joints.
 
@@ -115,7 +117,8 @@ def forward(
     pose = jnp.concatenate([root, jnp.broadcast_to(body_pose, (*batch, *body_pose.shape[-2:]))], axis=-2)
     # Rotations are not computed in bfloat16: they would be off by a degree.
     pose = pose.astype(jnp.promote_types(pose.dtype, model.basis.dtype))
-    return skin(model, betas, axis_angle_to_matrix(pose), transl)
+    offset = None if transl is None else jnp.asarray(transl)
+    return skin(model, jnp.asarray(betas), axis_angle_to_matrix(pose), offset)
 
 
 def skin(
@@ -125,7 +128,7 @@ def skin(
     betas, rotations, batch = _broadcast(model, betas, rotations)
     transforms, joints = _transforms(model, betas, rotations)
     weights = _blend_weights(model, betas, rotations)
-    one = functools.partial(_skin_one, model)
+    one: Callable[..., jax.Array] = functools.partial(_skin_one, model)
     if len(weights) <= CHUNK:
         vertices = jax.vmap(one)(weights, transforms)
     else:

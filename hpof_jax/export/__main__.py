@@ -56,12 +56,12 @@ def main() -> None:
 
 def _load(paths: list[str]) -> dict[str, Motion]:
     """The motions by the stem of their files; where stems are equal, by folder and stem, such as left_motion."""
-    paths = [pathlib.Path(path).absolute() for path in paths]
-    count = Counter(path.stem for path in paths)
-    names = [path.stem if count[path.stem] == 1 else f"{path.parent.name}_{path.stem}" for path in paths]
+    files = [pathlib.Path(path).absolute() for path in paths]
+    count = Counter(file.stem for file in files)
+    names = [file.stem if count[file.stem] == 1 else f"{file.parent.name}_{file.stem}" for file in files]
     if doubles := [name for name, number in Counter(names).items() if number > 1]:
         raise UserError(f"Two motions would get the name '{doubles[0]}': rename one of the files.")
-    return {name: Motion.load(path) for name, path in zip(names, paths, strict=True)}
+    return {name: Motion.load(path) for name, path in zip(names, files, strict=True)}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The observations of a video: one person's landmarks in every frame."""
 
 import dataclasses
+import os
 import pathlib
 import zipfile
 import zlib
@@ -55,8 +56,9 @@ class Observations:
     image_size: np.ndarray
     focal_length: np.ndarray
     fps: np.ndarray
-    times: np.ndarray | None = None
-    shots: np.ndarray | None = None
+    # Never None once made.
+    times: np.ndarray = None  # type: ignore[assignment]
+    shots: np.ndarray = None  # type: ignore[assignment]
     focal_length_source: str = "assumed"
     masks: np.ndarray | None = None
     mask_to_frame: np.ndarray | None = None
@@ -125,7 +127,7 @@ class Observations:
 
 
 def observe(
-    video: str | pathlib.Path | int,
+    video: str | os.PathLike | int,
     person: str | int = "largest",
     landmark_model: str = "full",
     max_frames: int | None = None,

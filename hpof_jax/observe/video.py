@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import os
 import pathlib
 import re
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ class Frames(Iterator[np.ndarray]):
 
 
 def read_video(
-    source: str | pathlib.Path | int,
+    source: str | os.PathLike | int,
     max_frames: int | None = None,
     fps: float | None = None,
     start: float | None = None,
@@ -128,7 +129,7 @@ def frame_times(times: np.ndarray, fps: float) -> np.ndarray:
     return times if uneven and not broken else even
 
 
-def is_webcam(source: str | pathlib.Path | int) -> bool:
+def is_webcam(source: str | os.PathLike | int) -> bool:
     """Whether `source` is a webcam's number and not a file of that name. A webcam can be read only once."""
     text = str(source)
     return isinstance(source, int) or (text.isascii() and text.isdigit() and not pathlib.Path(text).exists())
