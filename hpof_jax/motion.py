@@ -4,12 +4,11 @@ import dataclasses
 import importlib
 import os
 import pathlib
-import zipfile
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpof_jax.archives import read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 
@@ -241,14 +240,7 @@ class Motion:
         optional = [
             field.name for field in dataclasses.fields(cls) if field.default is not dataclasses.MISSING
         ]
-        try:
-            with path.open("rb") as file:
-                archive = np.load(file, allow_pickle=False)
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise ValueError("it is a single array")
-                arrays: dict[str, Any] = {name: archive[name] for name in names if name in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{path} is not a readable motion .npz ({error}): make it again.") from error
+        arrays: dict[str, Any] = read_arrays(path, "a readable motion .npz", "make it again", names)
         missing = [name for name in names if name not in [*arrays, *optional]]
         if missing:
             raise UserError(f"{path} has no array '{missing[0]}', so it is not a motion file: make it again.")

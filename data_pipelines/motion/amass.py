@@ -4,13 +4,13 @@ AMASS needs a registration, so it is not downloaded: the user gives the folder.
 """
 
 import pathlib
-import zipfile
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.motion.clip import MotionClip, motion_class, resample
+from data_pipelines.motion.clip import LONGEST, MotionClip, motion_class, resample
 from data_pipelines.motion.skeleton import on_floor
+from hpof_jax.archives import damage, read_arrays
 from hpof_jax.errors import UserError
 
 # From z up (AMASS) to y up: (x, y, z) -> (x, z, -y).
@@ -21,6 +21,8 @@ _BODY_JOINTS = (
     22  # the joints of all three models; SMPL's two hand joints, or fingers and a face, come after them
 )
 _FEWEST_JOINTS = 24
+_RATES = ("mocap_framerate", "mocap_frame_rate")
+LARGEST = 2**28  # bytes of a file's arrays: 29 minutes at 120 frames/s and double precision
 
 
 def read_amass(path: str | pathlib.Path) -> MotionClip:
@@ -33,35 +35,35 @@ def read_amass(path: str | pathlib.Path) -> MotionClip:
       UserError: no such file, not an `.npz`, or not a motion.
     """
     path = pathlib.Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            rate_key = next(
-                (key for key in ("mocap_framerate", "mocap_frame_rate") if key in file.files), None
-            )
-            missing = [key for key in ("poses", "trans") if key not in file.files]
-            if missing or rate_key is None:
-                listed = ", ".join(missing or ["mocap_framerate"])
-                raise UserError(f"{path} has no {listed}, so it is no AMASS motion: leave it out.")
-            poses, trans = np.asarray(file["poses"], np.float64), np.asarray(file["trans"], np.float64)
-            betas = np.asarray(file["betas"], np.float32).reshape(-1)[:10] if "betas" in file.files else None
-            fps = float(file[rate_key])
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path} is not a readable AMASS .npz ({error}): download it again.") from error
+    kind = "a readable AMASS .npz", "download it again"
+    file = read_arrays(path, *kind, names=("poses", "trans", "betas", *_RATES), largest=LARGEST)
+    rate_key = next((key for key in _RATES if key in file), None)
+    missing = [key for key in ("poses", "trans") if key not in file]
+    if missing or rate_key is None:
+        listed = ", ".join(missing or ["mocap_framerate"])
+        raise UserError(f"{path} has no {listed}, so it is no AMASS motion: leave it out.")
+    with damage(path, *kind), np.errstate(over="ignore"):
+        if any(array.dtype.kind not in "fiu" for array in file.values()) or file[rate_key].size != 1:
+            raise ValueError("its arrays do not hold numbers")
+        poses, trans = np.asarray(file["poses"], np.float64), np.asarray(file["trans"], np.float64)
+        betas = np.asarray(file["betas"], np.float32).reshape(-1)[:10] if "betas" in file else None
+        fps = float(file[rate_key].item())
     frames = len(poses) if poses.ndim else 0
     if poses.ndim != 2 or poses.shape[1] < 3 * _FEWEST_JOINTS or trans.shape != (frames, 3) or frames == 0:
         raise UserError(
             f"{path} has poses {poses.shape} and trans {trans.shape} instead of (T, 72 or more) and (T, 3): "
             "leave it out."
         )
-    if not (np.isfinite(poses).all() and np.isfinite(trans).all() and 1 <= fps <= 1000):
+    joints = _FEWEST_JOINTS if poses.shape[1] == 3 * _FEWEST_JOINTS else _BODY_JOINTS
+    poses = poses[:, : 3 * joints]
+    if not (_is_below(poses, 1e3) and _is_below(trans, 1e6) and 1 <= fps <= 1000):
         raise UserError(
             f"{path} holds numbers that are not finite or a frame rate of {fps}: download it again."
         )
+    if frames / fps > LONGEST:
+        raise UserError(f"{path} takes {frames / fps:.0f} s, more than {LONGEST}: leave it out.")
     pose = np.zeros((frames, 24, 3))
-    joints = _FEWEST_JOINTS if poses.shape[1] == 3 * _FEWEST_JOINTS else _BODY_JOINTS
-    pose[:, :joints] = poses[:, : 3 * joints].reshape(frames, joints, 3)
+    pose[:, :joints] = poses.reshape(frames, joints, 3)
     pose[:, 0] = (Rotation.from_matrix(_WORLD) * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
     pose, transl = resample(pose, (trans + _PELVIS) @ _WORLD.T, fps)
     if betas is not None and (len(betas) < 10 or not np.isfinite(betas).all()):
@@ -73,6 +75,11 @@ def read_amass(path: str | pathlib.Path) -> MotionClip:
         on_floor(pose, transl).astype(np.float32),
         betas,
     )
+
+
+def _is_below(numbers: np.ndarray, limit: float) -> bool:
+    """Whether all numbers are finite and none is larger than `limit`."""
+    return bool((np.abs(numbers) <= limit).all())
 
 
 def read_all(folder: pathlib.Path, files: list[str]) -> tuple[list[MotionClip], list[str]]:

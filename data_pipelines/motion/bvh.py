@@ -1,8 +1,9 @@
 """BVH recordings of any skeleton -> clips of SMPL motion."""
 
 import collections
+import contextlib
 import pathlib
-import zipfile
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -10,8 +11,13 @@ from data_pipelines.motion import retarget
 from data_pipelines.motion.bvh_format import Bvh, parse_bvh
 from data_pipelines.motion.clip import MotionClip, motion_class
 from data_pipelines.motion.joint_names import find_slots
+from hpof_jax.archives import damage, open_archive
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
+
+LARGEST = 2**28  # bytes of a file
+READABLE = "readable", "export or download it again"
+_NO_BODY = "the motion of a person", "leave it out"
 
 
 def read_bvh(path: str | pathlib.Path, report: list[str] | None = None) -> MotionClip:
@@ -44,27 +50,37 @@ def read_all(
       the clips, in the order of `files`, and one sentence for each file that was left out.
     """
     read, failures = [], []
-    for file in files:
-        try:
-            bvh = parse_bvh(_text(source, file), str(source / file))
-            read.append((file, bvh, find_slots(bvh.names, bvh.parents, str(source / file))))
-        except (UserError, OSError) as error:
-            failures.append(
-                str(error) if isinstance(error, UserError) else f"{source / file} cannot be read: {error}."
-            )
+    with _texts(source) as text_of:
+        for file in files:
+            try:
+                bvh = parse_bvh(text_of(file), str(source / file))
+                read.append((file, bvh, find_slots(bvh.names, bvh.parents, str(source / file))))
+            except UserError as error:
+                failures.append(str(error))
     kinds = retarget.group([(bvh, slots) for _, bvh, slots in read])
     clips: dict[int, MotionClip] = {}
     for kind in kinds:
-        calibration = retarget.calibrate([read[index][1:] for index in kind.members])
         errors = []
+        try:
+            with damage(source / read[kind.members[0]][0], *_NO_BODY):
+                calibration = retarget.calibrate([read[index][1:] for index in kind.members])
+        except UserError as error:
+            others = len(kind.members) - 1
+            failures.append(
+                f"{error} {others} files of the same kind are left out, too." if others else str(error)
+            )
+            continue
         for index in kind.members:
             file, bvh, slots = read[index]
-            pose, transl, error = retarget.convert(bvh, slots, calibration)
-            clips[index] = MotionClip(
-                pathlib.PurePosixPath(file).name, motion_class(file, source.stem), pose, transl
-            )
-            errors.append(error)
-        if report is not None:
+            try:
+                with damage(source / file, *_NO_BODY):
+                    pose, transl, error = retarget.convert(bvh, slots, calibration)
+                    name = pathlib.PurePosixPath(file).name
+                    clips[index] = MotionClip(name, motion_class(file, source.stem), pose, transl)
+                errors.append(error)
+            except UserError as error:
+                failures.append(str(error))
+        if report is not None and errors:
             report += _describe(kind, calibration, read[kind.members[0]][1], errors)
     return [clips[index] for index in sorted(clips)], failures
 
@@ -77,11 +93,23 @@ def describe(source: pathlib.Path, files: list[str]) -> str:
     return "\n".join([*report, _describe_angles(clips)] if clips else report)
 
 
-def _text(source: pathlib.Path, file: str) -> str:
-    if source.is_dir():
-        return (source / file).read_text(encoding="utf-8", errors="replace")
-    with zipfile.ZipFile(source) as archive:
-        return archive.read(file).decode("utf-8", "replace")
+@contextlib.contextmanager
+def _texts(source: pathlib.Path) -> Iterator[Callable[[str], str]]:
+    """Yields a function that reads a file of a folder or zip archive and raises `UserError`."""
+
+    def read(file: str) -> bytes:
+        path = source / file
+        with damage(path, *READABLE):
+            if path.stat().st_size > LARGEST:
+                raise ValueError(f"it is larger than {LARGEST / 1e6:.0f} MB")
+            return path.read_bytes()
+
+    with contextlib.ExitStack() as stack:
+        if not source.is_dir():
+            archive = stack.enter_context(open_archive(source, *READABLE))
+            yield lambda file: archive.read(file, LARGEST).decode("utf-8", "replace")
+        else:
+            yield lambda file: read(file).decode("utf-8", "replace")
 
 
 def _describe(

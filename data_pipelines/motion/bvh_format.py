@@ -5,12 +5,21 @@ some public data sets have.
 """
 
 import dataclasses
-import math
+import re
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from data_pipelines.motion.clip import LONGEST
+from hpof_jax.archives import damage
 from hpof_jax.errors import UserError
+
+MOST_NODES = 1000
+LONGEST_HIERARCHY = 2**20  # characters
+LONGEST_NAME = 200  # characters
+LARGEST_NUMBER = 1e7  # degrees, or the file's unit of length
+MOST_PLACES = 2**25  # of all nodes in all frames
+_BLOCK = 2**20  # characters of numbers that are parsed at once: as text, each takes 50 bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,23 +40,29 @@ def parse_bvh(text: str, where: str = "the BVH text") -> Bvh:
     Raises:
       UserError: the text is not well-formed BVH. The sentence starts with `where`.
     """
-    head, mark, tail = text.partition("MOTION")
-    try:
-        if not mark:
+    with damage(where, "a readable BVH file", "export it again"):
+        end = text.find("MOTION")
+        if end < 0:
             raise ValueError("it has no MOTION part")
-        names, parents, offsets, channels = _parse_hierarchy(head)
-        frames, fps, values = _parse_motion(tail)
-    except (ValueError, IndexError) as error:
-        raise UserError(f"{where} is not a readable BVH file ({error}): export it again.") from error
-    width = sum(map(len, channels))
+        if end > LONGEST_HIERARCHY:
+            raise ValueError(f"its hierarchy has {end} characters")
+        names, parents, offsets, channels = _parse_hierarchy(text[:end])
+        width = sum(map(len, channels))
+        frames, fps, start = _parse_rate(text, end + len("MOTION"))
+        # Fewer channels than nodes are no recording, and the places of the nodes take memory.
+        if len(names) > 2 * width + 10 or frames * len(names) > MOST_PLACES:
+            raise ValueError(f"{frames} frames of {len(names)} nodes and {width} channels are too much")
+        values = _parse_numbers(text, start, frames * width)
+        if not (np.abs(offsets) <= LARGEST_NUMBER).all():
+            raise ValueError("an offset is not finite or too large")
     if values.size < frames * width or frames * width == 0:
         raise UserError(
             f"{where} should hold {frames} frames of {width} channels but holds {values.size} numbers: "
             "export it again."
         )
     motion = values[: frames * width].reshape(frames, width)
-    if not np.isfinite(motion).all():
-        raise UserError(f"{where} holds numbers that are not finite: export it again.")
+    if not (np.abs(motion) <= LARGEST_NUMBER).all():
+        raise UserError(f"{where} holds numbers that are not finite or too large: export it again.")
     return Bvh(tuple(names), tuple(parents), np.array(offsets, np.float64), tuple(channels), motion, fps)
 
 
@@ -86,7 +101,11 @@ def _parse_hierarchy(text: str):
         key = key.upper()
         if key in ("ROOT", "JOINT", "END"):
             if (key == "ROOT") == bool(names) or (names and not open_nodes):
-                raise ValueError(f"{key} '{' '.join(words)}' is not allowed at its place")
+                raise ValueError(f"{key} '{' '.join(words)[:40]}' is not allowed at its place")
+            if len(names) == MOST_NODES:
+                raise ValueError(f"it has more than {MOST_NODES} nodes")
+            if len(line) > LONGEST_NAME:
+                raise ValueError(f"the name of node {len(names)} is too long")
             parents.append(open_nodes[-1] if open_nodes else -1)
             names.append("" if key == "END" else " ".join(words))
             offsets.append([0.0, 0.0, 0.0])
@@ -112,15 +131,31 @@ def _parse_hierarchy(text: str):
 _CHANNELS = frozenset(f"{axis}{what}" for axis in "XYZ" for what in ("position", "rotation"))
 
 
-def _parse_motion(text: str) -> tuple[int, float, np.ndarray]:
-    lines = text.strip().split("\n", 2)
-    if (
-        len(lines) < 3
-        or not lines[0].lower().startswith("frames")
-        or not lines[1].lower().startswith("frame time")
-    ):
+_RATE = re.compile(
+    r"\s*frames[^\n:]*:([^\n:]*)[^\n]*\n[^\S\n]*frame time[^\n:]*:([^\n:]*)[^\n]*\n", re.IGNORECASE
+)
+_SPACE = re.compile(r"\s")
+
+
+def _parse_rate(text: str, start: int) -> tuple[int, float, int]:
+    """The number of frames, the frame rate, and where the numbers begin."""
+    match = _RATE.match(text, start)
+    if match is None:
         raise ValueError("its MOTION part lacks 'Frames:', 'Frame Time:' or any frame")
-    frames, seconds = int(lines[0].split(":")[1]), float(lines[1].split(":")[1])
-    if frames < 1 or not 1e-4 < seconds < 10 or not math.isfinite(seconds):
+    frames, seconds = int(match[1]), float(match[2])
+    if frames < 1 or not 1e-4 < seconds < 10:
         raise ValueError(f"{frames} frames of {seconds} s are not 1 or more of 0.0001 to 10 s")
-    return frames, 1.0 / seconds, np.array(lines[2].split(), np.float64)
+    if frames * seconds > LONGEST:
+        raise ValueError(f"it takes {frames * seconds:.0f} s, more than {LONGEST}")
+    return frames, 1.0 / seconds, match.end()
+
+
+def _parse_numbers(text: str, start: int, count: int) -> np.ndarray:
+    """At least `count` numbers, if there are so many."""
+    parts, found = [np.zeros(0)], 0
+    while start < len(text) and found < count:
+        space = _SPACE.search(text, min(start + _BLOCK, len(text)))
+        stop = space.start() if space else len(text)
+        parts.append(np.array(text[start:stop].split(), np.float64))
+        start, found = stop, found + len(parts[-1])
+    return np.concatenate(parts)

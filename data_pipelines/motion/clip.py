@@ -13,6 +13,7 @@ import numpy as np
 from hpof_jax.geometry import temporal
 
 FPS = 30
+LONGEST = 7200  # seconds of a file: resampling to 30 frames/s then takes little memory
 
 
 @dataclasses.dataclass(frozen=True)

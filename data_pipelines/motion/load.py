@@ -6,13 +6,13 @@ clips = load_source("amass:AMASS/", split="validation")
 
 import hashlib
 import pathlib
-import zipfile
 
 import numpy as np
 from absl import logging
 
 from data_pipelines.motion import amass, bvh
 from data_pipelines.motion.clip import MotionClip, is_validation
+from hpof_jax.archives import check_array, damage, open_archive, read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.downloads import cache_dir
 from hpof_jax.errors import UserError
@@ -44,9 +44,8 @@ def load_source(spec: str, split: str = "all", cache: bool = True) -> list[Motio
     source = pathlib.Path(path).expanduser()
     files = list_files(source, ".bvh" if kind == "bvh" else ".npz")
     stored = cache_dir() / "motion" / f"{kind}-{_fingerprint(source, files)}.npz"
-    if cache and stored.is_file():
-        clips = _read_cache(stored)
-    else:
+    clips = _read_cache(stored) if cache and stored.is_file() else None
+    if clips is None:
         clips = _read_files(kind, source, files)
         if cache:
             _write_cache(stored, clips)
@@ -66,14 +65,12 @@ def list_files(source: pathlib.Path, suffix: str) -> list[tuple[str, int, float]
             (path.relative_to(source).as_posix(), path.stat().st_size, path.stat().st_mtime) for path in found
         ]
     elif source.is_file() and source.suffix.lower() == ".zip" and suffix == ".bvh":
-        try:
-            with zipfile.ZipFile(source) as archive:
-                members = [info for info in archive.infolist() if info.filename.lower().endswith(suffix)]
-        except (zipfile.BadZipFile, OSError) as error:
-            raise UserError(
-                f"{source} is not a readable zip archive ({error}): download it again."
-            ) from error
-        files = [(info.filename, info.file_size, float(info.CRC)) for info in members]
+        with open_archive(source, "a readable zip archive", "download it again") as archive:
+            files = [
+                (name, member.size, float(member.crc))
+                for name, member in archive.members.items()
+                if name.lower().endswith(suffix)
+            ]
     else:
         raise UserError(
             f"There is no motion folder{' or zip' * (suffix == '.bvh')} at {source}: give an existing one."
@@ -117,10 +114,30 @@ def _write_cache(path: pathlib.Path, clips: list[MotionClip]) -> None:
         logging.warning("The converted motion was not cached in %s: %s", path.parent, error)
 
 
-def _read_cache(path: pathlib.Path) -> list[MotionClip]:
-    with np.load(path, allow_pickle=False) as file:
-        stored = {key: file[key] for key in file.files}
-    ends = np.cumsum(stored["lengths"])[:-1]
+def _read_cache(path: pathlib.Path) -> list[MotionClip] | None:
+    """The clips of a file that `_write_cache` wrote, or None, with a warning, if it is damaged."""
+    kind = "a readable cache", "the motion is converted again"
+    try:
+        stored = read_arrays(path, *kind)
+        with damage(path, *kind):
+            return _to_clips(stored)
+    except UserError as error:
+        logging.warning("%s", error)
+        return None
+
+
+def _to_clips(stored: dict[str, np.ndarray]) -> list[MotionClip]:
+    lengths = stored["lengths"]
+    count, frames = lengths.size, len(stored["pose"])
+    check_array("lengths", lengths, (count,), "iu")
+    check_array("names", stored["names"], (count,), "U")
+    check_array("classes", stored["classes"], (count,), "U")
+    check_array("transl", stored["transl"], (frames, 3))
+    if stored["betas"].shape != (count, 10) or stored["betas"].dtype != np.float32:
+        raise ValueError(f"'betas' is {stored['betas'].dtype}{stored['betas'].shape}")
+    if not count or lengths.min() < 1 or lengths.max() > frames or lengths.sum() != frames:
+        raise ValueError("the lengths of its clips are not those of its frames")
+    ends = np.cumsum(lengths)[:-1]
     parts = zip(
         stored["names"],
         stored["classes"],

@@ -6,21 +6,29 @@ builder = tfds.builder_from_directory("/data/my_motion/1.0.0")
 sources = {"tfds:/data/my_motion": 1.0}  # of `stream.make_stream`
 """
 
+import json
 import os
 import pathlib
 import re
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from absl import logging
 
 from data_pipelines.motion.clip import FPS, MotionClip
+from hpof_jax.archives import damage, reason
 from hpof_jax.errors import UserError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 VERSION = "1.0.0"
 SPLITS = ("train", "validation")
+LARGEST_DESCRIPTION = 2**20  # bytes
+LARGEST_SHARD = 2**33  # bytes
+MOST_FAILURES = 100  # damaged records after which the rest is left out
+_KEYS = ("name", "motion_class", "fps", "pose", "transl", "betas", "has_betas")
 
 
 def write_records(splits: Mapping[str, Iterable[MotionClip]], directory: str | os.PathLike) -> pathlib.Path:
@@ -73,17 +81,17 @@ def write_records(splits: Mapping[str, Iterable[MotionClip]], directory: str | o
 
 
 def read_records(directory: str | os.PathLike, split: str = "all") -> list[MotionClip]:
-    """Reads the clips of a data set.
+    """Reads the clips of a data set; damaged records are left out with a warning.
+
+    Of the data set's own description only names are used, because TFDS imports the modules that it names.
 
     Args:
       directory: the folder that was given to `write_records`, or that it returned.
       split: "train", "validation" or "all".
 
     Raises:
-      UserError: there is no such data set in the folder.
+      UserError: there is no such data set in the folder, or no clip of it can be read.
     """
-    import tensorflow_datasets as tfds
-
     directory = pathlib.Path(directory).expanduser()
     versions = sorted(path.parent for path in directory.glob("*/dataset_info.json"))
     if (directory / "dataset_info.json").is_file():
@@ -92,16 +100,118 @@ def read_records(directory: str | os.PathLike, split: str = "all") -> list[Motio
         raise UserError(
             f"There is no tfds data set in {directory}: write one with python -m hpof_jax.data records."
         )
-    builder = tfds.builder_from_directory(versions[-1])
-    missing = set(_features(tfds)) - set(builder.info.features or ())
+    folder = versions[-1]
+    info, features = _description(folder)
+    missing = set(_KEYS) - features
     if missing:
         raise UserError(
             f"The data set in {directory} has no {', '.join(sorted(missing))}, so it holds no motion: "
             "give another one."
         )
-    wanted = [name for name in builder.info.splits if split in ("all", name)]
-    examples = (example for name in wanted for example in tfds.as_numpy(builder.as_dataset(split=name)))
-    return [_to_clip(example, directory) for example in examples]
+    clips, failures = [], []
+    for name, count in info.items():
+        if split in ("all", name):
+            found, before = [], len(failures)
+            for file in sorted(folder.glob(f"*-{name}.tfrecord-*-of-*")):
+                found += _read_shard(file, failures)
+            if len(found) < count and len(failures) == before:
+                missing = f"{count - len(found)} of {count} clips of the split '{name}'"
+                failures.append(f"{missing} are not in {folder}: write the data set again.")
+            clips += found
+    for sentence in failures:
+        logging.warning("Left out: %s", sentence)
+    if failures and not clips:
+        raise UserError(f"No clip of {directory} can be read; the first: {failures[0]}")
+    return clips
+
+
+def _description(folder: pathlib.Path) -> tuple[dict[str, int], set[str]]:
+    """Split -> its number of clips, and the names of the features."""
+    contents = []
+    for name in ("dataset_info.json", "features.json"):
+        with damage(folder / name, "the description of a data set", "write the data set again"):
+            if (folder / name).stat().st_size > LARGEST_DESCRIPTION:
+                raise ValueError("it is too large")
+            contents.append(json.loads((folder / name).read_text(encoding="utf-8")))
+    info, features = contents
+    with damage(folder, "a readable data set", "write the data set again"):
+        try:
+            splits = {
+                str(split["name"]): sum(map(int, split.get("shardLengths", ()))) for split in info["splits"]
+            }
+            named = {*features["featuresDict"]["features"]}
+        except (TypeError, AttributeError) as error:
+            raise ValueError("its description has no splits or features") from error
+        if not all(re.fullmatch(r"\w+", name) for name in splits):  # they become part of a path
+            raise ValueError("the name of a split is no word")
+    return splits, named
+
+
+def _read_shard(path: pathlib.Path, failures: list[str]) -> list[MotionClip]:
+    """The clips of a file. A sentence for each damaged record, or for the damaged rest, goes to `failures`."""
+    clips: list[MotionClip] = []
+    with tempfile.TemporaryDirectory(prefix="hpof_jax-records-") as scratch:
+        part, number = path, 0
+        while part is not None and len(failures) < MOST_FAILURES:
+            read, error = _read_until_damaged(part, path, number, clips, failures)
+            number += read
+            if error is None:
+                break
+            failures.append(f"record {number} of {path} is not readable ({error}): write the data set again.")
+            part, number = _copy_rest(part, read + 1, pathlib.Path(scratch) / str(number)), number + 1
+    return clips
+
+
+def _read_until_damaged(
+    part: pathlib.Path, path: pathlib.Path, first: int, clips: list[MotionClip], failures: list[str]
+) -> tuple[int, str | None]:
+    """Adds the clips of `part`, whose first record is number `first` of `path`.
+
+    Returns:
+      the number of records before one whose checksum is wrong, and the reason; None: all could be read.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    records = tf.data.TFRecordDataset(str(part))
+    if part.stat().st_size > LARGEST_SHARD:
+        return 0, "the file is too large"
+    examples, number = records.map(_features(tfds).deserialize_example).as_numpy_iterator(), 0
+    while True:
+        where = f"record {first + number} of {path}"
+        try:
+            with damage(where, "a clip of motion", "write the data set again"):
+                clips.append(_to_clip(next(examples), where))
+        except StopIteration:
+            return number, None
+        except tf.errors.DataLossError:
+            return number, "its checksum is wrong, or it is cut off"
+        except tf.errors.OpError as error:
+            failures.append(f"{where} holds no clip ({reason(error)}): write the data set again.")
+        except UserError as error:
+            failures.append(str(error))
+        if len(failures) >= MOST_FAILURES:
+            return number, "too many records are damaged"
+        number += 1
+
+
+def _copy_rest(path: pathlib.Path, skipped: int, target: pathlib.Path) -> pathlib.Path | None:
+    """Copies all but the first `skipped` records of a TFRecord file; None: there is no more.
+
+    A record is its length in 8 bytes, 4 bytes of checksum, the content, and 4 bytes of checksum.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file, target.open("wb") as rest:
+        for _ in range(skipped):
+            head = file.read(12)
+            if len(head) < 12:
+                return None
+            end = file.tell() + struct.unpack("<Q", head[:8])[0] + 4
+            if end >= size:
+                return None
+            file.seek(end)
+        shutil.copyfileobj(file, rest)
+    return target
 
 
 def _features(tfds):
@@ -135,11 +245,9 @@ def _examples(clips: Sequence[MotionClip]) -> Iterator[tuple[int, dict]]:
         )
 
 
-def _to_clip(example: dict, directory: pathlib.Path) -> MotionClip:
-    name = example["name"].decode()
+def _to_clip(example: dict, where: str) -> MotionClip:
+    name, motion_class = example["name"].decode(), example["motion_class"].decode()
     if example["fps"] != FPS:
-        raise UserError(
-            f"{name} in {directory} has {example['fps']} frames/s instead of {FPS}: write the data set again."
-        )
+        raise UserError(f"{where} has {example['fps']} frames/s instead of {FPS}: write the data set again.")
     betas = example["betas"] if example["has_betas"] else None
-    return MotionClip(name, example["motion_class"].decode(), example["pose"], example["transl"], betas)
+    return MotionClip(name, motion_class, example["pose"], example["transl"], betas)

@@ -11,11 +11,10 @@ With `--keep-flow` a clip also has the optical flow of `Observations`, computed 
 rounded to sixteenths of a pixel: 1.2 MB per clip instead of 0.26, and 5 MB in memory during training.
 """
 
+import collections
 import functools
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 
 import jax
@@ -27,6 +26,7 @@ from data_pipelines.feed import Batch
 from data_pipelines.observed import augment as augmentation
 from data_pipelines.observed.flow import stored_flow
 from data_pipelines.simulate.camera import landmarks
+from hpof_jax.archives import check_array, damage, open_archive
 from hpof_jax.atomic import replacing
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import rest_joints
@@ -38,6 +38,9 @@ PER_FRAME = frozenset(("landmarks_2d", "landmarks_3d", "seen", "mask", "pose", "
 LEAST_SEEN = 0.25  # clips in which the detector sees the person in fewer of the frames are left out
 _PER_CLIP = ("image_size", "focal_length", "true_focal_length", "betas")
 _KEYS = (*sorted(PER_FRAME - {"mask"}), *_PER_CLIP)
+_SHAPES = {"landmarks_2d": (33, 3), "landmarks_3d": (33, 3), "seen": (), "pose": (24, 3), "transl": (3,)}
+_SHAPES |= {"image_size": (2,), "focal_length": (), "true_focal_length": (), "betas": (10,)}
+_POSITIVE = ("image_size", "focal_length", "true_focal_length")
 _JITTED_CLIPS = 8  # clips are padded to a multiple of this: any other number needs a compilation
 
 
@@ -55,15 +58,17 @@ def write_clip(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
 class RenderedClips:
     """The observed source of one folder and split; all clips have the same length.
 
+    Damaged clips, and those of another length than most, are left out with a warning.
+
     Raises:
-      UserError: no clip of the split in the folder, or a damaged clip.
+      UserError: no clip of the split in the folder, or none that can be read.
     """
 
     labelled = True
 
     def __init__(self, folder: str | os.PathLike, split: str):
         self._folder = pathlib.Path(folder).expanduser()
-        clips = list(_read(self._folder, split))
+        clips = _read(self._folder, split)
         if not clips:
             raise UserError(
                 f"{self._folder} has no rendered clip in its {split} split: "
@@ -114,6 +119,7 @@ class RenderedClips:
             batch |= self._stored_flow(rng.spawn(1)[0], chosen, positions, min(flow_frames, frames))
             if augment:
                 batch = augmentation.mirror_flow(batch, mirrored)
+            as_filmed &= batch["has_flow"]
             batch = augmentation.clear_unseen_flow(batch) | {"has_flow": as_filmed, "has_mask": as_filmed}
         return batch, self._classes[chosen]
 
@@ -166,30 +172,77 @@ class RenderedClips:
         return np.asarray(points)[:clips], np.asarray(pelvis)[:clips]
 
     @functools.cached_property
-    def _observations(self) -> list[Observations]:
-        """The observations of each clip, for optical flow and masks; read at first use."""
-        return [Observations.load(path) for path in self._paths]
+    def _observations(self) -> list[Observations | None]:
+        """The observations of each clip, for optical flow and masks, read at first use; None: damaged."""
+        found = []
+        for path in self._paths:
+            try:
+                clip = Observations.load(path)
+                if clip.flow is None or clip.masks is None or len(clip) != self._length:
+                    raise UserError(
+                        f"{path} has no flow and masks of its frames: delete it and render it again."
+                    )
+                found.append(clip)
+            except UserError as error:
+                logging.warning("Its optical flow is left out: %s", error)
+                found.append(None)
+        if not any(found):
+            raise UserError(f"No optical flow of {self._folder} can be read: render the clips again.")
+        return found
 
     def _stored_flow(
         self, rng: np.random.Generator, clips: np.ndarray, positions: np.ndarray, count: int
     ) -> Batch:
+        """`stored_flow` of each window; clips whose flow is damaged get another clip's, and `has_flow` false."""
         frames = np.minimum(positions, self._length - 1).astype(int)
-        rows = [stored_flow(rng, self._observations[clip], row, count) for clip, row in zip(clips, frames)]
+        spare = next(clip for clip in self._observations if clip is not None)
+        found = [self._observations[clip] for clip in clips]
+        rows = [
+            stored_flow(rng, clip or spare, row, count) | {"has_flow": np.array(clip is not None)}
+            for clip, row in zip(found, frames)
+        ]
         return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
 
-def _read(folder: pathlib.Path, split: str) -> Iterator[dict[str, np.ndarray]]:
+def _read(folder: pathlib.Path, split: str) -> list[dict[str, np.ndarray]]:
     """The arrays of each clip of the split that shows the person often enough, by number."""
+    clips, failures = [], []
     for path in sorted(folder.glob("clip_*.npz")):
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                if split != "all" and bool(file["validation"]) != (split == "validation"):
-                    continue
-                clip = {key: file[key] for key in (*_KEYS, "motion_class")}
-                clip |= {"path": path, "has_flow": "flow" in file.files}
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(
-                f"{path} is not a rendered clip ({error}): delete it and render it again."
-            ) from error
-        if clip["seen"].mean() >= LEAST_SEEN:
-            yield clip
+            clips.append(_read_clip(path))
+        except UserError as error:
+            failures.append(str(error))
+    lengths = collections.Counter(len(clip["seen"]) for clip in clips)
+    length = max(lengths, key=lengths.__getitem__, default=0)
+    for clip in clips:
+        if len(clip["seen"]) != length:
+            failures.append(f"{clip['path']} has {len(clip['seen'])} frames instead of {length}: delete it.")
+    for sentence in failures:
+        logging.warning("Left out: %s", sentence)
+    if failures and not clips:
+        raise UserError(f"No rendered clip of {folder} can be read; the first: {failures[0]}")
+    return [
+        clip
+        for clip in clips
+        if len(clip["seen"]) == length
+        and (split == "all" or clip["validation"] == (split == "validation"))
+        and clip["seen"].mean() >= LEAST_SEEN
+    ]
+
+
+def _read_clip(path: pathlib.Path) -> dict[str, np.ndarray]:
+    kind = "a rendered clip", "delete it and render it again"
+    names = (*_KEYS, "motion_class", "validation")
+    with open_archive(path, *kind) as archive, damage(path, *kind):
+        clip = archive.arrays(names)
+        if missing := set(names) - clip.keys():
+            raise ValueError(f"it has no '{min(missing)}'")
+        frames = clip["seen"].shape[:1]
+        for key, shape in _SHAPES.items():
+            kinds = "b" if key == "seen" else "fiu"
+            check_array(key, clip[key], (*frames, *shape) if key in PER_FRAME else shape, kinds)
+        check_array("motion_class", clip["motion_class"], (), "U")
+        check_array("validation", clip["validation"], (), "b")
+        if not clip["seen"].size or any((clip[key] <= 0).any() for key in _POSITIVE):
+            raise ValueError("it has no frame, or a size that is not positive")
+        return clip | {"path": path, "has_flow": "flow.npy" in archive.members}

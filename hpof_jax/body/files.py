@@ -2,16 +2,14 @@
 
 import dataclasses
 import functools
-import io
 import os
 import pathlib
-import zipfile
-from typing import BinaryIO
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hpof_jax.archives import read_arrays, reason
 from hpof_jax.atomic import replacing
 from hpof_jax.body.keypoint_sets import keypoint_basis, landmark_regressor
 from hpof_jax.body.model import BodyModel
@@ -22,6 +20,7 @@ from hpof_jax.errors import UserError
 FREE_BODY = pathlib.Path(__file__).parent.parent / "assets" / "free_body.npz"
 LARGEST = 2**30  # bytes; four times the largest SMPL file, with 300 shape components as text
 
+_WHAT, _CURE = "a readable body file", "download or make it again"
 _KEYS = "v_template shapedirs posedirs J_regressor weights kintree_table f landmark_regressor name".split()
 _WRISTS = {20: range(22, 37), 21: range(37, 52)}  # SMPL-H: wrist -> joints of its fingers, three each
 _SMPLH_PARENTS = SMPL_PARENTS[:22] + tuple(
@@ -113,9 +112,8 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             start = file.read(64)
-            file.seek(0)
-            if start.startswith(b"PK"):
-                return _read_npz(file)
+        if start.startswith(b"PK"):
+            return read_arrays(path, _WHAT, _CURE, _KEYS, LARGEST)
         if not start:
             raise UserError(f"{path} is empty: download it again.")
         for magic, what in _NO_BODIES.items():
@@ -127,31 +125,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     except UserError:
         raise
     except Exception as error:  # damaged and malicious files raise almost any exception
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{path} is not a readable body file ({reason}): download or make it again."
-        ) from error
-
-
-def _read_npz(file: BinaryIO) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(file) as archive:
-        members = {member.filename: member for member in archive.infolist()}
-        if not any(name.endswith(".npy") for name in members):
-            raise ValueError("it is an archive without arrays, perhaps one to unpack")
-        members = {key: members[f"{key}.npy"] for key in _KEYS if f"{key}.npy" in members}
-        if sum(member.file_size for member in members.values()) > LARGEST:
-            raise ValueError("it unpacks to more than any body")
-        return {key: _read_npy(archive.read(member)) for key, member in members.items()}
-
-
-def _read_npy(content: bytes) -> np.ndarray:
-    """An array of numbers or text. Unlike `np.load`, it reserves no memory for data that the file lacks."""
-    file = io.BytesIO(content)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    shape, fortran, dtype = readers[np.lib.format.read_magic(file)](file)
-    if dtype.kind not in "fiuU":
-        raise ValueError(f"an array of {dtype} instead of numbers")
-    return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if fortran else "C")
+        raise UserError(f"{path} is not {_WHAT} ({reason(error)}): {_CURE}.") from error
 
 
 def _to_model(arrays: dict[str, np.ndarray], path: pathlib.Path, num_betas: int) -> BodyModel:

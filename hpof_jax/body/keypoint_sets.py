@@ -10,6 +10,7 @@ import pathlib
 import jax.numpy as jnp
 import numpy as np
 
+from hpof_jax.archives import map_array
 from hpof_jax.body.model import BodyModel, KeypointBasis, fold_regressor
 from hpof_jax.body.skeletons import (
     BLAZEPOSE_LANDMARKS,
@@ -185,12 +186,7 @@ def _mix(shares: dict[str, float], points: dict[str, np.ndarray]) -> np.ndarray:
 def _read_regressor(path: pathlib.Path, file: str, model: BodyModel) -> dict[str, np.ndarray]:
     """The rows of one of SPIN's files by the name of the point."""
     names, num_vertices = _ROWS[file], model.skinning.shape[1]
-    try:
-        rows = np.lib.format.open_memmap(path, mode="r")  # data is read only after the shape is checked
-    except Exception as error:  # malicious headers raise more than ValueError
-        raise UserError(
-            f"{path} is not a readable .npy ({error}): give the path of SPIN's {file}."
-        ) from error
+    rows = map_array(path, "a readable .npy", f"give the path of SPIN's {file}")
     shape = (len(names), num_vertices)
     if rows.shape != shape or rows.dtype.kind not in "fiu":
         raise UserError(f"{path} does not hold {shape} numbers: give the path of SPIN's {file}.")

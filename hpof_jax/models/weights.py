@@ -3,8 +3,6 @@
 import json
 import os
 import pathlib
-import zipfile
-import zlib
 from typing import Any, BinaryIO
 
 import flax.traverse_util
@@ -12,11 +10,13 @@ import jax
 import ml_collections
 import numpy as np
 
+from hpof_jax.archives import damage, read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 
 SHIPPED = pathlib.Path(__file__).parent.parent / "assets" / "hpof.npz"
 NAME = "weights.npz"  # in the folder of a training run
+DEEPEST = 20  # modules within modules
 
 
 def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collections.ConfigDict]:
@@ -39,15 +39,21 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
         path = path / NAME
     if not path.is_file():
         raise UserError(f"There are no weights at {path}: give a training run's folder or a weights .npz.")
-    try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        config = ml_collections.ConfigDict(json.loads(str(arrays.pop("config"))))
-    except (ValueError, TypeError, OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            f"{path} is not a weights file of this package: give a training run's folder or a weights .npz."
-        ) from error
-    return flax.traverse_util.unflatten_dict(arrays, sep="/"), config
+    kind = "a weights file of this package", "give a training run's folder or a weights .npz"
+    arrays = read_arrays(path, *kind)
+    with damage(path, *kind):
+        if "config" not in arrays:
+            raise ValueError("it has no config")
+        config = json.loads(str(arrays.pop("config")))
+        if not isinstance(config, dict):
+            raise ValueError("its config is no dictionary")
+        for key, array in arrays.items():
+            if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+                raise ValueError(f"'{key}' does not hold finite numbers")
+            ends = [at for at, sign in enumerate(key) if sign == "/"]
+            if len(ends) > DEEPEST or any(key[:end] in arrays for end in ends):
+                raise ValueError(f"the name '{key}' has no place in a tree of parameters")
+        return flax.traverse_util.unflatten_dict(arrays, sep="/"), ml_collections.ConfigDict(config)
 
 
 def save_weights(path: str | os.PathLike, params: Any, config: ml_collections.ConfigDict) -> None:

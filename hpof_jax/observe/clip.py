@@ -3,8 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterator
 
 import jax
@@ -12,6 +10,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from hpof_jax.archives import check_array, damage, read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera, temporal
@@ -96,34 +95,12 @@ class Observations:
         """Reads what `save` wrote.
 
         Raises:
-          UserError: the file cannot be read, or holds something else.
+          UserError: the file cannot be read, is damaged, or holds something else or numbers that are not finite.
         """
-        try:
-            # NumPy does not close a damaged file that it opens itself.
-            with pathlib.Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                known = {field.name for field in dataclasses.fields(cls)}
-                loaded = cls(**{name: file[name] for name in file.files if name in known})
-        except OSError as error:
-            raise UserError(f"the observations {path} cannot be read: {error.strerror or error}") from error
-        except (AttributeError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(
-                f"{path} holds no observations of this program: make it again from the video"
-            ) from error
-        frames, side = loaded.seen.size, optical_flow.SIDE
-        shapes = {
-            "seen": (frames,),
-            "landmarks_2d": (frames, NUM_LANDMARKS, 3),
-            "landmarks_3d": (frames, NUM_LANDMARKS, 3),
-            "times": (frames,),
-            "shots": (loaded.shots.size,),
-            "flow": (frames - 1, 2, side, side, 2),
-            "flow_valid": (frames - 1, 2, side, side),
-            "flow_box": (frames, 3),
-        }
-        arrays = {name: getattr(loaded, name) for name in shapes}
-        if any(array is not None and array.shape != shapes[name] for name, array in arrays.items()):
-            raise UserError(f"{path} holds no observations of this program: make it again from the video")
-        return loaded
+        kind = "a file of observations", "make it again from the video"
+        arrays = read_arrays(path, *kind, [field.name for field in dataclasses.fields(cls)])
+        with damage(path, *kind):
+            return cls(**_checked(arrays))
 
 
 def observe(
@@ -277,6 +254,48 @@ def _sample(observations: Observations, fps: float, position: np.ndarray, reach:
         flow_valid=None,
         flow_box=None,
     )
+
+
+def _checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a file as `Observations` takes them. Raises ValueError if one is missing or wrong."""
+    missing = {"landmarks_2d", "landmarks_3d", "seen", "image_size", "focal_length", "fps"} - arrays.keys()
+    if missing:
+        raise ValueError(f"it has no '{min(missing)}'")
+    frames, flow_side = arrays["seen"].size, optical_flow.SIDE
+    side = arrays["masks"].shape[-1] if "masks" in arrays and arrays["masks"].ndim else 0
+    flow = (max(frames - 1, 0), 2, flow_side, flow_side)
+    # Name -> shape and kinds of numbers.
+    expected = {
+        "seen": ((frames,), "b"),
+        "landmarks_2d": ((frames, NUM_LANDMARKS, 3), "f"),
+        "landmarks_3d": ((frames, NUM_LANDMARKS, 3), "f"),
+        "image_size": ((2,), "fiu"),
+        "focal_length": ((), "fiu"),
+        "fps": ((), "fiu"),
+        "times": ((frames,), "fiu"),
+        "shots": ((arrays["shots"].size if "shots" in arrays else 0,), "iu"),
+        "focal_length_source": ((), "U"),
+        "masks": ((frames, side, side), "u"),
+        "mask_to_frame": ((frames, 2, 3), "f"),
+        "flow": ((*flow, 2), "f"),
+        "flow_valid": (flow, "b"),
+        "flow_box": ((frames, 3), "f"),
+    }
+    for name, array in arrays.items():
+        shape, kinds = expected[name]
+        check_array(name, array, shape, kinds)
+    for name in ("image_size", "focal_length", "fps"):
+        if not (arrays[name] > 0).all():
+            raise ValueError(f"'{name}' is {arrays[name]}")
+    if "times" in arrays and np.any(np.diff(arrays["times"]) <= 0):
+        raise ValueError("'times' does not ascend")
+    shots = arrays.get("shots", np.zeros(1, int))
+    if not frames or not shots.size or shots[0] or np.any(shots[1:] <= shots[:-1]) or shots[-1] >= frames:
+        raise ValueError("it has no frame, or 'shots' does not ascend from 0")
+    for names in (("masks", "mask_to_frame"), ("flow", "flow_valid", "flow_box")):
+        if 0 < len(arrays.keys() & {*names}) < len(names):
+            raise ValueError(f"it has only some of {', '.join(names)}")
+    return arrays
 
 
 def _nobody(name: str, frames: int, person: str | int, most_people: int) -> str:

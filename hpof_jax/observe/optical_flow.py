@@ -7,14 +7,13 @@ resampled to `SIDE` pixels.
 
 import pathlib
 import struct
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 
 import cv2
 import jax
 import numpy as np
 
+from hpof_jax.archives import damage, map_array, open_archive
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import flow
 from hpof_jax.observe.crops import crop, square_to_frame
@@ -136,25 +135,24 @@ def _read_flo(path: pathlib.Path) -> np.ndarray:
                 raise UserError(
                     f"the flow file {path} is damaged or not of Middlebury's .flo format: make it again"
                 )
-            return np.fromfile(file, "<f4").reshape(height, width, 2)
+            with damage(f"the flow file {path}", "readable", "make it again"):
+                return np.fromfile(file, "<f4").reshape(height, width, 2)
     except OSError as error:
         raise UserError(f"the flow file {path} cannot be read: {error.strerror or error}") from error
 
 
 def _read_array(path: pathlib.Path) -> np.ndarray:
-    try:
-        fields = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(fields, np.lib.npyio.NpzFile):
-            with fields as file:
-                (name,) = file.files
-                fields = file[name]
-    except OSError as error:
-        raise UserError(f"the flow {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-        raise UserError(
-            f"the flow {path} is not one array in an .npy or .npz file, nor a folder of .flo files: "
-            "give one of these"
-        ) from error
+    kind = "one array in an .npy or .npz file, nor a folder of .flo files", "give one of these"
+    with damage(f"the flow {path}", *kind):
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"PK"
+    if zipped:
+        with open_archive(path, *kind) as archive, damage(f"the flow {path}", *kind):
+            if len(archive.members) != 1:
+                raise ValueError(f"it holds {len(archive.members)} arrays")
+            (fields,) = archive.arrays().values()
+    else:
+        fields = map_array(path, *kind)
     if fields.dtype.kind != "f":
         raise UserError(f"the flow {path} holds {fields.dtype} numbers: give floating point, in pixels")
     return fields

@@ -302,7 +302,15 @@ def test_loading_something_else_ends_in_one_sentence(tmp_path):
     np.savez(tmp_path / "shape.npz", **whole | {"landmarks_2d": np.zeros(3)})
     np.savez(tmp_path / "times.npz", **whole | {"times": np.zeros(3)})
     np.savez(tmp_path / "flow.npz", **whole | {"flow": np.zeros((2, 2, 64, 64, 2), np.float16)})
+    np.savez(tmp_path / "nan.npz", **whole | {"landmarks_2d": whole["landmarks_2d"] * np.nan})
+    np.savez(tmp_path / "rate.npz", **whole | {"fps": np.float32(0)})
+    np.savez(tmp_path / "shots.npz", **whole | {"shots": np.array([0, 2])})
+    np.savez(tmp_path / "half.npz", **{key: value for key, value in whole.items() if key != "flow_box"})
     names = (
+        "nan.npz",
+        "rate.npz",
+        "shots.npz",
+        "half.npz",
         "text.npz",
         "other.npz",
         "array.npy",

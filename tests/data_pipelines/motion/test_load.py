@@ -1,3 +1,4 @@
+import io
 import os
 import zipfile
 
@@ -90,6 +91,46 @@ def test_an_unreadable_file_is_left_out_and_named(tmp_path, caplog):
         load_source(f"bvh:{folder}")
     (folder / "good.bvh").write_text(small_bvh())
     assert [clip.name for clip in load_source(f"bvh:{folder}")] == ["good.bvh"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:500],
+        lambda whole: b"",
+        lambda whole: whole[:300] + bytes(100) + whole[400:],
+        lambda whole: npz(lengths=np.array([99])),
+    ],
+)
+def test_a_damaged_cache_is_made_anew(tmp_path, caplog, damage):
+    folder = tmp_path / "mocap"
+    folder.mkdir()
+    (folder / "jump_1.bvh").write_text(small_bvh())
+    before = load_source(f"bvh:{folder}")[0]
+    (stored,) = (tmp_path / "cache" / "motion").iterdir()
+    whole = stored.read_bytes()
+    stored.write_bytes(damage(whole))
+    after = load_source(f"bvh:{folder}")[0]
+    np.testing.assert_array_equal(after.pose, before.pose)
+    assert "the motion is converted again" in caplog.text
+    assert len(stored.read_bytes()) == len(whole)
+
+
+def npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def test_a_damaged_member_of_an_archive_is_left_out(tmp_path, caplog):
+    with zipfile.ZipFile(tmp_path / "mocap.zip", "w") as archive:
+        for name in ("jump_1.bvh", "run_1.bvh"):
+            archive.writestr(name, small_bvh())
+    content = bytearray((tmp_path / "mocap.zip").read_bytes())
+    content[100] ^= 1  # in the first member
+    (tmp_path / "mocap.zip").write_bytes(content)
+    assert [clip.name for clip in load_source(f"bvh:{tmp_path}/mocap.zip")] == ["run_1.bvh"]
+    assert "mocap.zip/jump_1.bvh is not readable" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,36 @@ def test_what_cannot_be_written_is_a_user_error(tmp_path, name, splits, words):
 def test_a_folder_without_a_data_set_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="no tfds data set"):
         records.read_records(tmp_path)
+
+
+def test_a_damaged_record_is_left_out_and_the_rest_is_read(tmp_path, caplog):
+    clips = [clip(f"walk_{number}", 5) for number in range(4)]
+    folder = records.write_records({"train": clips}, tmp_path / "motion")
+    (shard,) = folder.glob("*.tfrecord-*")
+    whole = shard.read_bytes()
+    for place, left in ((len(whole) // 4 + 100, [0, 2, 3]), (100, [1, 2, 3]), (len(whole) - 100, [0, 1, 2])):
+        shard.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        caplog.clear()
+        assert [found.name for found in records.read_records(folder)] == [f"walk_{n}" for n in left]
+        assert "is not readable (its checksum is wrong" in caplog.text
+    shard.write_bytes(whole[:-10])
+    assert [found.name for found in records.read_records(folder)] == ["walk_0", "walk_1", "walk_2"]
+    shard.write_bytes(b"")
+    with pytest.raises(UserError, match="No clip of"):
+        records.read_records(folder)
+
+
+def test_a_description_imports_no_module(tmp_path, monkeypatch):
+    """TFDS imports the module of every class that the description names."""
+    folder = records.write_records({"train": [clip("walk_1", 5)]}, tmp_path / "motion")
+    (tmp_path / "evil_module.py").write_text("raise SystemExit('code of the data set ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    features = folder / "features.json"
+    features.write_text(
+        features.read_text().replace("tensorflow_datasets.core.features.text_feature", "evil_module")
+    )
+    assert [found.name for found in records.read_records(folder)] == ["walk_1"]
+    for content in ("", "[]", '{"featuresDict": 3}'):
+        features.write_text(content)
+        with pytest.raises(UserError, match="write the data set again"):
+            records.read_records(folder)

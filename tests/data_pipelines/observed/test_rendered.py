@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -107,14 +109,55 @@ def test_what_is_not_a_collection_is_refused(tmp_path):
         RenderedClips(tmp_path, "validation")
 
 
-def test_a_damaged_clip_is_refused(tmp_path):
-    make_clips(tmp_path, validation=())
-    path = clip_path(tmp_path, 1)
+def test_a_damaged_clip_is_left_out_and_named(tmp_path, caplog):
+    make_clips(tmp_path, count=2, validation=())
+    path, other = clip_path(tmp_path, 0), clip_path(tmp_path, 1)
     whole = path.read_bytes()
     for damaged in (whole[:500], b"", whole[:2000] + bytes(500) + whole[2500:]):
         path.write_bytes(damaged)
-        with pytest.raises(UserError, match="clip_000001.npz is not a rendered clip .*: delete it"):
-            RenderedClips(tmp_path, "train")
+        caplog.clear()
+        source = RenderedClips(tmp_path, "train")
+        assert [name for _, name, _ in source.windows(FRAMES, None)] == ["clip_000001"]
+        assert re.search("clip_000000.npz is not a rendered clip .*: delete it", caplog.text)
+    other.unlink()
+    with pytest.raises(
+        UserError, match="No rendered clip of .*clip_000000.npz is not a rendered clip .*: delete it"
+    ):
+        RenderedClips(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda clip: clip | {"pose": clip["pose"] * np.nan}, "'pose' holds numbers that are not finite"),
+        (lambda clip: clip | {"transl": clip["transl"][:, :2]}, "'transl' is float32"),
+        (lambda clip: clip | {"focal_length": np.float32(0)}, "not positive"),
+        (lambda clip: {key: value for key, value in clip.items() if key != "betas"}, "it has no 'betas'"),
+        (lambda clip: {key: rows[:5] if len(np.shape(rows)) and len(rows) == LENGTH else rows
+                       for key, rows in clip.items()}, "has 5 frames instead of 20"),
+    ],
+)  # fmt: skip
+def test_a_clip_of_wrong_arrays_is_left_out(tmp_path, caplog, change, reason):
+    make_clips(tmp_path, count=3, validation=())
+    with np.load(clip_path(tmp_path, 1)) as file:
+        clip = dict(file)
+    write_clip(clip_path(tmp_path, 1), change(clip))
+    source = RenderedClips(tmp_path, "train")
+    assert [name for _, name, _ in source.windows(FRAMES, None)] == ["clip_000000", "clip_000002"]
+    assert reason in caplog.text
+
+
+def test_a_clip_with_damaged_flow_is_used_without_it(tmp_path, caplog):
+    make_clips(tmp_path, count=2, validation=(), flow=True)
+    with np.load(clip_path(tmp_path, 0)) as file:
+        clip = dict(file)
+    write_clip(clip_path(tmp_path, 0), clip | {"flow": clip["flow"] * np.float16(np.nan)})
+    batch, _ = draw(tmp_path, BATCH, flow_frames=FLOW)
+    damaged = np.isclose(batch["betas"][:, :1], clip["betas"][0])[:, 0]
+    assert damaged.any() and not damaged.all()
+    np.testing.assert_array_equal(batch["has_flow"], ~damaged)
+    np.testing.assert_array_equal(batch["has_mask"], ~damaged)
+    assert "Its optical flow is left out" in caplog.text and "clip_000000.npz" in caplog.text
 
 
 def test_a_full_disk_leaves_no_half_clip(tmp_path, monkeypatch):
