@@ -12,7 +12,7 @@ upright, arms down, palms forward. That is SMPL's T-pose but for the arms; there
 | `hip_flexion`, `_adduction`, `_rotation` | thigh on pelvis | z, x, y | forwards, inwards, internal |
 | `knee_angle`, `knee_adduction`, `_rotation` | shank on thigh | -z, x, y | flexion, inwards, internal |
 | `ankle_angle`, `subtalar_angle`, `ankle_rotation` | foot on shank | z, x, y | dorsiflexion, inversion, internal |
-| `mtp_angle` | toes on foot | z | extension |
+| `mtp_angle` | toes on foot | -z | flexion |
 | `arm_flex`, `arm_add`, `arm_rot` | upper arm on thorax | z, x, y | forwards, inwards, internal |
 | `shoulder_plane`, `_elevation`, `_rotation` | upper arm on thorax | y, -x, y (ISB) | towards the front, up, internal |
 | `elbow_flex` | forearm on upper arm | z | flexion |
@@ -118,7 +118,7 @@ def _limbs(turns: np.ndarray, side: str) -> dict[str, np.ndarray]:
     # SMPL's elbow and wrist share the rotation of the forearm. The T-pose's palms, which face down, are pronated.
     pro_sup = 90.0 + elbow[2] + twist
     return dict(
-        zip(LIMBS, (*hip, *knee, *ankle, foot[0], *arm, *shoulder, elbow[0], pro_sup, wrist_flex, wrist_dev))
+        zip(LIMBS, (*hip, *knee, *ankle, -foot[0], *arm, *shoulder, elbow[0], pro_sup, wrist_flex, wrist_dev))
     )
 
 

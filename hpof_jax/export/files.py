@@ -26,6 +26,7 @@ ENDINGS = {
     "usd": (".usd",),
     "csv": (".csv", "_angles.csv"),
     "trc": (".trc", "_smpl24.trc"),
+    "opencap": ("_opencap.trc",),
     "mot": (".mot",),
     "amass": ("_smpl.npz", "_smplh.npz"),
     "rrd": (".rrd",),
@@ -184,6 +185,8 @@ def _write(
             trc.write(path, motion, body)
         case "_smpl24.trc":
             trc.write(path, motion, body, "smpl24")
+        case "_opencap.trc":
+            trc.write(path, motion, body, "opencap")
         case ".mot":
             mot.write(path, motion, body)
         case "_smpl.npz":

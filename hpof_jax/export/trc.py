@@ -1,6 +1,6 @@
 """TRC: marker positions for OpenSim. y up, millimetres, a constant frame rate.
 
-Markers are keypoints on the body, not on the skin where a laboratory puts them.
+Markers are keypoints in the body or, in OpenCap's set, vertices of its skin. They carry the reconstruction's errors.
 """
 
 import os
@@ -9,31 +9,60 @@ import numpy as np
 
 from hpof_jax.atomic import replacing
 from hpof_jax.body import keypoint_basis, keypoints
-from hpof_jax.body.model import BodyModel
-from hpof_jax.body.skeletons import keypoint_names
+from hpof_jax.body.files import FREE_BODY
+from hpof_jax.body.model import BodyModel, fold_regressor
+from hpof_jax.body.skeletons import SMPL_JOINTS, keypoint_names
+from hpof_jax.errors import UserError
 from hpof_jax.export.skeleton import Y_UP
 from hpof_jax.geometry.numpy_rotations import to_matrix
 from hpof_jax.world import WorldMotion, at_constant_rate
 
-MARKER_SETS = ("openpose25", "smpl24")
+MARKER_SETS = ("openpose25", "smpl24", "opencap")
+
+# OpenCap's anatomical markers (Uhlrich et al., PLOS Comput. Biol. 2023) on the free body: the nearest vertices to
+# where they are on Rajagopal's model, scaled to the free body's bones; right and left. Names without "_study".
+_OPENCAP_VERTICES = {
+    "ASIS": (1953, 5393),
+    "PSIS": (2052, 5479),
+    "knee": (2209, 5642),
+    "mknee": (3207, 6683),
+    "ankle": (3184, 6657),
+    "mankle": (3225, 6701),
+    "toe": (3280, 6764),
+    "5meta": (3035, 6504),
+    "calc": (3143, 6618),
+    "shoulder": (544, 3924),
+    "lelbow": (1381, 4788),
+    "melbow": (1379, 4804),
+    "lwrist": (1606, 5136),
+    "mwrist": (1497, 4924),
+    "thigh1": (2110, 5543),
+    "thigh2": (2145, 5576),
+    "thigh3": (2084, 5524),
+    "sh1": (2306, 5743),
+    "sh2": (2345, 5801),
+    "sh3": (2337, 5779),
+}
+_C7 = 501
+_FACE = ("Nose", "REye", "LEye", "REar", "LEar")  # of BODY_25, and not of OpenCap's
 
 
 def write(path: str | os.PathLike, motion: WorldMotion, body: BodyModel, markers: str = "openpose25") -> None:
     """Writes one person. Times that vary are resampled; see `world.at_constant_rate`.
 
     Args:
-      markers: 'openpose25', which is BODY_25, named as in Pose2Sim's OpenSim models; or 'smpl24', SMPL's joints.
+      markers: 'openpose25', which is BODY_25, named as in Pose2Sim's OpenSim models; 'smpl24', SMPL's joints; or
+        'opencap', OpenCap's 20 video keypoints and 43 anatomical markers.
 
     Raises:
-      UserError: the file cannot be written, or the body's vertices are in an unknown order.
+      UserError: the file cannot be written, the body's vertices are in an unknown order, or OpenCap's markers are
+        wanted on another body than the free one.
     """
     motion = at_constant_rate(motion, body)
-    points, _ = keypoints(
-        body, keypoint_basis(body, markers), motion.betas, to_matrix(motion.pose), motion.transl
-    )
-    points = np.asarray(points, np.float64) @ Y_UP.T * 1000.0
-    names = marker_names(markers)
-    rate, frames = f"{motion.fps:.6g}", len(motion)
+    points = _opencap(motion, body) if markers == "opencap" else _named(motion, body, markers)
+    names, frames = tuple(points), len(motion)
+    points = np.stack([*points.values()], axis=1) @ Y_UP.T * 1000.0
+    rate = f"{motion.fps:.6g}"
     lines = [
         f"PathFileType\t4\t(X/Y/Z)\t{os.path.basename(path)}",
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
@@ -52,11 +81,40 @@ def write(path: str | os.PathLike, motion: WorldMotion, body: BodyModel, markers
         np.savetxt(file, values, fmt=formats, delimiter="\t")
 
 
-def marker_names(markers: str) -> tuple[str, ...]:
-    """BODY_25's names as in Pose2Sim's OpenSim models, such as RBigToe and CHip; SMPL's joints keep theirs."""
-    if markers != "openpose25":
-        return keypoint_names(markers)
-    return tuple(_short(name) for name in keypoint_names(markers))
+def _named(motion: WorldMotion, body: BodyModel, markers: str) -> dict[str, np.ndarray]:
+    """The points of a keypoint set by name, (T, 3) each, z up; BODY_25's names are RBigToe, CHip and so on."""
+    points, _ = keypoints(
+        body, keypoint_basis(body, markers), motion.betas, to_matrix(motion.pose), motion.transl
+    )
+    names = keypoint_names(markers)
+    if markers == "openpose25":
+        names = map(_short, names)
+    return dict(zip(names, np.moveaxis(np.asarray(points, np.float64), 1, 0), strict=True))
+
+
+def _opencap(motion: WorldMotion, body: BodyModel) -> dict[str, np.ndarray]:
+    """OpenCap's markers by name, (T, 3) each, z up."""
+    if body.name != FREE_BODY.stem:
+        raise UserError(
+            f"OpenCap's markers are known on the free body alone, not on '{body.name}': write 'trc' instead."
+        )
+    found = {
+        "midHip" if name == "CHip" else name: place
+        for name, place in _named(motion, body, "openpose25").items()
+        if name not in _FACE
+    }
+    vertices = {"C7_study": _C7}
+    for side, prefix in enumerate("rL"):
+        for name, pair in _OPENCAP_VERTICES.items():
+            joiner = "." if name.endswith("SIS") else "_"
+            vertices[f"{prefix}{joiner}{name}_study"] = pair[side]
+    rows = np.eye(len(body.v_template))[list(vertices.values())]
+    basis = fold_regressor(body.basis, body.lbs_weights, rows)
+    points, joints = keypoints(body, basis, motion.betas, to_matrix(motion.pose), motion.transl)
+    found |= dict(zip(vertices, np.moveaxis(np.asarray(points, np.float64), 1, 0), strict=True))
+    for side in ("right", "left"):
+        found[f"{side[0].upper()}HJC_study"] = motion.joints[:, SMPL_JOINTS.index(f"{side}_hip")]
+    return found
 
 
 def _short(name: str) -> str:

@@ -51,7 +51,7 @@ def test_the_t_pose_is_zero_but_for_the_arms():
         (dict(right_knee=(0, 0, 5)), dict(knee_adduction_r=5)),
         (dict(right_ankle=(-10, 0, 0)), dict(ankle_angle_r=10)),
         (dict(left_ankle=(0, 0, -12)), dict(subtalar_angle_l=12)),
-        (dict(left_foot=(-30, 0, 0)), dict(mtp_angle_l=30)),
+        (dict(left_foot=(30, 0, 0)), dict(mtp_angle_l=30)),
         (dict(spine1=(20, 0, 0), spine2=(10, 0, 0)), dict(lumbar_extension=-30)),
         (dict(spine3=(0, 0, 10)), dict(lumbar_bending=10)),
         (dict(spine2=(0, 25, 0)), dict(lumbar_rotation=25)),

@@ -46,7 +46,7 @@ def test_the_ending_of_the_name_decides_what_is_in_the_file(small_motion, tmp_pa
 def test_formats_are_a_list_or_a_text():
     assert check_formats("GLB, bvh,glb,") == ("glb", "bvh") == check_formats(["glb", "bvh"])
     with pytest.raises(
-        UserError, match="no format 'fbx': choose some of glb, bvh, usd, csv, trc, mot, amass, rrd"
+        UserError, match="no format 'fbx': choose some of glb, bvh, usd, csv, trc, opencap, mot, amass, rrd"
     ):
         check_formats("glb,fbx")
     with pytest.raises(UserError, match="No format is given"):

@@ -1,10 +1,13 @@
 """TRC files, read line by line as OpenSim's format says."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
+from hpof_jax.errors import UserError
 from hpof_jax.export import trc
 from hpof_jax.export.skeleton import Y_UP
 from hpof_jax.world import at_constant_rate, to_world
@@ -54,3 +57,26 @@ def test_body_25_has_the_names_of_pose2sim(world, tmp_path):
     knees = world.joints[[0, -1], 4] @ Y_UP.T * 1000
     np.testing.assert_allclose(markers["LKnee"][[0, -1]], knees, atol=0.1)
     assert markers["LBigToe"][0, 1] < markers["LKnee"][0, 1] < markers["Nose"][0, 1]
+
+
+def test_opencaps_markers_are_on_the_skin_around_the_joints(world, tmp_path):
+    body = load_body()
+    trc.write(tmp_path / "a.trc", world, body, "opencap")
+    _, _, markers = read(tmp_path / "a.trc")
+    studies = [name for name in markers if name.endswith("_study")]
+    assert len(markers) == 63 and len(studies) == 43 and "midHip" in markers and "Nose" not in markers
+    joints = at_constant_rate(world, body).joints @ Y_UP.T * 1000
+    for side, whole in (("r", "right"), ("L", "left")):
+        for joint, pair in {"knee": ("knee", "mknee"), "ankle": ("ankle", "mankle")}.items():
+            middle = sum(markers[f"{side}_{name}_study"] for name in pair) / 2
+            centre = joints[:, SMPL_JOINTS.index(f"{whole}_{joint}")]
+            assert np.linalg.norm(middle - centre, axis=1).max() < 35, (side, joint)
+    assert np.all(markers["RHJC_study"][:, 0] < markers["LHJC_study"][:, 0])  # the person faces the camera
+    assert np.all(markers["r.ASIS_study"][:, 2] > markers["r.PSIS_study"][:, 2])
+
+
+def test_opencaps_markers_need_the_free_body(world, tmp_path):
+    body = dataclasses.replace(load_body(), name="SMPL_NEUTRAL")
+    with pytest.raises(UserError, match="OpenCap's markers are known on the free body alone"):
+        trc.write(tmp_path / "a.trc", world, body, "opencap")
+    assert not list(tmp_path.iterdir())
