@@ -9,7 +9,6 @@ program.
     python -m hpof_jax.downloads sample_video    # one file, by name
 """
 
-import contextlib
 import dataclasses
 import errno
 import functools
@@ -22,14 +21,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import zipfile
-import zlib
-from typing import IO
+from typing import BinaryIO
 
 import platformdirs
 from absl import logging
 
 from hpof_jax import interrupt
+from hpof_jax.archives import CHUNK, DAMAGE, open_archive
 from hpof_jax.errors import UserError
 
 
@@ -134,24 +132,30 @@ PINNED = {
 }
 
 NEEDED_BY_RECONSTRUCT = ("pose_detection", "pose_landmark_full")
+LARGEST = 2**28  # bytes of a pinned file; the largest has 51 MB
+MINUTES = 30  # that pip or npm may take for a package
+SECONDS = 60  # that they wait for an answer of the network
 
 
 def fetch(name: str) -> pathlib.Path:
     """The path of a pinned file or folder. It is downloaded if it is not in the cache or is damaged there.
 
+    Processes that download the same file at the same time do not disturb each other: each has a folder of its
+    own, and complete files replace each other.
+
     Raises:
-      UserError: the name is unknown, there is no network, the disk is full, or the download is not the pinned
-        file.
+      UserError: the name is unknown, there is no network, the download takes more than `MINUTES`, the disk is
+        full, a link in the cache leads out of it, or the download is not the pinned file.
     """
     if name not in PINNED:
         raise UserError(f"unknown file {name!r}: the pinned files are {', '.join(PINNED)}")
     pinned = PINNED[name]
     targets = {_target(pinned.package, member): digest for member, digest in pinned.sha256.items()}
-    if not all(path.is_file() and sha256_of(path) == digest for path, digest in targets.items()):
-        try:
+    try:
+        if not all(path.is_file() and sha256_of(path) == digest for path, digest in targets.items()):
             _download(pinned.package)
-        except OSError as error:
-            raise UserError(_disk_sentence(error, pinned.package)) from error
+    except OSError as error:
+        raise UserError(_disk_sentence(error, pinned.package)) from error
     return _root(pinned.package) / pinned.folder if pinned.folder else next(iter(targets))
 
 
@@ -181,9 +185,15 @@ def _root(package: Package) -> pathlib.Path:
 def _target(package: Package, member: str) -> pathlib.Path:
     root = _root(package)
     path = root / (member or f"{package.name}-{package.version}.whl")
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        # Of the folder, because the file itself is replaced and may be a link.
+        inside = path.parent.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        inside = False
+    if not inside:
         raise UserError(
-            f"refused to write {member!r} of {package.name}: it lies outside the cache folder {root}"
+            f"refused to write {member!r} of {package.name}: it lies outside the cache folder {root}; "
+            "remove the links in that folder"
         )
     return path
 
@@ -220,7 +230,8 @@ def _get_archive(package: Package, folder: pathlib.Path) -> pathlib.Path:
         tool = shutil.which("npm")
         if tool is None:
             raise UserError(f"npm is needed to download {package.what} and is not installed: install Node.js")
-        command = [tool, "pack", requirement, f"--pack-destination={folder}", "--silent"]
+        command = [tool, "pack", requirement, f"--pack-destination={folder}", "--silent", "--ignore-scripts"]
+        command += [f"--fetch-timeout={1000 * SECONDS}", "--fetch-retries=2"]
     else:
         if importlib.util.find_spec("pip") is None:
             raise UserError(
@@ -234,8 +245,19 @@ def _get_archive(package: Package, folder: pathlib.Path) -> pathlib.Path:
             "--no-input",
             "--quiet",
             "--disable-pip-version-check",
+            f"--timeout={SECONDS}",
+            "--retries=2",
         ]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    program = "npm" if package.from_npm else "pip"
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, timeout=60 * MINUTES
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"could not download {package.what}: {program} took more than {MINUTES} minutes; "
+            "try again with a faster network connection"
+        ) from error
     archives = sorted(folder.glob("*.tgz" if package.from_npm else "*.whl"))
     if done.returncode == 0 and len(archives) == 1:
         return archives[0]
@@ -248,30 +270,44 @@ def _get_archive(package: Package, folder: pathlib.Path) -> pathlib.Path:
     )
     raise UserError(
         f"could not download {package.what}: is there a network connection? "
-        f"({'npm' if package.from_npm else 'pip'} on {requirement}: {reason})"
+        f"({program} on {requirement}: {reason})"
     )
 
 
 def _copy_member(archive: pathlib.Path, member: str, package: Package, part: pathlib.Path) -> None:
     """Copies one file of the archive, by its exact name, to `part`. Nothing else of it is written."""
-    try:
-        with contextlib.ExitStack() as stack:
-            source: IO[bytes] | None
-            if not member:
-                source = stack.enter_context(archive.open("rb"))
-            elif package.from_npm:
-                source = stack.enter_context(tarfile.open(archive)).extractfile(member)
-                if source is None:
-                    raise KeyError(member)
-            else:
-                wheel = stack.enter_context(zipfile.ZipFile(archive))
-                source = stack.enter_context(wheel.open(member))
-            shutil.copyfileobj(source, stack.enter_context(part.open("wb")))
-    except (KeyError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise UserError(
-            f"the download of {package.name} {package.version} is damaged or lacks {member}: try again, and "
-            "check whether a mirror or proxy changes downloads"
-        ) from error
+    what = f"{package.name} {package.version}"
+    cure = "try again, and check whether a mirror or proxy changes downloads"
+    with part.open("wb") as target:
+        if not member:
+            with archive.open("rb") as source:
+                shutil.copyfileobj(source, target)
+        elif package.from_npm:
+            try:
+                _copy_from_tar(archive, member, target)
+            except (*DAMAGE, tarfile.TarError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
+                raise UserError(f"the download of {what} is damaged or lacks {member}: {cure}") from error
+        else:
+            try:
+                with open_archive(archive, what, cure) as wheel:
+                    wheel.copy(member, target, LARGEST)
+            except UserError as error:
+                raise UserError(f"the download of {what} is damaged or lacks {member}: {cure}") from error
+
+
+def _copy_from_tar(archive: pathlib.Path, member: str, target: BinaryIO) -> None:
+    with tarfile.open(archive, "r:gz") as opened:
+        for info in opened:  # in order, so that a list that lies is not read to its end
+            if info.name == member:
+                source = opened.extractfile(info) if info.isreg() else None  # a link leads to another file
+                if source is None or info.size > LARGEST:
+                    raise ValueError("it is no file, or too large")
+                while piece := source.read(CHUNK):
+                    target.write(piece)
+                return
+    raise KeyError(member)
 
 
 def _disk_sentence(error: OSError, package: Package) -> str:

@@ -1,15 +1,17 @@
+import concurrent.futures
 import errno
 import hashlib
 import io
 import os
 import subprocess
 import tarfile
+import threading
 import types
 import zipfile
 
 import pytest
 
-from hpof_jax import downloads
+from hpof_jax import archives, downloads
 from hpof_jax.downloads import Package, Pinned, fetch
 from hpof_jax.errors import UserError
 
@@ -30,11 +32,24 @@ def wheel_bytes(content=None):
     return buffer.getvalue()
 
 
-def tarball_bytes():
+def odd_wheel(method=zipfile.ZIP_STORED, encrypted=False):
+    """A wheel whose members are compressed in another way, or are said to be encrypted."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("models/a.bin", b"first")
+    content = bytearray(buffer.getvalue())
+    content[content.index(b"PK\x01\x02") + 8] |= encrypted
+    return bytes(content)
+
+
+def tarball_bytes(link=None):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         member = tarfile.TarInfo("package/heavy.bin")
-        member.size = len(b"heavy")
+        if link:
+            member.type, member.linkname = tarfile.SYMTYPE, link
+        else:
+            member.size = len(b"heavy")
         archive.addfile(member, io.BytesIO(b"heavy"))
     return buffer.getvalue()
 
@@ -44,11 +59,13 @@ def shop(tmp_path, monkeypatch):
     """A cache in `tmp_path`, and a pip and an npm that hand out `shop.archive` and count how often they are
     called.
     """
-    shop = types.SimpleNamespace(archive=wheel_bytes(), calls=[], error=None)
+    shop = types.SimpleNamespace(archive=wheel_bytes(), calls=[], error=None, too_slow=False)
 
-    def run(command, **_):
+    def run(command, timeout, **_):
         assert isinstance(command, list)
         shop.calls.append(command)
+        if shop.too_slow:
+            raise subprocess.TimeoutExpired(command, timeout)
         if shop.error is not None:
             return subprocess.CompletedProcess(command, 1, "", shop.error)
         [folder] = [
@@ -135,6 +152,64 @@ def test_damaged_archive(shop, tmp_path, archive, name):
     assert kept(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "archive"),
+    [
+        ("a", odd_wheel(zipfile.ZIP_LZMA)),
+        ("a", odd_wheel(zipfile.ZIP_BZIP2)),
+        ("a", odd_wheel(encrypted=True)),
+        ("heavy", tarball_bytes(link="/etc/passwd")),
+        ("heavy", tarball_bytes(link="heavy.bin")),
+    ],
+)
+def test_encryption_odd_compression_and_links_are_refused(shop, tmp_path, name, archive):
+    shop.archive = archive
+    assert "is damaged or lacks" in message(name)
+    assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize(("name", "program"), [("a", "pip"), ("heavy", "npm")])
+def test_a_program_that_takes_too_long_is_ended(shop, tmp_path, name, program):
+    shop.too_slow = True
+    assert f"{program} took more than 30 minutes" in message(name)
+    assert kept(tmp_path) == []
+    assert any("timeout=60" in option for option in shop.calls[0])
+
+
+def test_two_downloads_at_once_do_not_disturb_each_other(shop, tmp_path, monkeypatch):
+    both, run = threading.Barrier(2, timeout=60), subprocess.run
+
+    def run_together(command, **options):
+        both.wait()  # each has found that the cache is empty
+        return run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", run_together)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        found = [*pool.map(fetch, ["a", "b"])]
+    assert [path.read_bytes() for path in found] == [b"first", b"second"]
+    assert len(shop.calls) == 2 and kept(tmp_path) == ["a.bin", "b.bin", "clip.bin"]
+
+
+def test_a_link_in_the_cache_is_replaced_and_its_target_kept(shop, tmp_path):
+    path = fetch("a")
+    (tmp_path / "mine").write_bytes(b"my file")
+    path.unlink()
+    path.symlink_to(tmp_path / "mine")
+    assert fetch("a").read_bytes() == b"first"
+    assert not path.is_symlink() and (tmp_path / "mine").read_bytes() == b"my file"
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "models"])
+def test_a_linked_folder_in_the_cache_is_refused(shop, tmp_path, target):
+    """It leads out of the cache, or to itself."""
+    root = tmp_path / "cache" / "models-1.0"
+    root.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (root / "models").symlink_to(tmp_path / "elsewhere" if target == "elsewhere" else root / "models")
+    assert "remove the links in that folder" in message("a")
+    assert kept(tmp_path) == [] and shop.calls == []
+
+
 def test_no_network(shop, tmp_path):
     shop.error = "WARNING: Retrying\nERROR: No matching distribution found for models==1.0\n"
     text = message("a")
@@ -154,7 +229,7 @@ def test_full_disk(shop, monkeypatch, tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(downloads.shutil, "copyfileobj", full)
+        patch.setattr(archives.Archive, "copy", full)
         assert "disk is full" in message("a")
     shop.error = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
     assert "disk is full" in message("a")
