@@ -15,6 +15,7 @@ LIBRARY = {
     "errors": set(),
     "interrupt": set(),
     "archives": set(),
+    "data_folders": set(),
     "atomic": set(),
     "downloads": set(),
     "geometry": set(),

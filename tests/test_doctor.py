@@ -1,5 +1,6 @@
 """What is installed, cached and missing, with probes in place of the real ones."""
 
+import json
 import subprocess
 import types
 
@@ -22,6 +23,8 @@ def installed(monkeypatch, tmp_path):
         monkeypatch.setitem(doctor._PROBES, name, lambda name=name: f"{name} 1.0")
     monkeypatch.setattr(doctor, "_tensorflow", lambda: "2.0")
     monkeypatch.setenv("HPOF_JAX_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     return monkeypatch
 
 
@@ -87,3 +90,60 @@ def test_files_that_are_cached_and_those_that_are_not(installed):
     path.touch()
     lines = {line.name: line for line in doctor.check()}
     assert lines[name].state == "ok" and lines[name].detail.startswith("cached (BSD-3-Clause")
+
+
+def test_json_for_programs(installed, capsys):
+    assert doctor.main(["--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)
+    assert lines[0] == {"state": "ok", "name": "Python", "detail": "Python 1.0"}
+    assert {line["name"] for line in lines} >= {*doctor._PROBES, *downloads.PINNED}
+
+
+def test_data_in_the_current_folder_and_in_named_ones(installed, capsys, tmp_path):
+    for folder in ("here/recordings", "here/empty", "other"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / "here/recordings/walk.bvh").write_text("HIERARCHY")
+    (tmp_path / "other/walk.mp4").touch()
+    data = [line for line in doctor.check() if line.name == "data"]
+    assert data == [("ok", "data", "recordings: BVH files: 1")]
+    assert doctor.main([str(tmp_path / "other"), "empty", "nowhere"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "data  " in line]
+    assert [line.split()[0] for line in lines] == ["ok", "problem", "problem", "problem"]
+    assert "other: videos: 1" in lines[0] and "walk.mp4 is empty" in lines[1]
+    assert "empty holds no data" in lines[2] and "There is no folder at nowhere" in lines[3]
+
+
+def test_many_problems_are_counted(installed, tmp_path):
+    (tmp_path / "here/recordings").mkdir()
+    for number in range(8):
+        (tmp_path / f"here/recordings/{number}.bvh").touch()
+    data = [line.detail for line in doctor.check() if line.state == "problem"]
+    assert len(data) == doctor.MOST_PROBLEMS + 1 and data[-1] == "recordings: 3 more problems of BVH files"
+
+
+def test_the_machine_and_the_codecs(installed):
+    installed.undo()
+    assert "cores" in doctor._machine()
+    assert doctor._versions().startswith("jaxlib ")
+    assert doctor._codecs().startswith("H.264")
+
+
+def test_a_codec_that_fails(installed):
+    installed.undo()
+    run = subprocess.run
+
+    def without(encoder):
+        return lambda command, **options: None if encoder in command else run(command, **options)
+
+    installed.setattr(subprocess, "run", without("libx265"))
+    assert doctor._codecs() == "H.264, VP9 can be read; not HEVC"
+    installed.setattr(subprocess, "run", without("libx264"))
+    assert doctor._guarded("codecs", doctor._codecs).state == "missing"
+
+
+def test_a_cache_that_cannot_be_written_is_missing(installed, tmp_path):
+    installed.undo()
+    installed.setattr(doctor.os, "access", lambda *_: False)
+    installed.setenv("HPOF_JAX_CACHE", str(tmp_path / "cache"))
+    line = doctor._guarded("cache and disk", doctor._disk)
+    assert line.state == "missing" and "set HPOF_JAX_CACHE" in line.detail
