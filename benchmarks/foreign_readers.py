@@ -89,7 +89,7 @@ assert table.getTableMetaDataString("inDegrees") == "yes"
 labels = list(table.getColumnLabels())
 coordinates = [model.getCoordinateSet().get(number) for number in range(model.getCoordinateSet().getSize())]
 missing = [coordinate.getName() for coordinate in coordinates if coordinate.getName() not in labels]
-rotations, hips = [], []
+rotations = []
 for row in range(table.getNumRows()):
     values = table.getRowAtIndex(row).to_numpy()
     for coordinate in coordinates:
@@ -101,9 +101,8 @@ for row in range(table.getNumRows()):
     model.realizePosition(state)
     frames = [model.getBodySet().get(body).getTransformInGround(state) for body in bodies]
     rotations.append([[[frame.R().get(i, j) for j in range(3)] for i in range(3)] for frame in frames])
-    hips.append(frames[0].p().to_numpy().tolist())
 print(json.dumps({"model": model.getName(), "coordinates": len(coordinates), "missing": missing,
-                  "times": list(table.getIndependentColumn()), "rotations": rotations, "pelvis": hips}))
+                  "rotations": rotations}))
 """
 # Bodies of OpenSim's models, the SMPL joints that move with them, and whether the model can follow them exactly.
 _BODIES = {
@@ -140,7 +139,7 @@ def main(options: argparse.Namespace) -> dict:
     report = {"frames": len(motion)}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        export({"motion": motion}, folder, "glb,bvh,usd,trc,mot,rrd")
+        export({"motion": motion}, folder, "glb,bvh,usd,trc,opencap,mot,rrd")
         expected = _expected(motion, world, body)
         report["usd"] = _usd(folder / "motion.usd")
         report["rrd"] = _rrd(folder / "motion.rrd", expected)
@@ -260,7 +259,13 @@ def _opensim(python: str, folder: pathlib.Path, joints: np.ndarray) -> dict:
     error = _largest(np.array(found["rows"]) / 1000 - joints @ Y_UP.T)
     assert error < JOINTS_MM, error
     body25 = _json([python, "-c", _OPENSIM, folder / "motion.trc"])
-    return {"version": found["version"], "smpl24_mm": error, "body25_markers": len(body25["labels"])}
+    opencap = _json([python, "-c", _OPENSIM, folder / "motion_opencap.trc"])
+    return {
+        "version": found["version"],
+        "smpl24_mm": error,
+        "body25_markers": len(body25["labels"]),
+        "opencap_markers": len(opencap["labels"]),
+    }
 
 
 def _model(python: str, model: str, folder: pathlib.Path, motion) -> dict:
