@@ -2,7 +2,8 @@
 
     python -m hpof_jax.reconstruct VIDEO --out DIR      # without VIDEO: a sample video
 
-Writes `DIR/motion.npz` (see `hpof_jax.motion.Motion`) and `DIR/overlay.mp4`.
+Writes `DIR/motion.npz` (see `hpof_jax.motion.Motion`), `DIR/overlay.mp4`, and `DIR/report.html` with
+`DIR/report.json`, which say when not to trust it.
 """
 
 import argparse
@@ -17,15 +18,15 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from hpof_jax import cli, interrupt, visualize
+from hpof_jax import cli, interrupt, report, visualize
 from hpof_jax import export as exports
-from hpof_jax.body import load_body
+from hpof_jax.body import BodyModel, load_body
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera
 from hpof_jax.lifting import lift
-from hpof_jax.models.weights import load_weights
+from hpof_jax.models.weights import load_weights, weights_file
 from hpof_jax.motion import Motion
-from hpof_jax.observe import clip
+from hpof_jax.observe import clip, swaps
 from hpof_jax.observe.video import is_webcam, read_video
 
 _FOCAL_LENGTH_SOURCES = {
@@ -62,8 +63,8 @@ def reconstruct(
 
     Args:
       video: a file that OpenCV reads, a folder of pictures, or the number of a webcam. None: a sample video.
-      out: the folder for `motion.npz`, `overlay.mp4` and, from a webcam, `recording.mp4`. None: nothing is
-        written.
+      out: the folder for `motion.npz`, `overlay.mp4`, `report.html`, `report.json` and, from a webcam,
+        `recording.mp4`. None: nothing is written.
       person: "largest", "leftmost", or a number: people count from 1, from the left.
       landmark_model: "full", or "heavy", which is slower and more accurate.
       weights: a weights file or the folder of a training run. None: the weights of this package.
@@ -94,6 +95,8 @@ def reconstruct(
     if export:
         exports.check_formats(export)
     visualize.check_look(style, layout)
+    options = dict(person=person, landmark_model=landmark_model, focal_length=focal_length, fov=fov, fps=fps)
+    options |= dict(start=start, end=end, max_frames=max_frames, min_seen=min_seen)
     body_model = load_body(body)
     params_and_config = load_weights(weights)
     with contextlib.nullcontext() if out is None else _folder(out) as folder:
@@ -131,6 +134,9 @@ def reconstruct(
             look = dict(style=style, layout=layout, side_view=side_view)
             visualize.write_overlay(frames, motion, body_model, path, **look, progress=progress)
             logging.info("wrote %s", path)
+        if folder:
+            made_with = _made_with(video, weights, body, options)
+            _report(motion, observations, body_model, folder / "report.html", made_with, overlay)
     return motion
 
 
@@ -148,6 +154,46 @@ def _describe(observations: clip.Observations, min_seen: float) -> None:
         logging.info("The video has %d cut(s), at %s s.", len(cuts), ", ".join(cuts))
     source = _FOCAL_LENGTH_SOURCES[observations.focal_length_source]
     logging.info("The focal length is %.0f pixels, %s.", observations.focal_length, source)
+
+
+def _made_with(
+    video: str | os.PathLike, weights: str | os.PathLike | None, body: str | os.PathLike | None, options: dict
+) -> dict:
+    """What somebody needs to make the motion again."""
+    files = {"video": video, "weights": weights_file(weights), "body": body}
+    return {
+        **{
+            what: {"name": pathlib.Path(path).name, "sha256": report.digest(path)}
+            for what, path in files.items()
+            if path is not None
+        },
+        "options": options,
+        "versions": report.versions(),
+    }
+
+
+def _report(
+    motion: Motion,
+    observations: clip.Observations,
+    body: BodyModel,
+    path: pathlib.Path,
+    made_with: dict,
+    overlay: bool,
+) -> None:
+    """Writes the report and logs its path."""
+    landmarks = observations.landmarks_2d, observations.landmarks_3d
+    *_, swapped = swaps.undo_swaps(*landmarks, observations.seen, observations.shots)
+    found = report.make(
+        motion,
+        body,
+        swapped=swapped.any(axis=1),
+        shots=observations.shots.tolist(),
+        person=made_with["options"]["person"],
+        made_with=made_with,
+    )
+    report.write(found, path, "overlay.mp4" if overlay else None)
+    count = len(found["warnings"])
+    logging.info("%d warning%s; see %s", count, "" if count == 1 else "s", path)
 
 
 def _record(
@@ -199,7 +245,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("video", nargs="?", help="video file, folder of pictures or webcam number (default: a sample video)")
-    add("--out", default="out", help="folder for motion.npz and overlay.mp4 (default: out)")
+    add("--out", default="out", help="folder for motion.npz, overlay.mp4 and report.html (default: out)")
     add(
         "--person",
         default="largest",

@@ -23,6 +23,7 @@ LIBRARY = {
     "motion": {"body", "geometry"},
     "world": {"motion", "body", "geometry"},
     "export": {"world", "motion", "body", "geometry"},
+    "report": {"motion", "body", "geometry"},
     "models": {"body", "geometry"},
     "observe": {"body", "geometry"},
     "visualize": {"motion", "observe", "body", "geometry"},

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -76,6 +78,7 @@ def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, m
     [
         (dict(fov=200.0), "The field of view is 200.0 degrees: give one between 1 and 170"),
         (dict(fov=60.0, focal_length=900.0), "Both a focal length and a field of view were given"),
+        (dict(style="wire"), "There is no style 'wire': choose one of mesh, skeleton, silhouette, flow"),
         (dict(min_seen=10), "The least share of seen frames is 10: give one from 0 to 1"),
     ],
 )
@@ -128,6 +131,18 @@ def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_pat
     assert "The video has 1 cut(s), at 0.50 s." in caplog.messages
     assert "The focal length is 640 pixels, as given." in caplog.messages
     assert len(set(caplog.messages)) == len(caplog.messages), "nothing is said twice"
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert (
+        caplog.messages[-1] == f"{len(report['warnings'])} warnings; see {tmp_path / 'out' / 'report.html'}"
+    )
+    assert report["coverage"] == {"seen_share": 0.04, "gaps": [[0, 47]], "cuts": [15]}
+    assert report["camera"]["why"] == "given by the user"
+    assert report["made_with"]["options"]["fov"] == 90.0
+    assert report["made_with"]["options"]["focal_length"] is None
+    assert (
+        report["made_with"]["weights"]["sha256"]
+        == hashlib.sha256((tmp_path / "weights.npz").read_bytes()).hexdigest()
+    )
 
 
 def test_files_for_other_programs_are_written_beside_the_motion(made_up, tmp_path, weights):
@@ -138,7 +153,7 @@ def test_files_for_other_programs_are_written_beside_the_motion(made_up, tmp_pat
     assert not (tmp_path / "out").exists()
     reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", export="glb,bvh", **options)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["motion.bvh", "motion.glb", "motion.npz"]
+    assert names == ["motion.bvh", "motion.glb", "motion.npz", "report.html", "report.json"]
 
 
 @pytest.mark.network
@@ -180,7 +195,8 @@ def test_only_a_folder_that_was_made_for_nothing_is_taken_away(tmp_path):
 @pytest.mark.network
 def test_the_sample_video_with_the_packages_weights(tmp_path):
     motion = reconstruct_module.reconstruct(None, tmp_path, max_frames=12, progress=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["motion.npz", "overlay.mp4"]
+    names = ["motion.npz", "overlay.mp4", "report.html", "report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     again = Motion.load(tmp_path / "motion.npz")
     np.testing.assert_array_equal(again.poses, motion.poses)
     video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
@@ -217,4 +233,5 @@ def test_a_webcam_is_recorded_first(tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, "VideoCapture", lambda source: capture(sample if source == 0 else source))
     motion = reconstruct_module.reconstruct("0", tmp_path, max_frames=5, progress=False)
     assert len(motion) == 5
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["motion.npz", "overlay.mp4", "recording.mp4"]
+    names = ["motion.npz", "overlay.mp4", "recording.mp4", "report.html", "report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names

@@ -29,16 +29,7 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
     Raises:
       UserError: there is no such file, or it is not a weights file.
     """
-    path = pathlib.Path(SHIPPED if path is None else path)
-    if path.is_dir():
-        if not (path / NAME).is_file():
-            raise UserError(
-                f"There is no {NAME} in {path}: give a weights .npz, or the --workdir of a training run that "
-                "has saved its first checkpoint."
-            )
-        path = path / NAME
-    if not path.is_file():
-        raise UserError(f"There are no weights at {path}: give a training run's folder or a weights .npz.")
+    path = weights_file(path)
     kind = "a weights file of this package", "give a training run's folder or a weights .npz"
     arrays = read_arrays(path, *kind)
     with damage(path, *kind):
@@ -54,6 +45,25 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
             if len(ends) > DEEPEST or any(key[:end] in arrays for end in ends):
                 raise ValueError(f"the name '{key}' has no place in a tree of parameters")
         return flax.traverse_util.unflatten_dict(arrays, sep="/"), ml_collections.ConfigDict(config)
+
+
+def weights_file(path: str | os.PathLike | None = None) -> pathlib.Path:
+    """The file that `load_weights` reads.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    path = pathlib.Path(SHIPPED if path is None else path)
+    if path.is_dir():
+        if not (path / NAME).is_file():
+            raise UserError(
+                f"There is no {NAME} in {path}: give a weights .npz, or the --workdir of a training run that "
+                "has saved its first checkpoint."
+            )
+        path = path / NAME
+    if not path.is_file():
+        raise UserError(f"There are no weights at {path}: give a training run's folder or a weights .npz.")
+    return path
 
 
 def save_weights(path: str | os.PathLike, params: Any, config: ml_collections.ConfigDict) -> None:

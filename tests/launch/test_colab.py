@@ -41,7 +41,7 @@ def execute(name: str, folder: pathlib.Path, monkeypatch, **parameters) -> tuple
 @pytest.mark.network
 def test_reconstruct_shows_the_overlay_and_has_files_to_download(tmp_path, monkeypatch):
     printed, pages = execute("reconstruct.ipynb", tmp_path, monkeypatch, MAX_FRAMES=20)
-    names = ["motion.bvh", "motion.glb", "motion.npz", "overlay.mp4"]
+    names = ["motion.bvh", "motion.glb", "motion.npz", "overlay.mp4", "report.html", "report.json"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert "20 frames" in printed and "poses            (20, 72) float32" in printed
     assert any("<video" in page for page in pages) and any("<img" in page for page in pages)
