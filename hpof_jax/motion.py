@@ -223,6 +223,10 @@ class Motion:
         # Not an import statement: `hpof_jax.export` uses this module, not the other way round.
         importlib.import_module("hpof_jax.export").export_file(self, path, body, **options)
 
+    def _repr_html_(self) -> str | None:
+        """The page of `export("motion.html")`, which a notebook shows; None for a body other than the free one."""
+        return importlib.import_module("hpof_jax.export.viewer").iframe(self)
+
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Motion":
         """Reads a file that `save` wrote.

@@ -3,7 +3,7 @@
     python -m hpof_jax.export out/motion.npz --to glb,bvh --out files
 
 Files are named after the motions. Several motions, of people in one video, share one world and one `.glb`,
-`.usd` or `.rrd`.
+`.usd`, `.rrd` or `.html`.
 """
 
 import argparse
@@ -47,11 +47,12 @@ def main() -> None:
         default=0.0,
         help="of the camera in degrees, positive if it is turned clockwise, seen from behind it (default: 0)",
     )
+    add("--with-video", dest="video", metavar="VIDEO", help="show this video beside the bodies in .html")
     add("--body", help="the body file that the motions were made with (default: the free body)")
     args = vars(parser.parse_args())
     motions, formats = _load(args.pop("motions")), args.pop("to")
     for path in export(motions, args.pop("out"), formats, args.pop("body"), **args):
-        logging.info("wrote %s", path)
+        logging.info("wrote %s, %.1f MB", path, path.stat().st_size / 1e6)
 
 
 def _load(paths: list[str]) -> dict[str, Motion]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hpof_jax.body import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
-from hpof_jax.export import amass, bvh, csv, glb, mot, rrd, trc, usd
+from hpof_jax.export import amass, bvh, csv, glb, mot, rrd, trc, usd, viewer
 from hpof_jax.export.skeleton import joint_names
 from hpof_jax.world import WorldMotion, check, share_world
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpof_jax.motion import Motion
 
 SCENE = "people"  # the name of the file of several people
-OF_SEVERAL = ("glb", "usd", "rrd")  # formats whose files hold several people
+OF_SEVERAL = ("glb", "usd", "rrd", "html")  # formats whose files hold several people
 NEEDS = {"usd": ("pxr", "usd-core"), "rrd": ("rerun", "rerun-sdk")}  # module and package of some formats
 # Format -> what its files end in.
 ENDINGS = {
@@ -30,6 +30,7 @@ ENDINGS = {
     "mot": (".mot",),
     "amass": ("_smpl.npz", "_smplh.npz"),
     "rrd": (".rrd",),
+    "html": (".html",),
 }
 
 
@@ -43,11 +44,12 @@ def export(
     bvh_unit: str = "m",
     pitch: float = 0.0,
     roll: float = 0.0,
+    video: str | os.PathLike | None = None,
 ) -> list[pathlib.Path]:
     """Writes motions as files that other programs open.
 
-    One file per person and format, except that a `.glb`, `.usd` or `.rrd` holds all people. Several motions are
-    taken to be from one camera and share its world.
+    One file per person and format, except that a `.glb`, `.usd`, `.rrd` or `.html` holds all people. Several motions
+    are taken to be from one camera and share its world.
 
     Args:
       motions: by the name that their files get.
@@ -57,6 +59,7 @@ def export(
       names: of the joints in `.glb`, `.bvh` and `.usd` files, 'smpl' or 'mixamo'.
       bvh_unit: of lengths in `.bvh` files, 'm' or 'cm'.
       pitch, roll: of the camera, in degrees; see `world.share_world`.
+      video: is shown beside the bodies in `.html`; the one that the motions were made from.
 
     Returns:
       The paths of the files.
@@ -66,9 +69,13 @@ def export(
         written to.
     """
     formats = check_formats(formats)
+    if video is not None:
+        if "html" not in formats:
+            raise UserError("A video is shown only in .html files: add html to the formats.")
+        viewer.check_video(video)
     people, body = _people(motions, body, pitch, roll)
-    options = dict(names=names, unit=bvh_unit)
-    _check_options(**options)
+    options = dict(names=names, unit=bvh_unit, video=video)
+    _check_options(names, bvh_unit)
     out = pathlib.Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -95,6 +102,7 @@ def export_file(
     bvh_unit: str = "m",
     pitch: float = 0.0,
     roll: float = 0.0,
+    video: str | os.PathLike | None = None,
 ) -> None:
     """Writes one motion as one file, whose format is that of its ending; see `ENDINGS`.
 
@@ -105,9 +113,8 @@ def export_file(
     ending = _ending(path)
     check_formats(format_ for format_, endings in ENDINGS.items() if ending in endings)
     people, body = _people({path.stem: motion}, body, pitch, roll)
-    options = dict(names=names, unit=bvh_unit)
-    _check_options(**options)
-    _write(path, ending, people, body, **options)
+    _check_options(names, bvh_unit)
+    _write(path, ending, people, body, names, bvh_unit, video)
 
 
 def _ending(path: pathlib.Path) -> str:
@@ -166,6 +173,7 @@ def _write(
     body: BodyModel,
     names: str,
     unit: str,
+    video: str | os.PathLike | None,
 ) -> None:
     motion = next(iter(people.values()))  # the only person, except in files of several
     match ending:
@@ -175,6 +183,8 @@ def _write(
             usd.write(path, people, body, names)
         case ".rrd":
             rrd.write(path, people, body)
+        case ".html":
+            viewer.write(path, people, body, video)
         case ".bvh":
             bvh.write(path, motion, body, names, unit)
         case ".csv":

@@ -24,12 +24,14 @@ def test_every_format_is_written(small_motion, tmp_path):
     assert names(tmp_path / "für Zoë") == sorted(f"Läufer am See{ending}" for ending in endings)
 
 
-def test_several_people_share_one_glb(small_motion, tmp_path):
-    export({"a": small_motion, "b": small_motion}, tmp_path, "glb,csv")
-    assert names(tmp_path) == ["a.csv", "a_angles.csv", "b.csv", "b_angles.csv", "people.glb"]
+def test_several_people_share_one_glb_and_one_page(small_motion, tmp_path):
+    export({"a": small_motion, "b": small_motion}, tmp_path, "glb,csv,html")
+    assert names(tmp_path) == [
+        *("a.csv", "a_angles.csv", "b.csv", "b_angles.csv", "people.glb", "people.html")
+    ]
 
 
-@pytest.mark.parametrize("suffix", [".glb", ".bvh", ".csv", "_angles.csv", ".trc", ".mot", ".npz"])
+@pytest.mark.parametrize("suffix", [".glb", ".bvh", ".csv", "_angles.csv", ".trc", ".mot", ".npz", ".html"])
 def test_a_motion_exports_itself(small_motion, tmp_path, suffix):
     small_motion.export(tmp_path / f"my clip{suffix}", load_body(), pitch=-5, names="mixamo", bvh_unit="cm")
     assert names(tmp_path) == [f"my clip{suffix}"]
@@ -46,7 +48,8 @@ def test_the_ending_of_the_name_decides_what_is_in_the_file(small_motion, tmp_pa
 def test_formats_are_a_list_or_a_text():
     assert check_formats("GLB, bvh,glb,") == ("glb", "bvh") == check_formats(["glb", "bvh"])
     with pytest.raises(
-        UserError, match="no format 'fbx': choose some of glb, bvh, usd, csv, trc, opencap, mot, amass, rrd"
+        UserError,
+        match="no format 'fbx': choose some of glb, bvh, usd, csv, trc, opencap, mot, amass, rrd, html",
     ):
         check_formats("glb,fbx")
     with pytest.raises(UserError, match="No format is given"):
@@ -74,6 +77,8 @@ def test_a_missing_package_gives_one_sentence_and_no_file(
         ({}, dict(bvh_unit="inch"), "no unit 'inch': choose one of m, cm"),
         ({}, dict(pitch=120), "The camera's pitch is 120 degrees"),
         ({}, dict(body="absent.pkl"), "no body file at absent.pkl"),
+        ({}, dict(formats="html", video="absent.mp4"), "There is no video absent.mp4"),
+        ({}, dict(formats="glb", video="a.mp4"), "A video is shown only in .html files: add html"),
     ],
 )
 def test_wrong_input_gives_one_sentence_and_no_file(small_motion, tmp_path, change, options, sentence):
