@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "measure a model's errors",
     "ablate": "train the method without each of its parts, and compare",
     "data": "make training data: rendered people, observed by the detector",
+    "downloads": "fetch the files that a reconstruction needs, to work offline",
     "doctor": "show what is installed, cached and missing",
 }
 
@@ -24,9 +25,12 @@ def main() -> int:
         return 0
     lines = "\n".join(f"  {name:<12} {what}" for name, what in COMMANDS.items())
     asked_for_help = sys.argv[1:] in (["-h"], ["--help"])
-    print(
-        f"usage: python -m hpof_jax COMMAND ...\n{lines}", file=sys.stdout if asked_for_help else sys.stderr
+    usage = (
+        "usage: python -m hpof_jax COMMAND ...\n\nRecovers the 3D body of a person from a video, and trains the "
+        f"model that does it.\n\n{lines}\n\npython -m hpof_jax reconstruct clip.mp4   writes out/overlay.mp4 and "
+        "out/motion.npz\npython -m hpof_jax COMMAND --help          lists a command's options"
     )
+    print(usage, file=sys.stdout if asked_for_help else sys.stderr)
     return 0 if asked_for_help else 2
 
 

@@ -271,7 +271,7 @@ def _rates(models: Mapping[str, HPOF], clips: int, frames: int, rounds: int = 9)
 @cli.entry_point
 def main() -> None:
     flags.FLAGS.set_default("workdir", "runs/ablation")
-    config = train.read_flags()
+    config = train.read_flags(__doc__)
     if flags.FLAGS.distributed:
         raise UserError("The ablations run in one process: leave out --distributed.")
     try:

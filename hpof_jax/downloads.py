@@ -9,6 +9,7 @@ program.
     python -m hpof_jax.downloads sample_video    # one file, by name
 """
 
+import argparse
 import dataclasses
 import errno
 import functools
@@ -354,8 +355,14 @@ def _disk_sentence(error: OSError, package: Package) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m hpof_jax.downloads", description="Fetches third-party files into the cache folder."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(PINNED)} (default: what a reconstruction needs)"
+    )
     logging.set_verbosity(logging.INFO)
     try:
-        main(sys.argv[1:])
+        main(parser.parse_args().names)
     except UserError as error:
         sys.exit(f"hpof_jax: {error}")

@@ -282,12 +282,15 @@ def main() -> None:
     train(config, _WORKDIR.value)
 
 
-def read_flags() -> ConfigDict:
-    """Parses all flags and returns the config, with the changes of the command line.
+def read_flags(usage: str | None = __doc__) -> ConfigDict:
+    """Parses all flags and returns the config, with the changes of the command line; --help prints `usage`.
 
     Raises:
       UserError: no config, one that cannot be read, or a flag or a config key that does not exist.
     """
+    if {"-h", "--help"} & {*sys.argv}:
+        print((usage or "").strip())
+        sys.exit()
     try:
         flags.FLAGS([_with_config(argument) for argument in sys.argv])
         config = _CONFIG.value
