@@ -1,0 +1,109 @@
+"""Makes the pictures of a reconstruction in README.md and docs/ from this project's own output.
+
+    python docs/pictures.py overlay blender --blender PYTHON [--motion out/motion.npz]
+
+- `overlay`: frames of the sample video, and below them the bodies drawn over them.
+- `blender`: the exported GLB, imported and rendered in Blender. `--blender` is a Python in which `import bpy` works.
+
+All pictures are of one reconstruction of the sample video. `--motion` names one that is there already.
+"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import mediapy
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parent.parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+from hpof_jax import downloads, reconstruct  # noqa: E402
+from hpof_jax.body import BodyModel, load_body  # noqa: E402
+from hpof_jax.motion import Motion  # noqa: E402
+from hpof_jax.observe.video import read_video  # noqa: E402
+from hpof_jax.visualize import render_mesh  # noqa: E402
+
+FOLDER = ROOT / "docs/images"
+NAMES = ("overlay", "blender")
+FRAMES = 6  # in the strip
+SIDE = 330  # pixels of each of its pictures
+MARGIN = 1.25  # side of the part of the frame that is shown, over that of the person's box
+QUALITY = 88  # of the JPEG files
+
+
+def strip(frames: list[np.ndarray], motion: Motion, body: BodyModel, rows: list[int]) -> np.ndarray:
+    """The frames (H, W, 3) of some rows of the motion above the same frames with bodies, about the person."""
+    faces, vertices = np.asarray(body.faces), motion.vertices(body, np.array(rows))
+    bodies = [render_mesh(frame, mesh, faces, motion.focal_length) for frame, mesh in zip(frames, vertices)]
+    places = [_square(motion.box[row], motion.image_size) for row in rows]
+    return np.concatenate(
+        [
+            np.concatenate([_cut(frame, *place) for frame, place in zip(line, places)], axis=1)
+            for line in (frames, bodies)
+        ]
+    )
+
+
+def _square(box: np.ndarray, image_size: np.ndarray) -> tuple[int, int, int]:
+    """Left, top and side of a square about a box [centre x, centre y, size], moved into the frame."""
+    side = int(min(MARGIN * box[2], *image_size))
+    left, top = (int(np.clip(box[axis] - side / 2, 0, image_size[1 - axis] - side)) for axis in (0, 1))
+    return left, top, side
+
+
+def _cut(frame: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
+    return mediapy.resize_image(frame[top : top + side, left : left + side], (SIDE, SIDE))
+
+
+def make_overlay(motion: Motion, video: pathlib.Path) -> np.ndarray:
+    """The strip of frames at equal distances, the first and the last left out."""
+    rows = np.linspace(0, len(motion) - 1, FRAMES + 2).astype(int)[1:-1].tolist()
+    wanted = dict.fromkeys(motion.frame_index[rows].tolist())
+    frames, _ = read_video(video)
+    for number, frame in enumerate(frames):
+        if number in wanted:
+            wanted[number] = frame
+    return strip([*wanted.values()], motion, load_body(), rows)
+
+
+def make_blender(motion: pathlib.Path, python: str, picture: pathlib.Path) -> np.ndarray:
+    """Blender's picture of the imported GLB; fails if the body in Blender is not where the motion has it."""
+    options = [str(motion), "--blender", python, "--picture", str(picture)]
+    subprocess.run([sys.executable, "-m", "benchmarks.foreign_readers", *options], cwd=ROOT, check=True)
+    return mediapy.read_image(picture)[..., :3]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="+", choices=NAMES, metavar="PICTURE", help=f"of {', '.join(NAMES)}")
+    parser.add_argument(
+        "--motion", type=pathlib.Path, help="a motion.npz of the sample video (default: made)"
+    )
+    parser.add_argument("--blender", metavar="PYTHON", help="a Python with bpy")
+    parser.add_argument("--out", type=pathlib.Path, default=FOLDER, help="folder of the pictures")
+    options = parser.parse_args()
+    if "blender" in options.names and not options.blender:
+        parser.error("the picture 'blender' needs --blender PYTHON")
+    video = downloads.fetch("sample_video")
+    with tempfile.TemporaryDirectory() as folder:
+        path = options.motion and options.motion.absolute()
+        if path is None:
+            reconstruct(video, folder, overlay=False)
+            path = pathlib.Path(folder, "motion.npz")
+        for name in options.names:
+            if name == "overlay":
+                picture = make_overlay(Motion.load(path), video)
+            else:
+                picture = make_blender(path, options.blender, pathlib.Path(folder, "blender.png"))
+            mediapy.write_image(options.out / f"{name}.jpg", picture, fmt="jpeg", quality=QUALITY)
+            print(options.out / f"{name}.jpg")
+
+
+if __name__ == "__main__":
+    main()
