@@ -131,7 +131,7 @@ def reconstruct(
         if folder and overlay:
             frames, _ = read_video(video, **part)
             path = folder / "overlay.mp4"
-            look = dict(style=style, layout=layout, side_view=side_view)
+            look: dict[str, Any] = dict(style=style, layout=layout, side_view=side_view)
             visualize.write_overlay(frames, motion, body_model, path, **look, progress=progress)
             logging.info("wrote %s", path)
         if folder:

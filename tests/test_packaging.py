@@ -4,8 +4,11 @@ import ast
 import functools
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib import metadata
 
 import pytest
@@ -75,3 +78,47 @@ def test_requirements_pin_every_dependency_and_nothing_else():
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all("==" in pin for pin in pins)
     assert set(map(canonical, pins)) == declared("train") - {"pip"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> pathlib.Path:
+    """The wheel of this repository."""
+    folder = tmp_path_factory.mktemp("wheel")
+    unwanted = ("build", "dist", "runs", "out", "*.egg-info", "__pycache__", ".*")
+    clone = shutil.copytree(ROOT, folder / "clone", ignore=shutil.ignore_patterns(*unwanted))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, clone]
+    subprocess.run(command, check=True)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_wheel_holds_the_body_the_weights_the_configs_and_the_types(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    package = {"assets/free_body.npz", "assets/hpof.npz", "configs/hpof.py", "configs/tiny.py", "py.typed"}
+    assert {f"hpof_jax/{name}" for name in package} <= {*names}
+    licences = {name.rpartition("/")[2] for name in names if "/licenses/" in name}
+    assert licences == {"LICENSE", "NOTICE"}
+    ours = {name.partition("/")[0] for name in names}
+    assert ours == {"hpof_jax", "data_pipelines", "hpof_jax-0.1.0.dist-info"}
+    assert wheel.stat().st_size < 20e6
+
+
+TRAIN = """
+import runpy, sys
+sys.path[:0] = {paths}
+sys.argv = ["train", "--config", "configs/tiny.py:no_flow", "--config.num_steps=0"]
+runpy.run_module("hpof_jax.train", run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_training_from_the_wheel_finds_its_configs_in_any_folder(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    paths = [str(tmp_path / "installed"), *(path for path in sys.path if "site-packages" in path)]
+    # -S: without the .pth file of an editable install, which adds the clone.
+    command = [sys.executable, "-S", "-c", TRAIN.format(paths=paths)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "error: config.num_steps is 0" in done.stderr, done.stderr
