@@ -9,6 +9,7 @@ from hpof_jax import interrupt
 COMMANDS = {
     "reconstruct": "recover the body from a video",
     "export": "write its motion for Blender, Unity, OpenSim and others",
+    "export_model": "write the model as StableHLO or ONNX",
     "train": "train a model",
     "evaluate": "measure a model's errors",
     "ablate": "train the method without each of its parts, and compare",
@@ -41,6 +42,7 @@ def _run(command: str) -> None:
 
 reconstruct = functools.partial(_run, "reconstruct")
 export = functools.partial(_run, "export")
+export_model = functools.partial(_run, "export_model")
 train = functools.partial(_run, "train")
 evaluate = functools.partial(_run, "evaluate")
 ablate = functools.partial(_run, "ablate")

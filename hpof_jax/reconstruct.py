@@ -1,6 +1,7 @@
 """Recovers the body from a video.
 
     python -m hpof_jax.reconstruct VIDEO --out DIR      # without VIDEO: a sample video
+    python -m hpof_jax.reconstruct --batch FOLDER --out DIR
 
 Writes `DIR/motion.npz` (see `hpof_jax.motion.Motion`), `DIR/overlay.mp4`, and `DIR/report.html` with
 `DIR/report.json`, which say when not to trust it.
@@ -11,6 +12,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from hpof_jax import cli, interrupt, report, visualize
+from hpof_jax import batch, cli, interrupt, report, visualize
 from hpof_jax import export as exports
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.errors import UserError
@@ -289,8 +291,38 @@ def main() -> None:
     add("--side-view", action="store_true", help="also show the body from its side in overlay.mp4")
     add("--export", metavar="FORMATS", help="also write files for other programs, such as glb,bvh")
     add("--no-overlay", action="store_true", help="do not draw overlay.mp4")
+    add(
+        "--batch", metavar="FOLDER", help="reconstruct every video below this folder, and write OUT/table.csv"
+    )
+    add("--shard", default="1/1", metavar="I/N", help="with --batch on N machines: this is number I, from 1")
+    add("--jobs", type=cli.positive_int, help="with --batch: videos at a time (default: half the processors)")
     args = vars(parser.parse_args())
-    reconstruct(overlay=not args.pop("no_overlay"), **args)
+    folder, shard, jobs = (args.pop(name) for name in ("batch", "shard", "jobs"))
+    args["overlay"] = not args.pop("no_overlay")
+    if folder is None:
+        reconstruct(**args)
+    else:
+        _batch(folder, batch.parse_shard(shard), jobs, args)
+
+
+def _batch(folder: str, shard: tuple[int, int], jobs: int | None, options: dict[str, Any]) -> None:
+    """Reconstructs a folder's videos; ends the program with status 1 if some could not be."""
+    if options.pop("video") is not None:
+        raise UserError("Both a video and --batch were given: give one of them.")
+    load_body(options["body"]), load_weights(options["weights"])  # wrong ones would fail for every video
+    out = options.pop("out")
+    rows = batch.reconstruct_folder(
+        folder,
+        out,
+        lambda video, into: reconstruct(video, into, **options, progress=False),
+        shard=shard,
+        jobs=jobs,
+    )
+    if failed := sum(bool(row.error) for row in rows):
+        logging.warning(
+            "%d of %d videos could not be reconstructed: the table in %s says why", failed, len(rows), out
+        )
+        sys.exit(1)
 
 
 if __name__ == "__main__":

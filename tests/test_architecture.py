@@ -30,6 +30,7 @@ LIBRARY = {
     "lifting": {"motion", "observe", "models", "body", "geometry"},
     "training": {"models", "body", "geometry"},
     "ablation_report": set(),
+    "batch": {"motion", "body", "geometry"},
     "config_files": set(),
     "timing": set(),
 }
@@ -47,7 +48,7 @@ DATA["data_pipelines.render"] = {*DATA, "observe", "visualize", "motion", "body"
 ROOMS = LIBRARY | DATA
 # Entry points may import every room, and no room imports them. These ones need training data.
 USE_DATA = {"evaluate", "train", "data", "ablate"}
-ENTRY_POINTS = {"__main__", "cli", "doctor", "reconstruct"} | USE_DATA
+ENTRY_POINTS = {"__main__", "cli", "doctor", "export_model", "reconstruct"} | USE_DATA
 
 
 @functools.cache

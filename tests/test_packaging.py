@@ -35,8 +35,8 @@ def third_party(folder: str) -> set[str]:
     return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - OURS
 
 
-# Modules that some formats of `hpof_jax.export` need, and that need not be installed.
-OF_FORMATS = {"pxr": ["usd-core"], "rerun": ["rerun-sdk"]}
+# Modules that some formats of `hpof_jax.export` and `hpof_jax.export_model` need, and that need not be installed.
+OF_FORMATS = {"pxr": ["usd-core"], "rerun": ["rerun-sdk"], "jax2onnx": ["jax2onnx"]}
 
 
 @functools.cache
@@ -62,7 +62,7 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize("folder", ["hpof_jax", "data_pipelines", "configs", "launch"])
 def test_every_import_is_declared(folder):
     for module in sorted(third_party(folder)):
-        assert distributions(module) & declared("train", "build", "usd", "rerun"), (
+        assert distributions(module) & declared("train", "build", "usd", "rerun", "onnx"), (
             f"{folder} imports {module}"
         )
 
@@ -70,7 +70,7 @@ def test_every_import_is_declared(folder):
 def test_every_dependency_is_imported():
     used = set().union(*(distributions(module) for folder in OURS for module in third_party(folder)))
     used |= {"tensorflow", "tensorflow-cpu"}  # one of them is installed
-    assert declared("train", "build", "usd", "rerun") - used == UNIMPORTED
+    assert declared("train", "build", "usd", "rerun", "onnx") - used == UNIMPORTED
 
 
 def test_requirements_pin_every_dependency_and_nothing_else():

@@ -235,3 +235,29 @@ def test_a_webcam_is_recorded_first(tmp_path, monkeypatch):
     assert len(motion) == 5
     names = ["motion.npz", "overlay.mp4", "recording.mp4", "report.html", "report.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_folder_is_reconstructed_with_the_same_options_and_a_bad_video_gives_status_1(
+    tmp_path, monkeypatch, capsys
+):
+    given = []
+
+    def reconstruct(video, out, **options):
+        given.append((video.name, options))
+        raise UserError("It is no video.")
+
+    monkeypatch.setattr(reconstruct_module, "reconstruct", reconstruct)
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    arguments = ["reconstruct", "--batch", str(tmp_path), "--out", str(tmp_path / "out"), "--no-overlay"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--person", "2"])
+    with pytest.raises(SystemExit, match="1"):
+        reconstruct_module.main()
+    ((name, options),) = given
+    assert name == "clip.mp4" and options["person"] == "2" and not options["overlay"]
+    assert "It is no video." in (tmp_path / "out/table.csv").read_text()
+    for wrong in (["--shard", "0/2"], ["clip.mp4"]):
+        monkeypatch.setattr(sys, "argv", [*arguments, *wrong])
+        with pytest.raises(SystemExit, match="2"):
+            reconstruct_module.main()
+    errors = capsys.readouterr().err
+    assert "give i/n with i from 1 to n" in errors and "give one of them" in errors

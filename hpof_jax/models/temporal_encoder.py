@@ -38,11 +38,14 @@ class TemporalEncoder(nn.Module):
         inside = mask[..., None].astype(features.dtype)
         x = nn.Dense(self.channels, name="embed")(features)
         for index, dilation in enumerate(self.dilations):
+            reach = (
+                self.kernel_size - 1
+            ) * dilation  # "SAME", written out: ONNX would pad dilated kernels wrongly
             y = nn.Conv(
                 self.channels,
                 kernel_size=(self.kernel_size,),
                 kernel_dilation=(dilation,),
-                padding="SAME",
+                padding=[(reach // 2, reach - reach // 2)],
                 name=f"conv_{index}",
             )(x * inside)
             # At initialisation a frame's feature has no context. With random context from the start, training
