@@ -41,7 +41,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]:
     """Trains until `config.num_steps` and returns the metrics of the last evaluation.
 
-    There are none if no source has ground truth or `config.eval_every` is 0.
+    There are none if no source has validation clips with ground truth, or `config.eval_every` is 0.
 
     Args:
       workdir: where checkpoints, logs and `weights.npz` are written; a run that is found there is resumed.
@@ -110,9 +110,13 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         )
         return parallel.pmap_step(step), batches.as_numpy_iterator()
 
+    evaluated = _with_validation_clips(sources) if config.eval_every else {}
+
     def evaluate(params) -> dict[str, float]:
+        if not evaluated:
+            return {}
         windows = validation.validation_windows(
-            sources,
+            evaluated,
             dataclasses.replace(options, batch_size=config.batch_size),
             max_frames=config.eval_frames,
             synthetic_clips=config.eval_synthetic_clips,
@@ -159,7 +163,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                 if log and metrics:
                     log.write(number, {f"validation/{key}": value for key, value in metrics.items()})
                 rounded = {key: round(value, 2) for key, value in metrics.items()}
-                logging.info("step %d: %s", number, rounded or "no source has ground truth")
+                logging.info("step %d: %s", number, rounded or "no source has ground truth to evaluate on")
             stop = notice.received(number) and not last
             if number % config.checkpoint_every == 0 or last or stop:
                 checkpointer.save(train_state, config, measured)
@@ -208,6 +212,21 @@ def _shares(data):
         for spec in specs:
             shares[spec] = shares.get(spec, 0.0) + data[f"{group}_share"] / len(specs)
     return shares
+
+
+def _with_validation_clips(sources: Mapping[str, float]) -> dict[str, float]:
+    """The sources that can be evaluated: a folder of few files may have none in its validation split."""
+    from data_pipelines.sources import open_source, with_ground_truth  # here, as in the other functions
+
+    evaluated = {}
+    for spec, share in with_ground_truth(sources).items():
+        try:
+            open_source(spec, "validation")
+        except UserError as error:
+            logging.warning("left out of the evaluation while training: %s", error)
+        else:
+            evaluated[spec] = share
+    return evaluated
 
 
 def _with_weights(path: str, fresh: state.TrainState) -> state.TrainState:

@@ -237,6 +237,12 @@ def small_bvh():
     return f"{text}MOTION\nFrames: 20\nFrame Time: 0.0333333\n{rows}"
 
 
+def test_a_folder_without_validation_clips_is_left_out_of_the_evaluation(tmp_path):
+    (tmp_path / "a.bvh").write_text(small_bvh())
+    sources = {"synthetic": 1.0, f"bvh:{tmp_path}": 3.0, "videos:clip.mp4": 1.0}
+    assert train._with_validation_clips(sources) == {"synthetic": 1.0}
+
+
 def rendered_clip(rng, frames=12):
     """What `hpof_jax.data render` writes for a clip, with random landmarks."""
     landmarks = rng.uniform(100, 400, (frames, 33, 3))
