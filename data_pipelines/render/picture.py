@@ -3,7 +3,7 @@
 import pathlib
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import imageio_ffmpeg
@@ -48,24 +48,54 @@ def take_pictures(
     Raises:
       UserError: a clip cannot be compressed.
     """
-    camera = _Camera(rng, shot.window.size, len(points))
+    people = [(look, points, cosine)]
+    for image, masks in take_pictures_of_people(rng, shot, body, people, backdrop, to_light):
+        yield image, masks[0]
+
+
+def take_pictures_of_people(
+    rng: np.random.Generator,
+    shot: Shot,
+    body: TexturedBody,
+    people: Sequence[tuple[Look, np.ndarray, np.ndarray]],
+    backdrop: Backdrop,
+    to_light: np.ndarray,
+) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Like `take_pictures`, of several people. Whoever is nearer to the camera hides the others.
+
+    Args:
+      people: look, points and cosine of each person.
+
+    Yields:
+      picture (h, w, 3) uint8 RGB, and the visible mask (h, w) uint8 of each person, 0 or 255.
+    """
+    frames = len(people[0][1])
+    camera = _Camera(rng, shot.window.size, frames)
     ambient = rng.uniform(0.3, 0.75)
-    shade = np.clip(ambient + (1 - ambient) * 1.2 * np.clip(cosine, 0, 1), 0, 1)
+    shades = [np.clip(ambient + (1 - ambient) * 1.2 * np.clip(cosine, 0, 1), 0, 1) for *_, cosine in people]
     tint = rng.uniform(0.75, 1.15) * (1 + rng.normal(0, 0.04, 3))
-    atlas = np.clip(look.atlas * tint, 0, 255).astype(np.uint8)
+    atlases = [np.clip(look.atlas * tint, 0, 255).astype(np.uint8) for look, *_ in people]
     # A share of the time between two frames.
     exposure = rng.choice([0.0, rng.uniform(0.1, 0.9)], p=[0.55, 0.45])
     dark = rng.uniform(0.0, 0.55)
 
     def draw(number):
         image, occluder = backdrop.frame(number)
-        _cast_shadow(image, shot, points[number], shot.to_camera[number], to_light, dark)
-        before, after = max(number - 1, 0), min(number + 1, len(points) - 1)
-        blur = exposure / max(after - before, 1) * (points[after] - points[before])
-        mask = _draw_body(image, shot, body, atlas, points[number], blur, shade[number], occluder)
-        return image, mask
+        before, after = max(number - 1, 0), min(number + 1, frames - 1)
+        masks = [np.zeros(shot.window.size, np.uint8)] * len(people)
+        for _, points, _ in people:
+            _cast_shadow(image, shot, points[number], shot.to_camera[number], to_light, dark)
+        # From the farthest to the nearest.
+        for index in np.argsort([-points[number, 2].mean() for _, points, _ in people]):
+            points = people[index][1]
+            blur = exposure / max(after - before, 1) * (points[after] - points[before])
+            shade = shades[index][number]
+            mask = _draw_body(image, shot, body, atlases[index], points[number], blur, shade, occluder)
+            masks = [np.where(mask > 0, np.uint8(0), other) for other in masks] if len(people) > 1 else masks
+            masks[index] = mask
+        return image, masks
 
-    yield from camera(map(draw, range(len(points))))
+    yield from camera(map(draw, range(frames)))
 
 
 class _Camera:
