@@ -115,7 +115,7 @@ def _reconstruction(figure: Figure) -> None:
     room = "hpof_jax/observe"
     figure.room(116, 58, 190, 330, BLUE, room)
     box(128, 94, BLUE, "Frames", ["of a file or webcam"], ["video.py"], room, 166, 67)
-    lines, files = ["one person; left-right", "swaps undone"], ["blazepose.py", "person.py  swaps.py"]
+    lines, files = ["one person or all;", "swaps undone"], ["person.py people.py", "blazepose.py swaps.py"]
     box(128, 181, BLUE, "Landmarks, mask", lines, files, room, 166, 106)
     box(128, 313, BLUE, "Optical flow", ["used in training"], ["optical_flow.py"], room, 166, 67)
     arrow((104, 127), (128, 127))

@@ -99,7 +99,7 @@ def lift(
         keypoints_2d=observations.landmarks_2d,
         cam=_by_chunk(_to_cam, (pelvis, box), focal_length, image_size),
         box=box,
-        frame_index=np.arange(len(observations)),
+        frame_index=observations.first_frame + np.arange(len(observations)),
         confidence=_confidence(observations.landmarks_2d, observations.seen),
         image_size=observations.image_size,
         focal_length=float(observations.focal_length),

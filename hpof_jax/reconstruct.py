@@ -14,6 +14,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,8 +29,10 @@ from hpof_jax.geometry import camera
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights, weights_file
 from hpof_jax.motion import Motion
-from hpof_jax.observe import clip, swaps
+from hpof_jax.observe import cache, clip, swaps
+from hpof_jax.observe.everybody import observe_everybody
 from hpof_jax.observe.video import is_webcam, read_video
+from hpof_jax.progress import rate
 
 _FOCAL_LENGTH_SOURCES = {
     "given": "as given",
@@ -60,14 +63,19 @@ def reconstruct(
     side_view: bool = False,
     export: str | None = None,
     progress: bool = True,
-) -> Motion:
-    """Recovers one person's body from a video.
+) -> Motion | list[Motion]:
+    """Recovers the body of one person, or of everybody, from a video.
+
+    Observing takes most of the time. What was observed of a file is kept in the cache, so a run that was stopped
+    goes on where it was, and a run with another `body` or `weights` begins with lifting.
 
     Args:
       video: a file that OpenCV reads, a folder of pictures, or the number of a webcam. None: a sample video.
       out: the folder for `motion.npz`, `overlay.mp4`, `report.html`, `report.json` and, from a webcam,
         `recording.mp4`. None: nothing is written.
-      person: "largest", "leftmost", or a number: people count from 1, from the left.
+      person: "largest", "leftmost", or a number: people count from 1, from the left. "all": everybody; the
+        files are `motion_1.npz`, `report_1.html`, `motion_2.npz` and so on, in the order in which people appear,
+        and from the left. Each motion begins and ends with the frames that show its person.
       landmark_model: "full", or "heavy", which is slower and more accurate.
       weights: a weights file or the folder of a training run. None: the weights of this package.
       body: a file in SMPL's format. None: the free body.
@@ -76,13 +84,17 @@ def reconstruct(
       fps: frames/s instead of the video's own rate. None: the video's own rate, and 30 for pictures.
       start, end: seconds; only this part of the video. None: from its first frame, to its last.
       max_frames: read at most this many frames. None: all of them.
-      min_seen: the least share of the frames in which the person must be seen. 0 accepts every video.
+      min_seen: the least share of the frames in which the person must be seen. 0 accepts every video. With
+        person "all", people who are seen less between their first and last frame are left out.
       overlay: also draw the body over the video. Needs `out`.
       style: of the overlay: "mesh", "skeleton", "silhouette" or "flow"; see `hpof_jax.visualize`.
       layout: of the overlay: "beside" shows the unchanged frames next to it, "over" does not.
       side_view: show the body from its side in the overlay, too.
       export: formats for other programs, such as "glb,bvh"; see `hpof_jax.export`. Needs `out`.
-      progress: show progress bars, on a terminal.
+      progress: show how far the work is; see `hpof_jax.progress`.
+
+    Returns:
+      the motion; with person "all" a list of motions.
 
     Raises:
       UserError: one sentence that says what is wrong with the input, and what to do.
@@ -109,41 +121,59 @@ def reconstruct(
         if is_webcam(video) and folder:
             video, fps = _record(video, folder / "recording.mp4", max_frames, fps), None
         part: dict[str, Any] = dict(max_frames=max_frames, fps=fps, start=start, end=end)
-        observations = clip.observe(
-            video,
-            person=person,
-            landmark_model=landmark_model,
-            focal_length=focal_length,
-            progress=progress,
-            **part,
-        )
+        everybody = person == "all"
+        how = dict(landmark_model=landmark_model, focal_length=focal_length, progress=progress)
+        found = _observe(video, None if everybody else person, how | part)
         if fov is not None:
-            focal_length = camera.focal_length_of_fov(fov, float(observations.image_size[1]))
-            observations = dataclasses.replace(
-                observations, focal_length=np.asarray(focal_length, np.float32), focal_length_source="given"
+            focal_length = camera.focal_length_of_fov(fov, float(found[0].image_size[1]))
+            given: dict[str, Any] = dict(
+                focal_length=np.asarray(focal_length, np.float32), focal_length_source="given"
             )
-        _describe(observations, min_seen)
-        motion = lift(observations, params_and_config, body_model)
+            found = [dataclasses.replace(observations, **given) for observations in found]
+        people = _describe(found, min_seen) if everybody else _check(found, min_seen)
+        start_time = time.monotonic()
+        motions = {
+            f"motion_{number}" if everybody else "motion": lift(observations, params_and_config, body_model)
+            for number, observations in enumerate(people, 1)
+        }
+        logging.info("lifting: %s", rate(sum(map(len, people)), time.monotonic() - start_time))
         if folder:
-            motion.save(folder / "motion.npz")
-            logging.info("wrote %s", folder / "motion.npz")
+            for name, motion in motions.items():
+                motion.save(folder / f"{name}.npz")
+                logging.info("wrote %s", folder / f"{name}.npz")
         if folder and export:
-            for path in exports.export({"motion": motion}, folder, export, body_model):
+            for path in exports.export(motions, folder, export, body_model):
                 logging.info("wrote %s", path)
         if folder and overlay:
             frames, _ = read_video(video, **part)
             path = folder / "overlay.mp4"
             look: dict[str, Any] = dict(style=style, layout=layout, side_view=side_view)
-            visualize.write_overlay(frames, motion, body_model, path, **look, progress=progress)
+            bodies = [*motions.values()] if everybody else motions["motion"]
+            visualize.write_overlay(frames, bodies, body_model, path, **look, progress=progress)
             logging.info("wrote %s", path)
         if folder:
             made_with = _made_with(video, weights, body, options)
-            _report(motion, observations, body_model, folder / "report.html", made_with, overlay)
-    return motion
+            for name, observations in zip(motions, people):
+                path = folder / f"{name.replace('motion', 'report')}.html"
+                _report(motions[name], observations, body_model, path, made_with, overlay)
+    return [*motions.values()] if everybody else motions["motion"]
 
 
-def _describe(observations: clip.Observations, min_seen: float) -> None:
+def _observe(
+    video: str | os.PathLike | int, person: str | int | None, options: dict
+) -> list[clip.Observations]:
+    """The observations of one person, or of everybody if `person` is None; of files, they are kept."""
+    kept = not is_webcam(video) and pathlib.Path(video).expanduser().exists()
+    if person is None:
+        observe = cache.observe_everybody_cached if kept else observe_everybody
+        return observe(video, **options)
+    observe = cache.observe_cached if kept else clip.observe
+    return [observe(video, person=person, **options)]
+
+
+def _check(found: list[clip.Observations], min_seen: float) -> list[clip.Observations]:
     """Logs what the result depends on; raises UserError if the person is seen in too few frames."""
+    (observations,) = found
     share, frames = float(np.mean(observations.seen)), len(observations)
     logging.info("The person is seen in %.0f %% of %d frames.", 100 * share, frames)
     if share < min_seen:
@@ -152,8 +182,44 @@ def _describe(observations: clip.Observations, min_seen: float) -> None:
             "choose somebody else with --person or a part of the video with --start and --end, or accept this with "
             "--min-seen 0."
         )
-    if cuts := [f"{time:.2f}" for time in observations.times[observations.shots[1:]]]:
-        logging.info("The video has %d cut(s), at %s s.", len(cuts), ", ".join(cuts))
+    _log_video(observations, observations.times[observations.shots[1:]])
+    return found
+
+
+def _describe(found: list[clip.Observations], min_seen: float) -> list[clip.Observations]:
+    """The people who are seen in enough frames; logs who they are and where it is doubtful who is who."""
+    people = [observations for observations in found if np.mean(observations.seen) >= min_seen]
+    if not people:
+        raise UserError(
+            f"Each of the {len(found)} people is seen in less than {100 * min_seen:g} % of the frames between their "
+            "first and last one: choose a part of the video with --start and --end, or accept this with --min-seen 0."
+        )
+    if len(people) < len(found):
+        logging.warning("%d people are seen in too few frames and are left out.", len(found) - len(people))
+    for number, observations in enumerate(people, 1):
+        times, middle = observations.times, np.median(observations.landmarks_2d[observations.seen][..., 0])
+        logging.info(
+            "Person %d is seen in %.0f %% of the frames from %.2f to %.2f s, around x = %.0f pixels.",
+            number,
+            100 * np.mean(observations.seen),
+            times[0],
+            times[-1],
+            middle,
+        )
+        for doubt in observations.doubts:
+            logging.warning(
+                "Person %d cannot be told from others after %.2f s: the track ends; somebody who comes later may "
+                "be the same.",
+                number,
+                times[doubt],
+            )
+    _log_video(people[0], np.unique(np.concatenate([one.times[one.shots[1:]] for one in people])))
+    return people
+
+
+def _log_video(observations: clip.Observations, cuts: np.ndarray) -> None:
+    if len(cuts):
+        logging.info("The video has %d cut(s), at %s s.", len(cuts), ", ".join(f"{at:.2f}" for at in cuts))
     source = _FOCAL_LENGTH_SOURCES[observations.focal_length_source]
     logging.info("The focal length is %.0f pixels, %s.", observations.focal_length, source)
 
@@ -251,7 +317,7 @@ def main() -> None:
     add(
         "--person",
         default="largest",
-        help="largest, leftmost, or a number: people count from 1, from the left (default: largest)",
+        help="largest, leftmost, a number (people count from 1, from the left), or all (default: largest)",
     )
     add(
         "--landmark-model",

@@ -9,7 +9,14 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-FOUNDATIONS = {"errors", "interrupt", "archives", "atomic", "downloads"}  # every room may import these
+FOUNDATIONS = {
+    "errors",
+    "interrupt",
+    "archives",
+    "atomic",
+    "downloads",
+    "progress",
+}  # every room may import these
 # A room is a package or module. For each: all rooms that it may reach, through other modules too.
 LIBRARY = {
     "errors": set(),
@@ -18,6 +25,7 @@ LIBRARY = {
     "data_folders": set(),
     "atomic": set(),
     "downloads": set(),
+    "progress": set(),
     "geometry": set(),
     "body": {"geometry"},
     "motion": {"body", "geometry"},

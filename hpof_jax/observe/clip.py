@@ -8,18 +8,18 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from hpof_jax.archives import check_array, damage, read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera, temporal
 from hpof_jax.observe import optical_flow
-from hpof_jax.observe.blazepose import NUM_LANDMARKS
+from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose
 from hpof_jax.observe.capture import TOLERANCE
 from hpof_jax.observe.person import PersonTracker
 from hpof_jax.observe.track import track
-from hpof_jax.observe.video import Frames, frame_times, read_video, thin
+from hpof_jax.observe.video import Frames, VideoInfo, frame_times, read_video, thin
+from hpof_jax.progress import progress as shown
 
 MASK_SIDE = 128
 MIN_FOV, MAX_FOV = 1.0, 170.0  # degrees, horizontal; beyond them, numbers overflow
@@ -47,6 +47,8 @@ class Observations:
       leads from the pixels of the one frame's box, 64 x 64, to those of the other's.
     flow_valid: (T - 1, 2, 64, 64) bool, where the flow is known; elsewhere it is 0. Or None.
     flow_box: (T, 3) [centre x, centre y, size] px, the boxes, or None.
+    first_frame: () the number of the clip's first frame among those read from the video.
+    doubts: (D,) frames of the clip after which the person could not be told from others: there the track ends.
     """
 
     landmarks_2d: np.ndarray
@@ -64,12 +66,16 @@ class Observations:
     flow: np.ndarray | None = None
     flow_valid: np.ndarray | None = None
     flow_box: np.ndarray | None = None
+    first_frame: int = 0
+    doubts: np.ndarray | None = None
 
     def __post_init__(self):
         times = np.arange(len(self.seen)) / float(self.fps) if self.times is None else self.times
         object.__setattr__(self, "times", np.asarray(times, np.float64))
         object.__setattr__(self, "shots", np.zeros(1, int) if self.shots is None else np.asarray(self.shots))
         object.__setattr__(self, "focal_length_source", str(self.focal_length_source))
+        object.__setattr__(self, "first_frame", int(self.first_frame))
+        object.__setattr__(self, "doubts", np.array([] if self.doubts is None else self.doubts, int))
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -116,6 +122,7 @@ def observe(
     thin_to: float | None = None,
     start: float | None = None,
     end: float | None = None,
+    net: BlazePose | None = None,
 ) -> Observations:
     """Observations of one person in `video`, at its own frame rate.
 
@@ -124,13 +131,42 @@ def observe(
       person, landmark_model: see `hpof_jax.observe.person.PersonTracker`. The person is chosen again in each
         shot.
       focal_length: px. None: from the file's metadata, else `hpof_jax.geometry.camera.default_focal_length`.
-      progress: show a progress bar, on a terminal.
+      progress: show how far the work is, see `hpof_jax.progress`.
       keep_masks: also the person's masks.
       keep_flow: also DIS optical flow; `add_flow` replaces it by more accurate flow.
       thin_to: frames/s; use only every n-th frame, so that the rate comes closest to this.
+      net: networks to use; None: new ones.
 
     Raises:
       UserError: the video cannot be read, the person is seen in no frame, or an argument is out of range.
+    """
+    frames, info, lens = opened(video, max_frames, fps, start, end, focal_length, thin_to)
+    tracker, times = PersonTracker(landmark_model, person, info.fps, net=net), []
+    bar = shown(note_times(frames, times), "observing", info.frame_count, show=progress)
+    found = track(bar, tracker, mask_side=MASK_SIDE if keep_masks else None, keep_flow=keep_flow)
+    if not found["seen"].any():
+        raise UserError(_nobody(info.name, len(times), person, tracker.most_people))
+    if keep_masks:
+        found["mask_to_frame"] = found["mask_to_frame"].astype(np.float32)
+    times = frame_times(times, info.fps)
+    observations = Observations(**found, **lens, fps=mean_rate(times, info.fps), times=times)
+    for start, stop in observations.gaps:
+        logging.info("%s: the person is not seen in frames %d to %d", info.name, start, stop - 1)
+    return observations
+
+
+def opened(
+    video: str | pathlib.Path | int,
+    max_frames: int | None,
+    fps: float | None,
+    start: float | None,
+    end: float | None,
+    focal_length: float | None = None,
+    thin_to: float | None = None,
+) -> tuple[Frames, VideoInfo, dict]:
+    """The frames of a video, its `VideoInfo`, and image_size, focal_length and focal_length_source by name.
+
+    Arguments and errors are those of `observe`.
     """
     frames, info = read_video(video, max_frames, fps, start, end)
     if focal_length is not None and not _is_plausible(focal_length, info.image_size):
@@ -141,35 +177,19 @@ def observe(
     stated = info.focal_length if _is_plausible(info.focal_length, info.image_size) else None
     if thin_to:
         frames, info = thin(frames, info, thin_to)
-    tracker, times = PersonTracker(landmark_model, person, info.fps), []
-    bar = tqdm(
-        _note_times(frames, times),
-        "observing",
-        info.frame_count,
-        unit="frame",
-        disable=None if progress else True,
-    )
-    found = track(bar, tracker, mask_side=MASK_SIDE if keep_masks else None, keep_flow=keep_flow)
-    if not found["seen"].any():
-        raise UserError(_nobody(info.name, len(times), person, tracker.most_people))
-    if keep_masks:
-        found["mask_to_frame"] = found["mask_to_frame"].astype(np.float32)
-    times = frame_times(times, info.fps)
-    fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else info.fps
-    source = "given" if focal_length else "metadata" if stated else "assumed"
-    observations = Observations(
-        **found,
+    lens = dict(
         image_size=np.array(info.image_size, np.float32),
         focal_length=np.float32(
             focal_length or stated or camera.default_focal_length(np.array(info.image_size))
         ),
-        focal_length_source=source,
-        fps=np.float32(fps),
-        times=times,
+        focal_length_source="given" if focal_length else "metadata" if stated else "assumed",
     )
-    for start, stop in observations.gaps:
-        logging.info("%s: the person is not seen in frames %d to %d", info.name, start, stop - 1)
-    return observations
+    return frames, info, lens
+
+
+def mean_rate(times: np.ndarray, fps: float) -> np.float32:
+    """The mean frame rate of frames at these times (T,) seconds; `fps` if there is only one."""
+    return np.float32((len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else fps)
 
 
 def add_flow(
@@ -317,7 +337,8 @@ def _is_plausible(focal_length: float | None, image_size: tuple[int, int]) -> bo
     return MIN_FOV <= np.degrees(2 * np.arctan(image_size[1] / (2 * focal_length))) <= MAX_FOV
 
 
-def _note_times(frames: Frames, times: list[float]) -> Iterator[np.ndarray]:
+def note_times(frames: Frames, times: list[float]) -> Iterator[np.ndarray]:
+    """The same frames; the time of each is appended to `times`."""
     for frame in frames:
         times.append(frames.time)
         yield frame

@@ -8,13 +8,14 @@ fits, the person is not seen in the frame.
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 
 from hpof_jax.errors import UserError
-from hpof_jax.observe.blazepose import HIPS, MIN_PRESENCE, SHOULDERS, BlazePose, Pose, Region, overlap
+from hpof_jax.observe.blazepose import HIPS, MIN_PRESENCE, SHOULDERS, BlazePose, Pose, Region
+from hpof_jax.observe.search import change, find_people, tiles
 
 # Distances are in region sizes, about 1.3 body heights. Times are in frames at 30 frames/s.
 MAX_STEP = 0.25  # the largest movement of a body between two frames
@@ -30,8 +31,6 @@ MIN_COLOURS_OF_RIVAL, MAX_LOOKS_OF_RIVAL = 0.25, 10
 RIVAL_MARGIN = 0.05  # a pose whose colours are closer to a rival's by this much is the rival's
 # The track switches to a pose nearby if its colour distance is below the first, and smaller by the second.
 MAX_COLOURS_TO_SWITCH, SWITCH_MARGIN = 0.25, 0.1
-SAME_PERSON_DISTANCE = 0.1
-MAX_LOOKS, MIN_NEW_PRESENCE, MIN_CONFIRMING_OVERLAP = 5, 0.8, 0.45
 COLOUR_RATE, COLOUR_RATE_UNSURE = 0.1, 0.02
 
 
@@ -117,9 +116,9 @@ class PersonTracker:
         return (1 - rate) * before + rate * seen
 
     def _choose(self, image: np.ndarray) -> Pose | None:
-        people = self._find_people(image, _tiles(image.shape, 1.0))
+        people = self._find_people(image, tiles(image.shape, 1.0))
         if not people and self._count % SEARCH_WIDE_EVERY == 1:
-            people = self._find_people(image, _tiles(image.shape, 0.5))
+            people = self._find_people(image, tiles(image.shape, 0.5))
         self.most_people = max(self.most_people, len(people))
         if not people:
             return None
@@ -143,7 +142,7 @@ class PersonTracker:
                 candidates.append(pose)
         squares = [(last.x, last.y, 1.5 * last.size), (last.x, last.y, 2.5 * last.size)]
         if track.lost % SEARCH_WIDE_EVERY == SEARCH_WIDE_EVERY - 1:
-            squares += _tiles(image.shape, 1.0)
+            squares += tiles(image.shape, 1.0)
         candidates = self._find_people(image, squares, candidates)
         costs = [self._cost(pose) for pose in candidates]
         return candidates[int(np.argmin(costs))] if costs and min(costs) < np.inf else None
@@ -161,7 +160,7 @@ class PersonTracker:
         distances = [colour_distance(seen, self._track.colours) for _, seen in colours]
         best = int(np.argmin(distances))
         clearly = distances[best] < min(MAX_COLOURS_TO_SWITCH, distances[0] - SWITCH_MARGIN)
-        if not clearly or _change(own.region, colours[best][0].region)[0] > 1:
+        if not clearly or change(own.region, colours[best][0].region)[0] > 1:
             best = 0
         for number, (pose, seen) in enumerate(colours):
             if number != best and distances[number] > MIN_COLOURS_OF_RIVAL:  # otherwise too similar
@@ -174,7 +173,7 @@ class PersonTracker:
     def _cost(self, pose: Pose) -> float:
         """How unlike the person `pose` is; infinite if it cannot be the person."""
         lost = self._track.lost
-        moved, grown = _change(self._track.pose.region, pose.region)
+        moved, grown = change(self._track.pose.region, pose.region)
         reach = MAX_STEP + STEP_PER_LOST_FRAME * lost * self._frame_time
         seen = torso_colours(pose)
         colours = colour_distance(seen, self._track.colours)
@@ -190,50 +189,13 @@ class PersonTracker:
         """Whether the rival can have moved to `region` since they were last seen."""
         elapsed = (self._count - rival.frame) * self._frame_time
         reach = min(MAX_STEP + STEP_PER_LOST_FRAME * elapsed, 1.0)
-        return _change(rival.region, region)[0] < reach
+        return change(rival.region, region)[0] < reach
 
     def _find_people(
-        self, image: np.ndarray, squares: Iterable[tuple[float, float, float]], known: Iterable[Pose] = ()
+        self, image: np.ndarray, squares: Iterable[tuple[float, float, float]], known: Sequence[Pose] = ()
     ) -> list[Pose]:
         """The poses `known`, and those of all other people that the detector finds in the squares."""
-        people = list(known)
-        regions = [pose.region for pose in people]
-        for square in squares:
-            for region in self._net.detect(image, square):
-                if any(overlap(region, other) > 0.8 for other in regions):
-                    continue
-                regions.append(region)
-                pose = self._settle(image, region)
-                if pose is None or any(_is_same(pose, other) for other in people):
-                    continue
-                if self._confirmed(image, pose.region):
-                    people.append(pose)
-        return people
-
-    def _settle(self, image: np.ndarray, region: Region) -> Pose | None:
-        """The pose of the person in `region`, or None if there is nobody.
-
-        Each pose gives a better region, in which the network runs again. If the region does not converge, it
-        shows something other than a person.
-        """
-        for _ in range(MAX_LOOKS):
-            pose = self._net.landmarks(image, region)
-            if pose.score < MIN_PRESENCE:
-                return None
-            moved, grown = _change(region, pose.region)
-            if moved < 0.03 and grown < 1.07:
-                break
-            region = pose.region
-        else:
-            return None
-        return pose if pose.score >= MIN_NEW_PRESENCE else None
-
-    def _confirmed(self, image: np.ndarray, place: Region) -> bool:
-        """Whether the detector finds a person in crops around `place`. In background it does not."""
-        return all(
-            any(overlap(place, other) > MIN_CONFIRMING_OVERLAP for other in self._net.detect(image, square))
-            for square in ((place.x, place.y, place.size), (place.x, place.y, 1.5 * place.size))
-        )
+        return [*known, *find_people(self._net, image, squares, known)]
 
 
 @functools.lru_cache(maxsize=8)  # called about three times a frame for the same pose
@@ -259,32 +221,6 @@ def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
     if not (a.any() and b.any()):
         return UNKNOWN_COLOURS
     return float(np.sqrt(max(0.0, 1.0 - np.sqrt(a * b).sum())))
-
-
-def _change(old: Region, new: Region) -> tuple[float, float]:
-    """The distance from `old` to `new` in sizes of `old`, and the ratio of the larger to the smaller size."""
-    moved = np.hypot(new.x - old.x, new.y - old.y) / old.size
-    return float(moved), max(new.size / old.size, old.size / max(new.size, 1e-6))
-
-
-def _is_same(a: Pose, b: Pose) -> bool:
-    distance = np.linalg.norm(a.landmarks_2d[:, :2] - b.landmarks_2d[:, :2], axis=1).mean()
-    return distance < SAME_PERSON_DISTANCE * max(a.region.size, b.region.size)
-
-
-def _tiles(shape: tuple[int, ...], scale: float) -> list[tuple[float, float, float]]:
-    """Squares [x, y, side] that cover an image and overlap by half; `side` is `scale` times its shorter side.
-
-    The detector misses people who are much smaller than its square, as in the whole of a wide image.
-    """
-    height, width = shape[:2]
-    side = scale * min(height, width)
-
-    def centres(length: int) -> np.ndarray:
-        return np.linspace(side / 2, length - side / 2, int(np.ceil(2 * (length - side) / side)) + 1)
-
-    whole = [(width / 2, height / 2, float(max(height, width)))] if scale == 1.0 and width != height else []
-    return whole + [(float(x), float(y), side) for y in centres(height) for x in centres(width)]
 
 
 def _parse_person(person: str | int) -> str | int:

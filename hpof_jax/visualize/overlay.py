@@ -10,15 +10,16 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-import tqdm
 
 from hpof_jax.body import BodyModel, load_body
+from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
+from hpof_jax.progress import progress as shown_progress
 from hpof_jax.visualize import draw
 from hpof_jax.visualize.video import even, resize, writing
 
@@ -30,10 +31,13 @@ MAX_RATE = 60.0  # frames/s of the overlay of a video whose frame rate varies
 SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the pelvis
 SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
 CONFIDENT = 0.5  # frames below this confidence are guesses
+FAINT = 0.2  # of several people, guesses below this confidence are not drawn: the person may be out of sight
 LABEL_FROM = 200  # pixels: lower pictures have no room for labels
 DIMMED = 0.45  # brightness of the frame behind flow
 FASTEST = 95  # percentile of the joints' speeds that gets the full colour
 DRAWERS = 2  # threads that draw
+HEAD = SMPL_JOINTS.index("head")
+HEAD_ROOM = 3.0  # heights of its number between a head's joint and the top of the number
 AHEAD = 4  # frames that are read and drawn ahead
 
 
@@ -73,7 +77,7 @@ def render(
 
 def write_overlay(
     video_frames: Iterable[np.ndarray],
-    motion: Motion,
+    motion: Motion | Sequence[Motion],
     body: BodyModel,
     path: str | os.PathLike,
     style: str = "mesh",
@@ -92,8 +96,9 @@ def write_overlay(
     Args:
       video_frames: (H, W, 3) uint8 RGB, the frames that the motion was made from; frame i is `frame_index` i.
         They are read in another thread.
-      motion: the result; its `image_size` is that of the frames.
-      body: the body that the motion was made with.
+      motion: the result, or those of several people, who get a colour and a number each; its `image_size` is
+        that of the frames.
+      body: the body that the motions were made with.
       path: the video to write, `.mp4`; an existing file is replaced only by a complete one.
       style: "mesh", a shaded body; "skeleton", its bones, the left ones blue and the right ones orange;
         "silhouette", its outline; or "flow", the motion of its surface to the next frame as a colour.
@@ -102,13 +107,15 @@ def write_overlay(
         about the vertical through the pelvis, so that depth runs from left to right.
       max_height: larger frames are scaled down to this many pixels.
       labels: name the panels, and give the frame's number and time. Pictures lower than 200 pixels have none.
-      progress: show a progress bar, on a terminal.
+      progress: show how far the work is; see `hpof_jax.progress`.
 
     Raises:
       UserError: there is no such style or layout, there is no frame, the frames have another size than the
         motion's, or the video cannot be written.
     """
     check_look(style, layout)
+    motions = [motion] if isinstance(motion, Motion) else [*motion]
+    motion = motions[0]
     height, width = (even(side) for side in motion.image_size * min(1.0, max_height / motion.image_size[0]))
     painter = _Painter(
         style=style,
@@ -119,13 +126,14 @@ def write_overlay(
         height=height,
         width=width,
         focal_length=motion.focal_length * height / motion.image_size[0],
-        fastest=_fastest(motion) * height / motion.image_size[0] if style == "flow" else 1.0,
+        fastest=max(map(_fastest, motions)) * height / motion.image_size[0] if style == "flow" else 1.0,
         to_frame=motion.image_size[0] / height,
+        several=len(motions) > 1,
     )
-    rate, copies = _at_constant_rate(motion)
-    posed = _posed(motion, body)
+    rate, copies = _at_constant_rate(motions)
+    bodies = [_posed(motion, body, number, len(motions) > 1) for number, motion in enumerate(motions)]
 
-    def shown() -> Iterator[tuple[int, np.ndarray, _Posed | None]]:
+    def shown() -> Iterator[tuple[int, np.ndarray, list[_Posed]]]:
         for index, frame in enumerate(_read_ahead(video_frames)):
             if frame.shape != (*motion.image_size, 3):
                 raise UserError(
@@ -133,18 +141,16 @@ def write_overlay(
                     f" {motion.image_size[0]} x {motion.image_size[1]} pixels: give the video it was made from."
                 )
             if copies.get(index, 1):
-                yield index, frame, posed(index)
+                found = [posed for posed in (at(index) for at in bodies) if posed]
+                # The farthest is drawn first.
+                yield index, frame, sorted(found, key=lambda posed: -posed.joints[0, 2])
 
     total = len(video_frames) if hasattr(video_frames, "__len__") else None
-    with (
-        writing(pathlib.Path(path), (height, painter.total_width), rate) as add,
-        tqdm.tqdm(total=total, desc="overlay", unit="frame", disable=None if progress else True) as bar,
-    ):
-        index = -1
-        for index, picture in _drawn_ahead(painter, shown()):
+    with writing(pathlib.Path(path), (height, painter.total_width), rate) as add:
+        index, drawn = -1, _drawn_ahead(painter, shown())
+        for index, picture in shown_progress(drawn, "overlay", total, show=progress):
             for _ in range(copies.get(index, 1)):
                 add(picture)
-            bar.update()
         if index < 0:
             raise UserError("The video has no frame to draw the body over: check the video.")
 
@@ -163,6 +169,11 @@ class _Posed:
     joints: np.ndarray  # (24, 3)
     seen: bool
     time: float  # seconds of the video
+    number: int  # of the person, from 0
+
+    @property
+    def color(self) -> tuple[int, int, int]:
+        return draw.PEOPLE[self.number % len(draw.PEOPLE)] if self.seen else draw.UNSEEN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +190,7 @@ class _Painter:
     focal_length: float  # pixels of the picture
     fastest: float  # pixels of the picture per frame that get the full colour of flow
     to_frame: float  # pixels of the video for each pixel of the picture
+    several: bool  # whether there are several people, who get numbers
 
     @property
     def side_width(self) -> int:
@@ -188,32 +200,38 @@ class _Painter:
     def total_width(self) -> int:
         return self.width * (1 + self.beside) + self.side_width
 
-    def __call__(self, index: int, frame: np.ndarray, posed: _Posed | None) -> tuple[int, np.ndarray]:
+    def __call__(self, index: int, frame: np.ndarray, bodies: list[_Posed]) -> tuple[int, np.ndarray]:
         frame = resize(frame, self.height, self.width)
         panels = {"video": frame} if self.beside else {}
-        panels[self._title(posed)] = self._overlay(frame, posed)
+        panels[self._title(bodies)] = self._overlay(frame, bodies)
         if self.side_view:
-            panels["from the side"] = self._from_the_side(posed)
+            panels["from the side"] = self._from_the_side(bodies)
         picture = np.concatenate([*panels.values()], axis=1)
         if self.labels:
-            self._label(picture, panels, index, posed)
+            self._label(picture, panels, index, bodies)
         return index, picture
 
-    def _title(self, posed: _Posed | None) -> str:
-        if posed is None:
+    def _title(self, bodies: list[_Posed]) -> str:
+        if not bodies:
             return "no body"
-        return self.style if posed.seen else f"{self.style}, not seen: a guess"
+        return self.style if any(posed.seen for posed in bodies) else f"{self.style}, not seen: a guess"
 
-    def _overlay(self, frame: np.ndarray, posed: _Posed | None) -> np.ndarray:
-        if posed is None:
-            return frame
-        color = draw.SEEN if posed.seen else draw.UNSEEN
+    def _overlay(self, frame: np.ndarray, bodies: list[_Posed]) -> np.ndarray:
+        if self.style == "flow" and bodies:
+            frame = (frame * np.float32(DIMMED)).astype(np.uint8)
+        for posed in bodies:
+            frame = self._over(frame, posed)
+        for posed in bodies if self.several and self.labels else ():
+            self._tag(frame, posed)
+        return frame
+
+    def _over(self, frame: np.ndarray, posed: _Posed) -> np.ndarray:
         body = posed.vertices, self.faces, self.focal_length
         match self.style:
             case "mesh":
-                return draw.render_mesh(frame, *body, color, 0.9 if posed.seen else 0.5)
+                return draw.render_mesh(frame, *body, posed.color, 0.9 if posed.seen else 0.5)
             case "silhouette":
-                return draw.render_silhouette(frame, *body, color)
+                return draw.render_silhouette(frame, *body, posed.color)
             case "skeleton":
                 return draw.render_skeleton(frame, posed.joints, self.focal_length, posed.seen)
             case "flow":
@@ -222,33 +240,48 @@ class _Painter:
                     for points in (posed.vertices, posed.moved)
                 )
                 flow = np.nan_to_num(after - before)
-                dimmed = (frame * np.float32(DIMMED)).astype(np.uint8)
-                colors = draw.flow_colors(flow, self.fastest) * draw.shade(posed.vertices, self.faces, 0.6)
-                return draw.render_colors(dimmed, *body, colors)
+                return draw.render_colors(frame, *body, draw.flow_colors(flow, self.fastest))
 
-    def _from_the_side(self, posed: _Posed | None) -> np.ndarray:
+    def _tag(self, frame: np.ndarray, posed: _Posed) -> None:
+        """Writes the person's number above the head into the frame."""
+        x, y = zbuffer.project(posed.joints[HEAD : HEAD + 1], self.focal_length, frame.shape[:2])[0]
+        tag = draw.label(f"{posed.number + 1}", max(12, round(self.height / 28)))
+        if not np.isfinite([x, y]).all():
+            return
+        left = round(np.clip(x - tag.shape[1] / 2, 0, frame.shape[1] - tag.shape[1]))
+        top = round(np.clip(y - HEAD_ROOM * tag.shape[0], 0, frame.shape[0] - tag.shape[0]))
+        draw.paste(frame, tag, left, top)
+
+    def _from_the_side(self, bodies: list[_Posed]) -> np.ndarray:
         canvas = np.full((self.height, self.side_width, 3), BACKGROUND, np.uint8)
-        if posed is None:
+        if not bodies:
             return canvas
         focal_length = self.height * SIDE_DISTANCE / SIDE_EXTENT
+        middle = np.mean([posed.joints[0] for posed in bodies], axis=0)
 
         def turned(points: np.ndarray) -> np.ndarray:
-            x, y, z = (points - posed.joints[0]).T
+            x, y, z = (points - middle).T
             return np.stack([z, y, SIDE_DISTANCE - x], axis=-1)
 
-        if self.style == "skeleton":
-            return draw.render_skeleton(canvas, turned(posed.joints), focal_length, posed.seen)
-        vertices, color = turned(posed.vertices), draw.SEEN if posed.seen else draw.UNSEEN
-        if self.style == "silhouette":
-            return draw.render_silhouette(canvas, vertices, self.faces, focal_length, color)
-        return draw.render_mesh(canvas, vertices, self.faces, focal_length, color, 0.9 if posed.seen else 0.5)
+        for posed in sorted(
+            bodies, key=lambda posed: posed.joints[0, 0]
+        ):  # the farthest from this side first
+            vertices = turned(posed.vertices)
+            if self.style == "skeleton":
+                canvas = draw.render_skeleton(canvas, turned(posed.joints), focal_length, posed.seen)
+            elif self.style == "silhouette":
+                canvas = draw.render_silhouette(canvas, vertices, self.faces, focal_length, posed.color)
+            else:
+                alpha = 0.9 if posed.seen else 0.5
+                canvas = draw.render_mesh(canvas, vertices, self.faces, focal_length, posed.color, alpha)
+        return canvas
 
-    def _label(self, picture: np.ndarray, panels: dict, index: int, posed: _Posed | None) -> None:
+    def _label(self, picture: np.ndarray, panels: dict, index: int, bodies: list[_Posed]) -> None:
         letters, left = max(12, round(self.height / 28)), 0
         for name, panel in panels.items():
             draw.paste(picture, draw.label(name, letters), left + letters // 2, letters // 2)
             left += panel.shape[1]
-        when = f"frame {index}" + (f", {posed.time:.2f} s" if posed else "")
+        when = f"frame {index}" + (f", {bodies[0].time:.2f} s" if bodies else "")
         when = draw.label(when, letters)
         draw.paste(picture, when, letters // 2, self.height - when.shape[0] - letters // 2)
         if self.style == "flow":
@@ -289,9 +322,10 @@ def _drawn_ahead(painter: _Painter, shown: Iterator[tuple]) -> Iterator[tuple[in
         shown.close()
 
 
-def _at_constant_rate(motion: Motion) -> tuple[float, dict[int, int]]:
+def _at_constant_rate(motions: Sequence[Motion]) -> tuple[float, dict[int, int]]:
     """A frame rate, and how often frames are shown at that rate, where that is not once."""
-    frames, times, rate = motion.frame_index, motion.times, motion.mocap_framerate
+    frames, first = np.unique(np.concatenate([motion.frame_index for motion in motions]), return_index=True)
+    times, rate = np.concatenate([motion.times for motion in motions])[first], motions[0].mocap_framerate
     constant = times[:1] + (frames - frames[:1]) / rate
     if np.all(np.abs(times - constant) <= 1 / rate):
         return rate, {}
@@ -302,24 +336,23 @@ def _at_constant_rate(motion: Motion) -> tuple[float, dict[int, int]]:
     return rate, dict(zip(frames[:-1].tolist(), copies.tolist()))
 
 
-def _posed(motion: Motion, body: BodyModel) -> Callable[[int], _Posed | None]:
+def _posed(motion: Motion, body: BodyModel, number: int, several: bool) -> Callable[[int], _Posed | None]:
     """A function from a frame's number to the body in it; call it with ascending numbers."""
     rows = {int(frame): row for row, frame in enumerate(motion.frame_index)}
 
     @functools.lru_cache(maxsize=2)
-    def chunk(number: int) -> np.ndarray:
-        return motion.vertices(body, slice(number * CHUNK, (number + 1) * CHUNK))
+    def chunk(index: int) -> np.ndarray:
+        return motion.vertices(body, slice(index * CHUNK, (index + 1) * CHUNK))
 
     def at(frame: int) -> _Posed | None:
         if frame not in rows:
             return None
         row = rows[frame]
-        vertices, moved = (
-            chunk(number // CHUNK)[number % CHUNK] for number in (row, rows.get(frame + 1, row))
-        )
-        return _Posed(
-            vertices, moved, motion.joints[row], motion.confidence[row] >= CONFIDENT, motion.times[row]
-        )
+        confidence = motion.confidence[row]
+        if several and confidence < FAINT:
+            return None
+        vertices, moved = (chunk(index // CHUNK)[index % CHUNK] for index in (row, rows.get(frame + 1, row)))
+        return _Posed(vertices, moved, motion.joints[row], confidence >= CONFIDENT, motion.times[row], number)
 
     return at
 

@@ -14,7 +14,7 @@ def observed(tmp_path, monkeypatch):
     """A video and an empty cache; the list tells what was observed, and with which person."""
     calls = []
 
-    def observe(video, person="largest", progress=True, focal_length=None):
+    def observe(video, person="largest", progress=True, focal_length=None, net=None):
         calls.append((video.name, person))
         return Observations(
             landmarks_2d=np.random.default_rng(0).normal(size=(40, 33, 3)).astype(np.float32),

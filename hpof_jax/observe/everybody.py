@@ -1,0 +1,85 @@
+"""The observations of everybody in a video."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from hpof_jax.errors import UserError
+from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose
+from hpof_jax.observe.clip import Observations, mean_rate, note_times, opened
+from hpof_jax.observe.identities import identify
+from hpof_jax.observe.people import PeopleTracker, Tracklet
+from hpof_jax.observe.shots import mark_cuts
+from hpof_jax.observe.video import frame_times
+from hpof_jax.progress import progress as shown
+
+MIN_SECONDS = 0.5  # whoever is seen for less is left out
+
+
+def observe_everybody(
+    video: str | pathlib.Path | int,
+    landmark_model: str = "full",
+    max_frames: int | None = None,
+    focal_length: float | None = None,
+    progress: bool = True,
+    fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    net: BlazePose | None = None,
+) -> list[Observations]:
+    """Observations of each person in `video`, from the first to the last frame that shows them.
+
+    People are in the order of their first frames; those of one frame are in the order from the left. Whoever
+    is seen for less than half a second is left out. `Observations.first_frame` gives the place in the video.
+
+    Arguments are those of `hpof_jax.observe.clip.observe`.
+
+    Raises:
+      UserError: the video cannot be read, nobody is seen, or an argument is out of range.
+    """
+    frames, info, lens = opened(video, max_frames, fps, start, end, focal_length)
+    tracker, times, cuts = PeopleTracker(landmark_model, info.fps, net=net), [], []
+    bar = shown(note_times(frames, times), "observing everybody", info.frame_count, show=progress)
+    for number, (frame, cut) in enumerate(mark_cuts(bar)):
+        if cut:
+            tracker.restart()
+            cuts.append(number)
+        tracker(frame)
+    people, doubts = identify(tracker.tracklets, info.fps, cuts)
+    times = frame_times(times, info.fps)
+    rate = mean_rate(times, info.fps)
+    found = []
+    for number, person in enumerate(people):
+        if sum(map(len, person)) < MIN_SECONDS * info.fps:
+            continue
+        first, stop = person[0].start, person[-1].stop
+        found.append(
+            Observations(
+                **_arrays(person),
+                **lens,
+                fps=rate,
+                times=times[first:stop],
+                shots=np.array([0, *(cut - first for cut in cuts if first < cut < stop)]),
+                first_frame=first,
+                doubts=np.array([doubt.frame - first for doubt in doubts if doubt.person == number], int),
+            )
+        )
+    if not found:
+        raise UserError(
+            f"no person was found in {info.name} ({len(times)} frames): "
+            "a whole person should be in sight, at least a sixth of the image high"
+        )
+    return found
+
+
+def _arrays(person: Sequence[Tracklet]) -> dict[str, np.ndarray]:
+    """landmarks_2d, landmarks_3d and seen, from the first to the last frame of a person's tracklets."""
+    first, stop = person[0].start, person[-1].stop
+    landmarks = np.zeros((2, stop - first, NUM_LANDMARKS, 3), np.float32)
+    seen = np.zeros(stop - first, bool)
+    for tracklet in person:
+        part = slice(tracklet.start - first, tracklet.stop - first)
+        landmarks[:, part] = tracklet.landmarks_2d, tracklet.landmarks_3d
+        seen[part] = True
+    return dict(landmarks_2d=landmarks[0], landmarks_3d=landmarks[1], seen=seen)
