@@ -73,7 +73,11 @@ def score(joints: np.ndarray, visible: np.ndarray, people: Sequence[Observations
     ignored = (close & ~visible[:, None]).any(axis=0) & ~(close & visible[:, None]).any(axis=0)
     hits = (close & visible[:, None]).sum(axis=2)
     best = hits[linear_sum_assignment(-hits)].sum()
-    owners = [_owners(distance[..., frame], visible[:, frame]) for frame in range(length)]
+    owners: list[dict[int, int]] = []
+    last: dict[int, int] = {}
+    for frame in range(length):
+        owners.append(_owners(distance[..., frame], visible[:, frame], last))
+        last |= owners[-1]
     names = [[pair[1] for frame in owners for pair in frame if pair[0] == person] for person in range(count)]
     shown = [
         [pair[0] for frame in owners for pair in frame if pair[1] == name] for name in range(len(people))
@@ -94,10 +98,13 @@ def idf1(counts: Counter) -> float:
     return 2 * counts["hits"] / max(counts["frames"] + counts["observed"], 1)
 
 
-def _owners(distance: np.ndarray, visible: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of a person and a number in one frame, by the least total distance."""
+def _owners(distance: np.ndarray, visible: np.ndarray, last: dict[int, int]) -> dict[int, int]:
+    """Person -> number in one frame. Pairs of the last time stay if they can; the others have the least distance."""
     costs = np.where((distance < MAX_DISTANCE) & visible[:, None], distance, 1e3)
-    return [(int(i), int(j)) for i, j in zip(*linear_sum_assignment(costs)) if costs[i, j] < 1e3]
+    kept = {person: name for person, name in last.items() if costs[person, name] < 1e3}
+    costs[[*kept]] = costs[:, [*kept.values()]] = 1e3
+    new = {int(i): int(j) for i, j in zip(*linear_sum_assignment(costs)) if costs[i, j] < 1e3}
+    return kept | new
 
 
 def _changes(row: Sequence[int]) -> int:

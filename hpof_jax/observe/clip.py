@@ -300,6 +300,8 @@ def _checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "flow": ((*flow, 2), "f"),
         "flow_valid": (flow, "b"),
         "flow_box": ((frames, 3), "f"),
+        "first_frame": ((), "iu"),
+        "doubts": ((arrays["doubts"].size if "doubts" in arrays else 0,), "iu"),
     }
     for name, array in arrays.items():
         shape, kinds = expected[name]
