@@ -78,10 +78,8 @@ def score(joints: np.ndarray, visible: np.ndarray, people: Sequence[Observations
     for frame in range(length):
         owners.append(_owners(distance[..., frame], visible[:, frame], last))
         last |= owners[-1]
-    names = [[pair[1] for frame in owners for pair in frame if pair[0] == person] for person in range(count)]
-    shown = [
-        [pair[0] for frame in owners for pair in frame if pair[1] == name] for name in range(len(people))
-    ]
+    names = [[frame[person] for frame in owners if person in frame] for person in range(count)]
+    shown = [[who for frame in owners for who in frame if frame[who] == name] for name in range(len(people))]
     return Counter(
         crossings=_crossings(joints, visible, height),
         returns=sum(_returns(row) for row in visible),

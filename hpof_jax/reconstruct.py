@@ -159,14 +159,13 @@ def reconstruct(
     return [*motions.values()] if everybody else motions["motion"]
 
 
-def _observe(
-    video: str | os.PathLike | int, person: str | int | None, options: dict
-) -> list[clip.Observations]:
+def _observe(video: Any, person: str | int | None, options: dict[str, Any]) -> list[clip.Observations]:
     """The observations of one person, or of everybody if `person` is None; of files, they are kept."""
     kept = not is_webcam(video) and pathlib.Path(video).expanduser().exists()
     if person is None:
-        observe = cache.observe_everybody_cached if kept else observe_everybody
-        return observe(video, **options)
+        return (
+            cache.observe_everybody_cached(video, **options) if kept else observe_everybody(video, **options)
+        )
     observe = cache.observe_cached if kept else clip.observe
     return [observe(video, person=person, **options)]
 
@@ -206,7 +205,7 @@ def _describe(found: list[clip.Observations], min_seen: float) -> list[clip.Obse
             times[-1],
             middle,
         )
-        for doubt in observations.doubts:
+        for doubt in np.asarray(observations.doubts, int):
             logging.warning(
                 "Person %d cannot be told from others after %.2f s: the track ends; somebody who comes later may "
                 "be the same.",
