@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 OURS = {"hpof_jax", "data_pipelines", "configs", "launch", "benchmarks", "tests"}
 # Declared, though none of our files imports them.
 UNIMPORTED = {
+    "onnxruntime",  # runs an exported model, which the tests do
     "importlib-resources",  # tensorflow-datasets imports it without declaring it
     "pip",  # fetches third-party files, as a program
     "tensorboard",  # tensorflow's summaries need it
