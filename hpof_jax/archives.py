@@ -108,6 +108,8 @@ class Archive:
 
     def _stream(self, name: str, largest: int) -> Iterator[bytes]:
         """The content of a member in pieces of at most `CHUNK` bytes."""
+        if name not in self.members:
+            raise ValueError("there is no such file in the archive")
         info, size = self._zip.getinfo(name), 0
         if info.flag_bits & 1:
             raise ValueError(f"'{name}' is encrypted")
@@ -225,6 +227,8 @@ def reason(error: BaseException) -> str:
     """The message of an exception as a part of a sentence: one short line that a terminal can print."""
     if isinstance(error, MemoryError):
         return "it takes more memory than there is"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
     text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     text = " ".join(text.split()) or type(error).__name__
     return "".join(sign if sign.isprintable() else "?" for sign in text[:200]).rstrip(".")

@@ -191,6 +191,9 @@ def test_the_reason_is_one_line_that_a_terminal_can_print():
     with pytest.raises(UserError, match="more memory than there is"):
         with damage("a.npz", "a clip", "delete it"):
             raise MemoryError
+    with pytest.raises(UserError, match="it has no 'pose'"):
+        with damage("a.npz", "a clip", "delete it"):
+            raise KeyError("pose")
     with pytest.raises(UserError, match="^a sentence$"):
         with damage("a.npz", "a clip", "delete it"):
             raise UserError("a sentence")

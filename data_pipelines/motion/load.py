@@ -128,7 +128,8 @@ def _read_cache(path: pathlib.Path) -> list[MotionClip] | None:
 
 def _to_clips(stored: dict[str, np.ndarray]) -> list[MotionClip]:
     lengths = stored["lengths"]
-    count, frames = lengths.size, len(stored["pose"])
+    count, (frames, *_) = lengths.size, (*stored["pose"].shape, 0)
+    check_array("pose", stored["pose"], (frames, 24, 3))
     check_array("lengths", lengths, (count,), "iu")
     check_array("names", stored["names"], (count,), "U")
     check_array("classes", stored["classes"], (count,), "U")

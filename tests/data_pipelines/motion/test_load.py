@@ -100,6 +100,7 @@ def test_an_unreadable_file_is_left_out_and_named(tmp_path, caplog):
         lambda whole: b"",
         lambda whole: whole[:300] + bytes(100) + whole[400:],
         lambda whole: npz(lengths=np.array([99])),
+        lambda whole: npz(lengths=np.array([2]), pose=np.float32(0)),
     ],
 )
 def test_a_damaged_cache_is_made_anew(tmp_path, caplog, damage):
