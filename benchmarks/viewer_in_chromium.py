@@ -83,7 +83,9 @@ def main(options: argparse.Namespace) -> dict:
 
 def picture(page, path: pathlib.Path, at: float = 0.33) -> None:
     """Writes a picture of an open page of a motion at a part `at` of its length."""
-    page.evaluate(f"viewer.player.pause(), viewer.go({at} * viewer.data.duration)")
+    page.evaluate(
+        f"viewer.player.pause(), viewer.go({at} * viewer.data.duration), viewer.stage.show('3/4', false)"
+    )
     page.wait("!viewer.player.video?.seeking")
     time.sleep(1)  # the video's texture is there a few pictures later
     page.screenshot(path, quality=60)
