@@ -224,10 +224,14 @@ def _log_video(observations: clip.Observations, cuts: np.ndarray) -> None:
 
 
 def _made_with(
-    video: str | os.PathLike, weights: str | os.PathLike | None, body: str | os.PathLike | None, options: dict
+    video: str | os.PathLike | int,
+    weights: str | os.PathLike | None,
+    body: str | os.PathLike | None,
+    options: dict,
 ) -> dict:
     """What somebody needs to make the motion again."""
-    files = {"video": video, "weights": weights_file(weights), "body": body}
+    files: dict[str, str | os.PathLike | None]
+    files = {"video": str(video), "weights": weights_file(weights), "body": body}
     return {
         **{
             what: {"name": pathlib.Path(path).name, "sha256": report.digest(path)}
@@ -253,7 +257,7 @@ def _report(
     found = report.make(
         motion,
         body,
-        swapped=swapped.any(axis=1),
+        swapped=swapped[:, 0] | swapped[:, 1],
         shots=observations.shots.tolist(),
         person=made_with["options"]["person"],
         made_with=made_with,
