@@ -181,6 +181,13 @@ def _check(found: list[clip.Observations], min_seen: float) -> list[clip.Observa
             "choose somebody else with --person or a part of the video with --start and --end, or accept this with "
             "--min-seen 0."
         )
+    if doubts := np.asarray(observations.doubts, int).tolist():
+        logging.warning(
+            "From %.2f to %.2f s somebody who looks alike is close to the person: the body may go on with the other "
+            "one. Look at the overlay, or recover everybody with --person all.",
+            observations.times[doubts[0]],
+            observations.times[doubts[-1]],
+        )
     _log_video(observations, observations.times[observations.shots[1:]])
     return found
 

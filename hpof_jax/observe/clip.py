@@ -48,7 +48,8 @@ class Observations:
     flow_valid: (T - 1, 2, 64, 64) bool, where the flow is known; elsewhere it is 0. Or None.
     flow_box: (T, 3) [centre x, centre y, size] px, the boxes, or None.
     first_frame: () the number of the clip's first frame among those read from the video.
-    doubts: (D,) frames of the clip after which the person could not be told from others: there the track ends.
+    doubts: (D,) frames of the clip at which the person could not be told from others. Among everybody's tracks
+      one ends there; that of a single person may go on with somebody else.
     """
 
     landmarks_2d: np.ndarray
@@ -149,7 +150,8 @@ def observe(
     if keep_masks:
         found["mask_to_frame"] = found["mask_to_frame"].astype(np.float32)
     times = frame_times(times, info.fps)
-    observations = Observations(**found, **lens, fps=mean_rate(times, info.fps), times=times)
+    rate, doubts = mean_rate(times, info.fps), np.unique(np.array(tracker.doubts, int))
+    observations = Observations(**found, **lens, fps=rate, times=times, doubts=doubts)
     for start, stop in observations.gaps:
         logging.info("%s: the person is not seen in frames %d to %d", info.name, start, stop - 1)
     return observations

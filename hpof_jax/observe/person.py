@@ -28,6 +28,7 @@ MAX_COLOURS = 0.7  # while in sight
 MAX_COLOURS_LOST, MAX_COLOURS_FAR = 0.6, 0.4  # after a gap; after a gap and more than one size away
 LOOK_AROUND_EVERY, LOOK_AROUND_EVERY_ALERT, SEARCH_WIDE_EVERY, FORGET_RIVALS_AFTER = 10, 5, 5, 30
 MIN_COLOURS_OF_RIVAL, MAX_LOOKS_OF_RIVAL = 0.25, 10
+NEAR = 0.5  # people closer than this may be taken for each other if their colours are alike
 RIVAL_MARGIN = 0.05  # a pose whose colours are closer to a rival's by this much is the rival's
 # The track switches to a pose nearby if its colour distance is below the first, and smaller by the second.
 MAX_COLOURS_TO_SWITCH, SWITCH_MARGIN = 0.25, 0.1
@@ -83,11 +84,14 @@ class PersonTracker:
         self._track: _Track | None = None
         self._rivals: list[_Rival] = []
         self._count = 0
+        self._frames = 0  # of all shots
         self.most_people = 0  # the most people seen at once while choosing
+        self.doubts: list[int] = []  # frames in which somebody who looks alike is close to the person
 
     def __call__(self, image: np.ndarray) -> Pose | None:
         """The person's pose in `image` (H, W, 3) uint8 RGB, which is the next frame."""
         self._count += 1
+        self._frames += 1
         if self._track is None:
             pose = self._choose(image)
             if pose is not None:
@@ -163,6 +167,9 @@ class PersonTracker:
         if not clearly or change(own.region, colours[best][0].region)[0] > 1:
             best = 0
         for number, (pose, seen) in enumerate(colours):
+            near = change(own.region, pose.region)[0] < NEAR
+            if number != best and near and colour_distance(seen, colours[best][1]) < MIN_COLOURS_OF_RIVAL:
+                self.doubts.append(self._frames - 1)
             if number != best and distances[number] > MIN_COLOURS_OF_RIVAL:  # otherwise too similar
                 known = [rival for rival in self._rivals if self._may_be(rival, pose.region)]
                 looks = [look for rival in known for look in rival.looks][-MAX_LOOKS_OF_RIVAL:]

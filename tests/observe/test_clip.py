@@ -45,6 +45,8 @@ def film(monkeypatch):
         times = np.arange(len(seen)) / fps if times is None else times
 
         class Tracker:
+            doubts: list[int] = []
+
             def __init__(self, landmark_model, person, fps, net=None):
                 self.count, self.most_people = -1, most_people
 

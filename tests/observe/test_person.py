@@ -155,6 +155,16 @@ def test_somebody_alike_but_far_is_refused(follow):
     assert follow(play, 20, person=1) == [150] * 10 + [None] * 10
 
 
+@pytest.mark.parametrize(("colours", "told"), [(RED, True), (GREEN, False)])
+def test_somebody_alike_who_is_close_is_told(monkeypatch, colours, told):
+    play = {"a": (RED, standing(400, 30)), "b": (colours, [*[None] * 5, *standing(480, 25)])}
+    monkeypatch.setattr(person, "BlazePose", lambda model, threads: FakeBlazePose(play))
+    tracker = PersonTracker(person=1)
+    for number in range(30):
+        tracker(np.full((HEIGHT, WIDTH, 3), number, np.uint8))
+    assert bool(tracker.doubts) == told and all(5 <= frame < 30 for frame in tracker.doubts)
+
+
 def test_scenery_that_the_detector_does_not_confirm_is_nobody(follow, monkeypatch):
     real = FakeBlazePose.detect
     monkeypatch.setattr(
