@@ -1,11 +1,12 @@
 """Makes the pictures of a reconstruction in README.md and docs/ from this project's own output.
 
-    python docs/pictures.py overlay blender --blender PYTHON [--motion out/motion.npz]
+    python docs/pictures.py overlay viewer blender --blender PYTHON
 
 - `overlay`: frames of the sample video, and below them the bodies drawn over them.
+- `viewer`: the page of two people and their video, in headless Chromium.
 - `blender`: the exported GLB, imported and rendered in Blender. `--blender` is a Python in which `import bpy` works.
 
-All pictures are of one reconstruction of the sample video. `--motion` names one that is there already.
+They show the two people of the sample video. `--motion` names reconstructions of them that are there already.
 """
 
 import argparse
@@ -28,11 +29,12 @@ from hpof_jax.observe.video import read_video  # noqa: E402
 from hpof_jax.visualize import render_mesh  # noqa: E402
 
 FOLDER = ROOT / "docs/images"
-NAMES = ("overlay", "blender")
+NAMES = ("overlay", "viewer", "blender")
+PEOPLE = ("largest", "2")  # of the sample video; the first one is in every picture
 FRAMES = 6  # in the strip
 SIDE = 330  # pixels of each of its pictures
 MARGIN = 1.25  # side of the part of the frame that is shown, over that of the person's box
-QUALITY = 88  # of the JPEG files
+QUALITY = 85  # of the JPEG files
 
 
 def strip(frames: list[np.ndarray], motion: Motion, body: BodyModel, rows: list[int]) -> np.ndarray:
@@ -70,11 +72,20 @@ def make_overlay(motion: Motion, video: pathlib.Path) -> np.ndarray:
     return strip([*wanted.values()], motion, load_body(), rows)
 
 
-def make_blender(motion: pathlib.Path, python: str, picture: pathlib.Path) -> np.ndarray:
-    """Blender's picture of the imported GLB; fails if the body in Blender is not where the motion has it."""
-    options = [str(motion), "--blender", python, "--picture", str(picture)]
-    subprocess.run([sys.executable, "-m", "benchmarks.foreign_readers", *options], cwd=ROOT, check=True)
-    return mediapy.read_image(picture)[..., :3]
+def photograph(benchmark: str, *options: str | pathlib.Path) -> np.ndarray:
+    """The picture that a benchmark keeps; it also checks what it shows, and fails if that does not hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = pathlib.Path(folder, "picture.png")
+        command = [
+            sys.executable,
+            "-m",
+            f"benchmarks.{benchmark}",
+            *map(str, options),
+            "--picture",
+            str(picture),
+        ]
+        subprocess.run(command, cwd=ROOT, check=True)
+        return mediapy.read_image(picture)[..., :3]
 
 
 def main() -> None:
@@ -83,7 +94,7 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="+", choices=NAMES, metavar="PICTURE", help=f"of {', '.join(NAMES)}")
     parser.add_argument(
-        "--motion", type=pathlib.Path, help="a motion.npz of the sample video (default: made)"
+        "--motion", type=pathlib.Path, action="append", default=[], help="a motion.npz; twice for two people"
     )
     parser.add_argument("--blender", metavar="PYTHON", help="a Python with bpy")
     parser.add_argument("--out", type=pathlib.Path, default=FOLDER, help="folder of the pictures")
@@ -92,15 +103,17 @@ def main() -> None:
         parser.error("the picture 'blender' needs --blender PYTHON")
     video = downloads.fetch("sample_video")
     with tempfile.TemporaryDirectory() as folder:
-        path = options.motion and options.motion.absolute()
-        if path is None:
-            reconstruct(video, folder, overlay=False)
-            path = pathlib.Path(folder, "motion.npz")
+        motions = [path.absolute() for path in options.motion]
+        for person in PEOPLE[len(motions) : len(PEOPLE) if "viewer" in options.names else 1]:
+            reconstruct(video, pathlib.Path(folder, person), person=person, overlay=False)
+            motions.append(pathlib.Path(folder, person, "motion.npz"))
         for name in options.names:
             if name == "overlay":
-                picture = make_overlay(Motion.load(path), video)
+                picture = make_overlay(Motion.load(motions[0]), video)
+            elif name == "viewer":
+                picture = photograph("viewer_in_chromium", *motions, "--video", video)
             else:
-                picture = make_blender(path, options.blender, pathlib.Path(folder, "blender.png"))
+                picture = photograph("foreign_readers", motions[0], "--blender", options.blender)
             mediapy.write_image(options.out / f"{name}.jpg", picture, fmt="jpeg", quality=QUALITY)
             print(options.out / f"{name}.jpg")
 

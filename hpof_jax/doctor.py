@@ -138,7 +138,8 @@ def _codecs() -> str:
     import imageio_ffmpeg
 
     program = imageio_ffmpeg.get_ffmpeg_exe()
-    read, not_read = [], []
+    read: list[str] = []
+    not_read: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, encoder in (("H.264", "libx264"), ("HEVC", "libx265"), ("VP9", "libvpx-vp9")):
             path = os.path.join(folder, f"{encoder}.mkv")

@@ -33,5 +33,5 @@ def test_a_square_stays_inside_the_frame():
 
 
 def test_the_documentation_names_every_picture():
-    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/README.md"))
+    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/export.md"))
     assert {*re.findall(r"images/(\w+)\.jpg", text)} >= {*pictures["NAMES"]}
