@@ -152,6 +152,7 @@ def reconstruct(
             visualize.write_overlay(frames, bodies, body_model, path, **look, progress=progress)
             logging.info("wrote %s", path)
         if folder:
+            assert not isinstance(video, int)  # a webcam was recorded into a file
             made_with = _made_with(video, weights, body, options)
             for name, observations in zip(motions, people):
                 path = folder / f"{name.replace('motion', 'report')}.html"
