@@ -202,7 +202,9 @@ def _describe(found: list[clip.Observations], min_seen: float) -> list[clip.Obse
             "first and last one: choose a part of the video with --start and --end, or accept this with --min-seen 0."
         )
     if len(people) < len(found):
-        logging.warning("%d people are seen in too few frames and are left out.", len(found) - len(people))
+        logging.warning(
+            "People who are seen in too few frames and are left out: %d.", len(found) - len(people)
+        )
     for number, observations in enumerate(people, 1):
         times, middle = observations.times, np.median(observations.landmarks_2d[observations.seen][..., 0])
         logging.info(

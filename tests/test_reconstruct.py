@@ -145,6 +145,40 @@ def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_pat
     )
 
 
+def test_everybody_gets_a_file_and_all_are_in_one_scene(tmp_path, weights, monkeypatch, caplog):
+    rng = np.random.default_rng(0)
+    people = [
+        clip.Observations(
+            landmarks_2d=rng.normal([x, 360, 0.5], [60, 150, 0], (20, 33, 3)).astype(np.float32),
+            landmarks_3d=np.zeros((20, 33, 3), np.float32),
+            seen=np.arange(20) % step == 0,
+            image_size=np.array([720, 1280], np.float32),
+            focal_length=np.float32(1101.0),
+            fps=np.float32(30.0),
+            times=first / 30 + np.arange(20) / 30,
+            first_frame=first,
+            doubts=doubts,
+        )
+        for x, step, first, doubts in ((300, 1, 0, []), (900, 1, 7, [19]), (600, 20, 3, []))
+    ]
+    monkeypatch.setattr(reconstruct_module, "observe_everybody", lambda *args, **kwargs: people)
+    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
+    options = dict(weights=tmp_path / "weights.npz", overlay=False, export="glb", person="all")
+    with caplog.at_level("INFO"):
+        motions = reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", **options)
+    assert [motion.frame_index[0] for motion in motions] == [0, 7]
+    assert "Person 2 cannot be told from others after 0.87 s" in caplog.text
+    assert "People who are seen in too few frames and are left out: 1." in caplog.messages
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"motion_1.npz", "motion_2.npz", "people.glb", "report_1.html", "report_2.html"} <= names
+    np.testing.assert_array_equal(
+        Motion.load(tmp_path / "out" / "motion_2.npz").frame_index, np.arange(7, 27)
+    )
+    with pytest.raises(UserError, match="Each of the 3 people is seen in less than 100 % "):
+        people[:] = people[2:] * 3
+        reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", min_seen=1, **options)
+
+
 def test_files_for_other_programs_are_written_beside_the_motion(made_up, tmp_path, weights):
     save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
     options = dict(weights=tmp_path / "weights.npz", overlay=False, min_seen=0)

@@ -81,6 +81,31 @@ def test_the_video_shows_input_and_overlay_side_by_side(body, motion, tmp_path):
     )  # blue, and grey where it was only filled in
 
 
+def test_several_people_have_a_colour_each_and_the_nearest_is_in_front(body, motion, tmp_path):
+    shift = np.float32([-0.7, 0, 0])
+    late = dataclasses.replace(
+        motion,
+        trans=motion.trans + shift,
+        joints=motion.joints + shift,
+        frame_index=np.arange(2, 6),
+        confidence=[1.0, 1.0, 0.1, 1.0],
+    )
+    write_overlay(
+        grey_frames(7), [motion, late], body, tmp_path / "overlay.mp4", layout="over", progress=False
+    )
+    video = read(tmp_path / "overlay.mp4").astype(int)
+    shown = (np.abs(video - 60) > 40).any(axis=-1)
+    chests = {
+        name: video[:, 45:50, x - 2 : x + 2].reshape(7, -1, 3).mean(axis=1)
+        for name, x in (("one", 60), ("other", 30))
+    }
+    blue, orange = chests["one"][2], chests["other"][2]
+    assert blue[2] - blue[0] > 20 and orange[0] - orange[2] > 20
+    assert not shown[[0, 6]].any() and shown[1].sum() < shown[2].sum()
+    # A guess that is far from all frames that show the person is not drawn.
+    assert np.abs(chests["other"][4] - 60).max() < 25
+
+
 def test_each_frame_of_a_varying_rate_is_shown_at_its_time(body, motion, tmp_path):
     uneven = dataclasses.replace(motion, times=[2.0, 2.1, 2.14, 2.5], mocap_framerate=6.0)
     frames = [np.full((HEIGHT, WIDTH, 3), 40 * number, np.uint8) for number in range(6)]
