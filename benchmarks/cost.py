@@ -51,7 +51,7 @@ def train_step(config_path: str, clips: int, frames: int) -> Callable[[], object
     config.batch_size, config.clip_length = clips, frames
     others = OUTLINE_LOSSES | {"adversarial"}
     losses = {name: weight for name, weight in full_weights(config).items() if name not in others}
-    for name in others & config.losses.keys():
+    for name in others & set(config.losses):
         config.losses[name] = 0.0
     config.data.flow = "none"
     return training(config, training_batch(config), load_body(), losses)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from benchmarks import cost
@@ -18,3 +19,8 @@ def test_a_curve_has_the_slope_of_its_growth_and_is_drawn(monkeypatch, tmp_path)
 def test_the_silhouettes_that_are_measured_show_bodies():
     gradient = cost.silhouettes(16)()
     assert gradient.shape[0] == 8 and gradient.any(axis=(1, 2)).all()
+
+
+@pytest.mark.slow
+def test_a_training_step_of_each_size_runs():
+    assert np.isfinite(cost.train_step("configs/tiny.py", clips=8, frames=8)()["total"]).all()
