@@ -23,6 +23,7 @@ from hpof_jax.training import losses
 
 MM = 1000.0  # millimetres in a metre
 PCK_THRESHOLD = 150.0  # mm, the threshold of MPI-INF-3DHP (Mehta et al. 2017)
+AUC_THRESHOLDS = np.linspace(0.0, PCK_THRESHOLD, 31)  # mm, those of MPI-INF-3DHP's program
 Root = int | Sequence[int] | None  # a joint, the mean of several (such as both hips), or the mean of all
 _TINY = 1e-12  # m^2; point sets of less extent are not scaled
 
@@ -79,6 +80,26 @@ def pck(pred: jax.Array, true: jax.Array, threshold: float = PCK_THRESHOLD, root
     """Percentage of joints whose root-relative error is at most `threshold` mm, (..., T) in 0..100."""
     errors = joint_distances(centre(pred, root), centre(true, root))
     return 100.0 * jnp.mean(errors <= threshold, axis=-1, dtype=jnp.float32)
+
+
+def auc(pred: jax.Array, true: jax.Array, root: Root = 0) -> jax.Array:
+    """Mean PCK over the thresholds 0, 5, ..., 150 mm, (..., T) in 0..100 (Mehta et al., 3DV 2017).
+
+    As in the data set's own program, a joint counts if its error is below the threshold: none does at 0 mm.
+    """
+    errors = joint_distances(centre(pred, root), centre(true, root))[..., None]
+    return 100.0 * jnp.mean(errors < AUC_THRESHOLDS.astype(np.float32), axis=(-2, -1), dtype=jnp.float32)
+
+
+def relative_acceleration_error(
+    pred: jax.Array, true: jax.Array, root: Root = 0, fps: float | None = None
+) -> jax.Array:
+    """`acceleration_error` of joints relative to the root, as VIBE and TCMR compute it (Choi et al., CVPR 2021).
+
+    The motion of the root in the camera frame does not count. Their root is the middle of the hips. TCMR
+    counts the inner frames that are in the mask themselves, `mask[..., 1:-1]`, and predicts all frames.
+    """
+    return acceleration_error(centre(pred, root), centre(true, root), fps)
 
 
 def acceleration_error(pred: jax.Array, true: jax.Array, fps: float | None = None) -> jax.Array:

@@ -117,6 +117,27 @@ def test_pck_counts_the_joints_within_the_threshold():
     np.testing.assert_allclose(metrics.pck(pred, true, threshold=50.0), [50.0])
 
 
+def test_auc_is_the_mean_of_31_thresholds(pair):
+    pred, true = pair
+    errors = 1000 * np.linalg.norm((pred - pred[:, :, :1]) - (true - true[:, :, :1]), axis=-1)
+    expected = np.mean([100 * (errors < threshold).mean(-1) for threshold in range(0, 151, 5)], axis=0)
+    np.testing.assert_allclose(metrics.auc(pred, true), expected, rtol=1e-4)
+    # An exact prediction is below every threshold but 0 mm.
+    np.testing.assert_allclose(metrics.auc(true, true), 100 * 30 / 31, rtol=1e-5)
+
+
+def test_acceleration_relative_to_the_root_is_tcmrs(pair):
+    pred, true = (x - x[..., 1:3, :].mean(-2, keepdims=True) for x in pair)
+    second = [x[:, :-2] - 2 * x[:, 1:-1] + x[:, 2:] for x in (pred, true)]
+    expected = 1000 * np.linalg.norm(second[0] - second[1], axis=-1).mean(-1)
+    found = metrics.relative_acceleration_error(*pair, root=(1, 2))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    falling = pair[0] + 0.1 * np.arange(5, dtype=np.float32)[:, None, None] ** 2
+    np.testing.assert_allclose(
+        metrics.relative_acceleration_error(falling, pair[1], root=(1, 2)), found, rtol=1e-3
+    )
+
+
 def test_acceleration_in_both_units():
     frames = np.arange(6, dtype=np.float32)
     falling = np.zeros((6, 2, 3), np.float32)
