@@ -2,7 +2,7 @@
 
 A program that is stopped and run again on the same frames asks for the same things in the same order. It reads
 the answers from the journal until there are no more, and goes on from there with the networks. The landmarks
-are the same to the bit; a frame takes a sixth of the time.
+are the same to the bit; a frame takes a third of the time.
 """
 
 import os
