@@ -1,13 +1,19 @@
-"""Measures a model on clips of a simulated or a real detector.
+"""Measures a model on clips of a simulated or a real detector, or results of programs against references.
 
-    python -m hpof_jax.evaluate --weights runs/hpof --data synthetic,bvh:FOLDER [--json FILE]
+    python -m hpof_jax.evaluate --weights runs/hpof --data synthetic,bvh:FOLDER [--json FILE] [--latex FILE]
+    python -m hpof_jax.evaluate --predictions wham_output.pkl hmr4d_results.pt --reference truth.npz \\
+        --protocol emdb2 --body SMPL_NEUTRAL.pkl [--json FILE] [--latex FILE]
 
-Protocol: the validation split of each source is the files whose name's CRC32 is 0 modulo 10; the synthetic
-source uses other seeds than training. Clips are evaluated whole, at 30 frames/s, in windows of --clip-length
-frames. A clip of motion has one simulated camera and detector. Joints: SMPL's 24, about the pelvis. `limb_*`
-and `detector_*` are errors of the model and of the detector's own 3D landmarks on the 12 limb joints, in
-frames in which the person is seen. Flip test-time augmentation and smoothing are applied, as in a
-reconstruction, unless --raw is given.
+With --predictions, results of this package, of AMASS (.npz), WHAM, GVHMR and 4D-Humans are scored in one
+table. With several references, list the files of one program in the references' order, then those of the
+next. docs/protocols.md has the protocols and the published numbers.
+
+A model is evaluated so: the validation split of each source is the files whose name's CRC32 is 0 modulo 10;
+the synthetic source uses other seeds than training. Clips are evaluated whole, at 30 frames/s, in windows of
+--clip-length frames. A clip of motion has one simulated camera and detector. Joints: SMPL's 24, about the
+pelvis. `limb_*` and `detector_*` are errors of the model and of the detector's own 3D landmarks on the 12
+limb joints, in frames in which the person is seen. Flip test-time augmentation and smoothing are applied, as
+in a reconstruction, unless --raw is given. The interval of the mean is a bootstrap over clips.
 """
 
 import argparse
@@ -15,15 +21,17 @@ import json
 import os
 import pathlib
 
-from hpof_jax import cli
+from hpof_jax import cli, scoring
 from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import model_for
 from hpof_jax.models.weights import SHIPPED, load_weights
+from hpof_jax.tables import Column, latex_table, number, text_table
 from hpof_jax.training import evaluation
+from hpof_jax.training.protocols import METRICS, PROTOCOLS
 
-COLUMNS = {
+_LABELS = {
     "mpjpe": "MPJPE",
     "pa_mpjpe": "PA-MPJPE",
     "pve": "PVE",
@@ -39,7 +47,7 @@ COLUMNS = {
     "clips": "clips",
     "frames": "frames",
 }
-_COUNTS = ("clips", "frames")
+COLUMNS = {key: Column(label, 0 if key in ("clips", "frames") else 1) for key, label in _LABELS.items()}
 
 
 def evaluate(
@@ -105,20 +113,63 @@ def evaluate(
     }
 
 
-def format_table(result: dict) -> str:
-    """The result as a plain-text table: a row for each motion class and source, and one overall."""
+def rows_of(result: dict) -> dict[str, dict]:
+    """The rows of a model's table: motion classes, sources, the mean, and its interval where there is one."""
     sources = result["sources"] if len(result["sources"]) > 1 else {}
     rows = {**result["classes"], **{f"[{name}]": row for name, row in sources.items()}}
     rows["overall"] = result["overall"]
-    columns = [key for key in COLUMNS if key in result["overall"]]
-    width = max(len(name) for name in rows) + 2
-    widths = {key: max(len(COLUMNS[key]), 6) + 2 for key in columns}
-    lines = [" " * width + "".join(f"{COLUMNS[key]:>{widths[key]}}" for key in columns)]
-    for name, row in rows.items():
-        numbers = (f"{row[key]:>{widths[key]}.{0 if key in _COUNTS else 1}f}" for key in columns)
-        lines.append(f"{name:<{width}}" + "".join(numbers))
+    for end, name in enumerate(("95 % from", "95 % to")):
+        if result["intervals"]:
+            rows[name] = {key: ends[end] for key, ends in result["intervals"].items()}
+    return rows
+
+
+def format_table(result: dict) -> str:
+    """The result of `evaluate` as a plain-text table, and its protocol."""
     protocol = ", ".join(f"{key}: {value}" for key, value in result["protocol"].items())
-    return "\n".join([*lines, "", protocol])
+    return "\n".join([text_table(rows_of(result), _columns(result)), "", protocol])
+
+
+def format_scores(result: dict) -> str:
+    """The result of `scoring.score` as plain text: sequences, programs, and their rows in Markdown."""
+    columns, rows, lines = _score_columns(result), {}, []
+    for name, program in result["programs"].items():
+        if len(program["sequences"]) > 1:
+            rows |= {f"{name}: {sequence}": row for sequence, row in program["sequences"].items()}
+    for name, program in result["programs"].items():
+        rows[name] = program["overall"]
+        for end, title in enumerate(("  95 % from", "  95 % to")):
+            if program["intervals"]:
+                rows[f"{name}{title}"] = {key: ends[end] for key, ends in program["intervals"].items()}
+        numbers = (number(program["overall"].get(key), columns[key]) for key in columns if key in METRICS)
+        lines.append(f"| {name} | " + " | ".join(numbers) + " |")
+    units = ", ".join(f"{METRICS[key].label} in {METRICS[key].unit}" for key in columns if key in METRICS)
+    title = f"{result['protocol']['title']}: {units}"
+    page = ["Rows for the tables of docs/protocols.md:", *lines]
+    return "\n".join([title, "", text_table(rows, columns), "", *page, *result["notes"]])
+
+
+def format_latex(result: dict) -> str:
+    """The table of `evaluate` or `scoring.score` for LaTeX."""
+    if "programs" not in result:
+        rows = {name: row for name, row in rows_of(result).items() if not name.startswith("95 %")}
+        caption = f"{result['protocol']['joints']}; {result['protocol']['units']}."
+        return latex_table(rows, _columns(result), {"overall": result["intervals"]}, caption)
+    rows = {name: program["overall"] for name, program in result["programs"].items()}
+    intervals = {name: program["intervals"] for name, program in result["programs"].items()}
+    return latex_table(rows, _score_columns(result), intervals, f"{result['protocol']['title']}.")
+
+
+def _columns(result: dict) -> dict[str, Column]:
+    return {key: column for key, column in COLUMNS.items() if key in result["overall"]}
+
+
+def _score_columns(result: dict) -> dict[str, Column]:
+    """The protocol's metrics that some program has, in its order."""
+    keys = PROTOCOLS[result["protocol"]["name"]].metrics
+    there = [key for key in keys if any(key in program["overall"] for program in result["programs"].values())]
+    columns = {key: Column(METRICS[key].label, METRICS[key].digits) for key in there}
+    return columns | {"coverage": Column("frames %"), "frames": Column("frames", 0)}
 
 
 @cli.entry_point
@@ -137,6 +188,17 @@ def main() -> None:
         help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH, rendered:PATH",
     )
     parser.add_argument("--json", type=pathlib.Path, help="also write the result there")
+    parser.add_argument("--latex", type=pathlib.Path, help="also write the table there, for LaTeX")
+    parser.add_argument(
+        "--predictions", nargs="+", metavar="FILE", help="score these results instead of a model"
+    )
+    parser.add_argument("--reference", nargs="+", metavar="FILE", help="motion .npz, one for each sequence")
+    parser.add_argument(
+        "--protocol", default="smpl24", choices=PROTOCOLS, help="of --predictions (default: smpl24)"
+    )
+    parser.add_argument("--body", help="the SMPL file of --predictions and --reference")
+    parser.add_argument("--regressor", help="J_regressor_h36m.npy, for protocols of other joints than SMPL's")
+    parser.add_argument("--person", help="of --predictions (default: the one in most frames)")
     parser.add_argument("--clip-length", type=cli.positive_int, default=243)
     parser.add_argument("--max-frames", type=cli.positive_int, help="of each clip")
     parser.add_argument("--synthetic-clips", type=cli.positive_int, default=64)
@@ -154,28 +216,41 @@ def main() -> None:
         "--hide-3d", action="store_true", help="as if the detector gave no 3D landmarks, as many do"
     )
     args = parser.parse_args()
-    if args.json and args.json.is_dir():
-        raise UserError(f"{args.json} is a folder: give the name of a file for --json.")
-    if args.json and not args.json.parent.is_dir():
-        raise UserError(
-            f"There is no folder {args.json.parent} to write {args.json.name} into: make it first."
+    for option, path in (("--json", args.json), ("--latex", args.latex)):
+        if path and path.is_dir():
+            raise UserError(f"{path} is a folder: give the name of a file for {option}.")
+        if path and not path.parent.is_dir():
+            raise UserError(f"There is no folder {path.parent} to write {path.name} into: make it first.")
+    if bool(args.predictions) != bool(args.reference):
+        raise UserError("--predictions and --reference belong together: give both.")
+    if args.predictions:
+        result = scoring.score(
+            args.predictions,
+            args.reference,
+            args.protocol,
+            body=args.body,
+            regressor=args.regressor,
+            person=args.person,
         )
-    result = evaluate(
-        args.weights,
-        tuple(source for source in args.data.split(",") if source),
-        clip_length=args.clip_length,
-        seed=args.seed,
-        split=args.split,
-        max_frames=args.max_frames,
-        synthetic_clips=args.synthetic_clips,
-        vertices=not args.no_vertices,
-        raw=args.raw,
-        hide_3d=args.hide_3d,
-    )
-    print(format_table(result))
-    if args.json:
-        with replacing(args.json, "The result") as partial:
-            partial.write_text(json.dumps(result, indent=2) + "\n")
+        print(format_scores(result))
+    else:
+        result = evaluate(
+            args.weights,
+            tuple(source for source in args.data.split(",") if source),
+            clip_length=args.clip_length,
+            seed=args.seed,
+            split=args.split,
+            max_frames=args.max_frames,
+            synthetic_clips=args.synthetic_clips,
+            vertices=not args.no_vertices,
+            raw=args.raw,
+            hide_3d=args.hide_3d,
+        )
+        print(format_table(result))
+    for path, text in ((args.json, json.dumps(result, indent=2) + "\n"), (args.latex, format_latex(result))):
+        if path:
+            with replacing(path, "The result") as partial:
+                partial.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

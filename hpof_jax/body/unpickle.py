@@ -57,15 +57,15 @@ def read_pickle(path: pathlib.Path, keys: Collection[str]) -> dict[str, np.ndarr
       Exception: of almost any kind, if the pickle is damaged, is no dictionary, or its arrays hold no
         numbers.
     """
-    content = _Unpickler(path).load()
+    content = Unpickler(path).load()
     if not isinstance(content, dict):
         raise ValueError("it holds no dictionary")
     content = _texts(content)
-    return {key: _array(content[key]) for key in keys if isinstance(content.get(key), _Noted)}
+    return {key: _array(content[key]) for key in keys if isinstance(content.get(key), Noted)}
 
 
 @dataclasses.dataclass(eq=False)
-class _Noted:
+class Noted:
     """The record of an object in a pickle: the last part of its name, the call's arguments, its state."""
 
     name: str
@@ -73,35 +73,44 @@ class _Noted:
     state: Any = None
 
 
-class _Unpickler(pickle._Unpickler):
-    """Based on Python's implementation: the one in C reserves all memory that a tiny file asks for."""
+class Unpickler(pickle._Unpickler):
+    """Records what a pickle asks for. `load` returns plain data and `Noted`s.
 
-    def __init__(self, path: pathlib.Path):
+    Based on Python's implementation: the one in C reserves all memory that a tiny file asks for.
+
+    Args:
+      path: the file, for messages.
+      content: of the pickle; None: that of the file.
+    """
+
+    known: Collection[tuple[str, str]] = _KNOWN  # modules and names that are recorded; others are refused
+    kind = "body file"  # what is read, and what to do if it asks for something else, for messages
+    cure = "do not open it with other programs either, and download it again from its own site"
+
+    def __init__(self, path: pathlib.Path, content: bytes | None = None):
         # The whole file is in memory: reads beyond its end then reserve nothing.
-        super().__init__(io.BytesIO(path.read_bytes()), encoding="latin1")
+        self._stream = io.BytesIO(path.read_bytes() if content is None else content)
+        super().__init__(self._stream, encoding="latin1")
         self._path = path
 
-    def find_class(self, module: str, name: str) -> _Noted:
-        if (module, name) not in _KNOWN:
+    def find_class(self, module: str, name: str) -> Noted:
+        if (module, name) not in self.known:
             self._refuse(f"{module}.{name}".encode("unicode_escape").decode())
-        return _Noted(name)
+        return Noted(name)
 
     def _refuse(self, what: str):
-        raise UserError(
-            f"{self._path} asks for {what}, which no body file needs: do not open it with other programs "
-            "either, and download it again from its own site."
-        )
+        raise UserError(f"{self._path} asks for {what}, which no {self.kind} needs: {self.cure}.")
 
     def _call(self):
         arguments, function = self.stack.pop(), self.stack.pop()
-        self.append(_Noted(function.name, list(arguments)))
+        self.append(Noted(function.name, list(arguments)))
 
     def _set_state(self):
         state, noted = self.stack.pop(), self.stack[-1]
         noted.state = state  # raises for plain values, which have no state
 
 
-def _dispatch() -> dict[int, Callable[[_Unpickler], None]]:
+def _dispatch() -> dict[int, Callable[[Unpickler], None]]:
     known = pickle._Unpickler.dispatch
 
     def refused(name):
@@ -120,23 +129,23 @@ def _dispatch() -> dict[int, Callable[[_Unpickler], None]]:
     table |= {code: as_list(known[code]) for code in (getattr(pickle, name)[0] for name in _TUPLES)}
     # Python's own handler reserves the size that the file claims, not the size that it has.
     table[pickle.BYTEARRAY8[0]] = known[pickle.BINBYTES8[0]]
-    call, build = _Unpickler._call, _Unpickler._set_state
+    call, build = Unpickler._call, Unpickler._set_state
     return table | {pickle.REDUCE[0]: call, pickle.NEWOBJ[0]: call, pickle.BUILD[0]: build}
 
 
-_Unpickler.dispatch = _dispatch()
+Unpickler.dispatch = _dispatch()
 
 
-def _array(noted: _Noted) -> np.ndarray:
+def _array(noted: Noted) -> np.ndarray:
     """The array that a record stands for. Its parts must be plain arrays, so that nothing is made twice."""
     kind = _kind(noted)
     if kind == "ndarray":
-        return _plain(noted)
+        return plain_array(noted)
     state = _texts(noted.state)
     if kind == "Ch":  # a leaf of chumpy's expressions
-        return _plain(state["x"])
+        return plain_array(state["x"])
     if kind == "Select":  # a part of one
-        chosen = _array(state["a"]).ravel()[_plain(state["idxs"])]
+        chosen = _array(state["a"]).ravel()[plain_array(state["idxs"])]
         return chosen.reshape(state["preferred_shape"]) if "preferred_shape" in state else chosen
     if kind == "csc_matrix":
         from scipy.sparse import csc_array
@@ -145,22 +154,22 @@ def _array(noted: _Noted) -> np.ndarray:
         if not (0 <= rows <= LARGEST and 0 <= columns <= LARGEST and rows * columns <= LARGEST):
             raise ValueError(f"a sparse matrix of {rows} x {columns}")
         matrix = csc_array(
-            tuple(_plain(state[key]) for key in ("data", "indices", "indptr")), shape=(rows, columns)
+            tuple(plain_array(state[key]) for key in ("data", "indices", "indptr")), shape=(rows, columns)
         )
         matrix.check_format(full_check=True)  # its indices are used unchecked afterwards
         return matrix.toarray()
     raise ValueError(f"{kind} is no array")
 
 
-def _kind(noted: _Noted) -> str:
+def _kind(noted: Noted) -> str:
     if noted.name in ("_reconstruct", "_reconstructor"):  # their first argument is the class
         return noted.arguments[0].name
     return "ndarray" if noted.name == "_frombuffer" else noted.name
 
 
-def _plain(noted: _Noted) -> np.ndarray:
+def plain_array(noted: Noted) -> np.ndarray:
     """A NumPy array of numbers, from its state or, in pickle protocol 5, from its bytes."""
-    if not isinstance(noted, _Noted) or _kind(noted) != "ndarray":
+    if not isinstance(noted, Noted) or _kind(noted) != "ndarray":
         raise ValueError("not an array where an array is needed")
     if noted.name == "_frombuffer":
         data, dtype, shape, layout = noted.arguments
@@ -175,7 +184,7 @@ def _plain(noted: _Noted) -> np.ndarray:
 
 def _bytes(data: Any) -> bytes:
     """Bytes, from bytes (Python 3), text (Python 2), or a recorded call that makes bytes from text."""
-    if isinstance(data, _Noted):
+    if isinstance(data, Noted):
         data = data.arguments[0] if data.arguments else b""
     return data if isinstance(data, bytes) else data.encode("latin1")
 

@@ -14,6 +14,7 @@ from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.models.hpof import HPOF
 from hpof_jax.models.pooling import masked_mean
 from hpof_jax.training import metrics, steps
+from hpof_jax.training.bootstrap import interval
 
 
 def make_totals(
@@ -86,8 +87,9 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
         (batch, names, classes).
 
     Returns:
-      {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}}. Each metric is a mean over
-      frames, in millimetres; betas have their own unit. `limb_*` and `detector_*` are errors of the model and
+      {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}, "sequences": {clip: {...}},
+      "intervals": {metric: [low, high]}}. Each metric is a mean over frames, in millimetres; betas have their
+      own unit. Intervals are those of "overall", of 95 %, by bootstrap over clips; a single clip has none. `limb_*` and `detector_*` are errors of the model and
       of the detector's own 3D landmarks on the 12 limb joints. `frames` and `clips` count the evaluated ones,
       `coverage` is the percentage of frames in which the detector found the person.
     """
@@ -99,18 +101,30 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
             for index, (name, motion_class) in enumerate(zip(names, classes, strict=True)):
                 if not name:  # padding of the last batch
                     continue
-                for group in (("overall", ""), ("classes", motion_class), ("sources", source)):
+                clip = f"{source}/{name}"
+                for group in (
+                    ("overall", ""), ("classes", motion_class), ("sources", source), ("sequences", clip)
+                ):  # fmt: skip
                     clips[group].add((source, name))
                     for key, value in found.items():
                         sums[group][key] = sums[group].get(key, 0.0) + value[index]
-    tables: dict[str, dict] = {"overall": {}, "classes": {}, "sources": {}}
+    tables: dict[str, dict] = {"overall": {}, "classes": {}, "sources": {}, "sequences": {}}
     for (kind, group), values in sums.items():
         tables[kind][group] = _table(values, len(clips[kind, group]))
     return {
         "overall": tables["overall"].get("", {}),
         "classes": dict(sorted(tables["classes"].items())),
         "sources": tables["sources"],
+        "sequences": tables["sequences"],
+        "intervals": _intervals([values for (kind, _), values in sums.items() if kind == "sequences"]),
     }
+
+
+def _intervals(clips: list[dict[str, np.ndarray]]) -> dict[str, list[float]]:
+    """Metric -> [low, high], of the totals of each clip."""
+    keys = clips[0] if clips else ()
+    ends = {key: interval(np.stack([clip[key] for clip in clips])) for key in keys}
+    return {key: [low, high] for key, (low, high) in ends.items() if np.isfinite(low)}
 
 
 def _once(value: jax.Array) -> jax.Array:

@@ -1,0 +1,1 @@
+"""Results of this and other programs, and the points of the bodies in them."""
