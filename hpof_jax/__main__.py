@@ -11,6 +11,7 @@ COMMANDS = {
     "export": "write its motion for Blender, Unity, OpenSim and others",
     "export_model": "write the model as StableHLO or ONNX",
     "train": "train a model",
+    "average": "average the parameters of two models, one trained from the other",
     "evaluate": "measure a model's errors",
     "ablate": "train the method without each of its parts, and compare",
     "data": "make training data: rendered people, observed by the detector",

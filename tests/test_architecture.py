@@ -59,7 +59,7 @@ DATA["data_pipelines.render"] = {*DATA, "observe", "visualize", "motion", "body"
 ROOMS = LIBRARY | DATA
 # Entry points may import every room, and no room imports them. These ones need training data.
 USE_DATA = {"evaluate", "train", "data", "ablate"}
-ENTRY_POINTS = {"__main__", "cli", "doctor", "export_model", "reconstruct"} | USE_DATA
+ENTRY_POINTS = {"__main__", "average", "cli", "doctor", "export_model", "reconstruct"} | USE_DATA
 
 
 @functools.cache
