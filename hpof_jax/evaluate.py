@@ -196,7 +196,9 @@ def main() -> None:
     parser.add_argument(
         "--protocol", default="smpl24", choices=PROTOCOLS, help="of --predictions (default: smpl24)"
     )
-    parser.add_argument("--body", help="the SMPL file of --predictions and --reference")
+    parser.add_argument(
+        "--body", help="SMPL's file, or the folder with those of all genders, for SMPL motions"
+    )
     parser.add_argument("--regressor", help="J_regressor_h36m.npy, for protocols of other joints than SMPL's")
     parser.add_argument("--person", help="of --predictions (default: the one in most frames)")
     parser.add_argument("--clip-length", type=cli.positive_int, default=243)

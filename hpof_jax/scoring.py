@@ -4,6 +4,7 @@ import functools
 import math
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,7 +47,8 @@ def score(
         references' order, then all of the second.
       references: `.npz` files of this package or AMASS, one for each sequence.
       protocol: a key of `PROTOCOLS`.
-      body: the SMPL file; needed unless all motions are of this package's free body.
+      body: the SMPL file, or a folder with those of all genders; needed unless all motions are of this
+        package's free body. With a folder, an `.npz` is posed on the body of its gender.
       regressor: `J_regressor_h36m.npy`, for protocols that need it on SMPL.
       person: whom to take from files of several people; None: the one in most frames.
 
@@ -92,6 +94,11 @@ def score(
             notes.append(
                 f"{label}: the prediction is on the free body and the reference on SMPL; there is no PVE."
             )
+    gendered = any(motion.gender != "neutral" and motion.body != FREE_BODY for motion in trues)
+    if gendered and pathlib.Path(body or "").is_file():
+        notes.append(
+            "The references have a gender: give the folder of SMPL's files of all genders as --body."
+        )
     described = {
         "name": protocol,
         "title": rules.title,
@@ -109,17 +116,32 @@ class _Bodies:
 
     def __init__(self, path: str | os.PathLike | None, regressor: str | os.PathLike | None, keypoints: str):
         self._path, self._regressor, self._keypoints = path, regressor, keypoints
-        self._loaded: dict[bool, tuple[BodyModel, KeypointBasis]] = {}  # whether it is the free body -> it
+        self._loaded: dict[pathlib.Path | None, tuple[BodyModel, KeypointBasis]] = {}  # None: the free body
 
-    def take(self, name: str, where: str) -> tuple[BodyModel, KeypointBasis]:
-        free = name == FREE_BODY
-        if not free and self._path is None:
-            raise UserError(f"The body of {where} is SMPL: give its file, such as --body SMPL_NEUTRAL.pkl.")
-        if free not in self._loaded:
-            body = load_body(None if free else self._path)
-            basis = keypoint_basis(body, self._keypoints, None if free else self._regressor)
-            self._loaded[free] = body, basis
-        return self._loaded[free]
+    def take(self, motion: Prediction, where: str) -> tuple[BodyModel, KeypointBasis]:
+        path = None
+        if motion.body != FREE_BODY:
+            if self._path is None:
+                raise UserError(
+                    f"The body of {where} is SMPL: give its file, such as --body SMPL_NEUTRAL.pkl."
+                )
+            path = pathlib.Path(self._path)
+            path = _of_gender(path, motion.gender) if path.is_dir() else path
+        if path not in self._loaded:
+            body = load_body(path)
+            basis = keypoint_basis(body, self._keypoints, None if path is None else self._regressor)
+            self._loaded[path] = body, basis
+        return self._loaded[path]
+
+
+def _of_gender(folder: pathlib.Path, gender: str) -> pathlib.Path:
+    """SMPL's file under the usual or the official name: SMPL_MALE, basicmodel_m_lbs_10_207_0_v1.1.0."""
+    short = gender if gender == "neutral" else gender[0]
+    pattern = re.compile(rf"(smpl_{gender}|basicmodel_{short}_.*)\.(pkl|npz)", re.IGNORECASE)
+    found = sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name))
+    if not found:
+        raise UserError(f"There is no SMPL_{gender.upper()}.pkl in {folder}: put SMPL's files there.")
+    return found[-1]
 
 
 def compare(
@@ -140,10 +162,10 @@ def compare(
             f"{where} has only {len(ours)} frames of its reference: give the reference's sequence."
         )
     (body, basis), (true_body, true_basis) = (
-        bodies.take(motion.body, name) for motion, name in ((pred, where), (true, "the reference"))
+        bodies.take(motion, name) for motion, name in ((pred, where), (true, "the reference"))
     )
     root = tuple(indices_of(protocol.root, keypoint_names(protocol.keypoints)).tolist())
-    vertices = "pve" in protocol.metrics and body is true_body
+    vertices = "pve" in protocol.metrics and (pred.body == FREE_BODY) == (true.body == FREE_BODY)
     p = _posable(pred, ours, body.num_betas)
     t = _posable(true, theirs, true_body.num_betas)
     parts = []

@@ -41,7 +41,8 @@ def program(capsys, *arguments):
 
 def test_the_table_and_the_file_of_an_evaluation(capsys, weights, tmp_path):
     path = tmp_path / "result.json"
-    status, table, _ = program(capsys, "--weights", weights, "--json", path, *SMALL)
+    latex = tmp_path / "table.tex"
+    status, table, _ = program(capsys, "--weights", weights, "--json", path, "--latex", latex, *SMALL)
     assert status == 0
     result = json.loads(path.read_text())
     assert result["overall"]["clips"] == 4 and result["overall"]["frames"] == 4 * 16
@@ -54,6 +55,10 @@ def test_the_table_and_the_file_of_an_evaluation(capsys, weights, tmp_path):
     rows = {line.split()[0]: line.split() for line in table.splitlines() if line and line[0] != " "}
     assert {"gait", "poses", "overall"} <= rows.keys()
     assert rows["overall"][1] == f"{result['overall']['mpjpe']:.1f}"
+    assert len(result["sequences"]) == 4
+    low, high = result["intervals"]["mpjpe"]
+    assert low <= result["overall"]["mpjpe"] <= high
+    assert rf"overall & {result['overall']['mpjpe']:.1f} {{\scriptsize [{low:.1f}" in latex.read_text()
 
 
 def test_raw_predictions_and_hidden_3d_landmarks(weights):
@@ -90,6 +95,8 @@ def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
         (("--weights", "absent"), ["no weights at absent"]),
         (("--json", "absent/result.json"), ["no folder absent", "result.json"]),
         (("--json", "."), [". is a folder"]),
+        (("--latex", "absent/table.tex"), ["no folder absent", "table.tex"]),
+        (("--reference", "motion.npz"), ["--predictions and --reference"]),
         (("--data", "bvh:absent"), ["absent"]),
         (("--data", "nonsense"), ["nonsense"]),
         (("--data", ""), ["source"]),

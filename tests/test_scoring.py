@@ -95,6 +95,25 @@ def test_the_worlds_protocol_ignores_the_choice_of_the_world(folder):
     assert noisy["w_mpjpe"] > noisy["wa_mpjpe"] > 10 and noisy["jitter"] > 2 * same["jitter"]
 
 
+def test_a_folder_of_bodies_is_chosen_from_by_gender(folder, tmp_path):
+    body = load_body()
+    for name, height in (("SMPL_NEUTRAL", 1.0), ("basicmodel_m_lbs_10_207_0_v1.1.0", 1.1)):
+        taller = {key: getattr(body, key) * height for key in ("basis", "J_template", "J_shapedirs")}
+        save_body(dataclasses.replace(body, name="free_body", **taller), tmp_path / f"{name}.npz")
+    with np.load(folder / "true_1.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "male.npz", **arrays, gender="male")
+    np.savez(tmp_path / "female.npz", **arrays, gender="female")
+    files = [folder / "true_1.npz"], [tmp_path / "male.npz"]
+    row = scoring.score(*files, body=tmp_path)["programs"]["AMASS"]["overall"]
+    assert row["pve"] > 20 and row["pa_mpjpe"] == pytest.approx(0, abs=0.01)
+    one = scoring.score(*files, body=folder / "body.npz")
+    assert one["programs"]["AMASS"]["overall"]["mpjpe"] == pytest.approx(0, abs=0.01)
+    assert "all genders" in one["notes"][0]
+    with pytest.raises(UserError, match="no SMPL_FEMALE.pkl in"):
+        scoring.score([folder / "true_1.npz"], [tmp_path / "female.npz"], body=tmp_path)
+
+
 def test_files_that_do_not_belong_together(folder, tmp_path):
     with pytest.raises(UserError, match="3 predictions do not match 2 references"):
         score(folder, ["same_1"] * 3)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from hpof_jax.archives import DAMAGE, read_arrays, reason
+from hpof_jax.archives import DAMAGE, Archive, open_archive, reason
 from hpof_jax.errors import UserError
 from hpof_jax.predictions.pickles import AGAIN, CURE, WHAT, read_results, to_array
 
@@ -29,7 +29,7 @@ _LARGEST = 1e6  # metres and radians; more is damage
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prediction:
-    """The motion of one person in N frames of a video, in any order of time."""
+    """The motion of one person in N frames of a video."""
 
     program: str
     pose: np.ndarray  # (N, 24, 3) axis-angle, root first
@@ -37,6 +37,7 @@ class Prediction:
     transl: np.ndarray  # (N, 3) metres, as SMPL's
     frames: np.ndarray  # (N,) int64, the numbers of the frames, ascending from 0 or more
     fps: float | None = None  # frames/s, where the file says it
+    gender: str = "neutral"  # of the body: "neutral", "male" or "female"
     body: str = "smpl"  # FREE_BODY, "smpl", or "smplx", whose `betas` mean nothing on SMPL
 
 
@@ -56,19 +57,20 @@ def read_prediction(path: str | os.PathLike, frame: str = "camera", person: str 
     with path.open("rb") as file:
         start = file.read(4)
     try:
-        if path.suffix == ".npz":
-            people = {"1": _of_npz(path)}
-        else:
-            if not start:
+        with np.errstate(all="ignore"):  # `_checked` finds what is not finite
+            if path.suffix == ".npz":
+                people = {"1": _of_npz(path)}
+            elif start:
+                people = _of_results(read_results(path), path, frame)
+            else:
                 raise ValueError("it is empty")
-            people = _of_results(read_results(path), path, frame)
-        if not people:
-            raise ValueError("it holds nobody")
-        if person is not None and person not in people:
-            names = ", ".join(list(people)[:20])
-            raise UserError(f"There is no person {person} in {path}: give one of {names}.")
-        chosen = max(people, key=lambda name: len(people[name].frames)) if person is None else person
-        return _checked(people[chosen])
+            if not people:
+                raise ValueError("it holds nobody")
+            if person is not None and person not in people:
+                names = ", ".join(list(people)[:20])
+                raise UserError(f"There is no person {person} in {path}: give one of {names}.")
+            longest = max(people, key=lambda name: len(people[name].frames))
+            return _checked(people[longest if person is None else person])
     except UserError:
         raise
     except (*DAMAGE, AttributeError, TypeError) as error:
@@ -76,7 +78,8 @@ def read_prediction(path: str | os.PathLike, frame: str = "camera", person: str 
 
 
 def _of_npz(path: pathlib.Path) -> Prediction:
-    arrays = read_arrays(path, WHAT, "give a motion.npz or a file of AMASS", _ARRAYS)
+    with open_archive(path, WHAT, "give a motion.npz or a file of AMASS") as archive:
+        arrays, gender = archive.arrays(_ARRAYS), _gender(archive)
     missing = [name for name in ("poses", "trans") if name not in arrays]
     if missing:
         raise UserError(f"{path} has no '{missing[0]}', so it is no motion: {CURE}.")
@@ -90,6 +93,7 @@ def _of_npz(path: pathlib.Path) -> Prediction:
         arrays["trans"],
         arrays.get("frame_index", np.arange(len(poses))),
         None if rate is None else float(rate),
+        gender,
         FREE_BODY if body == FREE_BODY else "smpl",
     )
 
@@ -166,6 +170,14 @@ def _pose(poses: np.ndarray) -> np.ndarray:
     pose = np.zeros((len(poses), 24, 3))
     pose[:, :joints] = poses[:, : 3 * joints].reshape(len(poses), joints, 3)
     return pose
+
+
+def _gender(archive: Archive) -> str:
+    """The gender in an `.npz`: text in most files, bytes or a pickle in some of AMASS, which is not unpickled."""
+    if "gender.npy" not in archive.members:
+        return "neutral"
+    content = bytes(archive.read("gender.npy", 2**12)).replace(b"\0", b"")
+    return next((gender for gender in ("female", "male") if gender.encode() in content), "neutral")
 
 
 def _betas(betas: np.ndarray, frames: int) -> np.ndarray:

@@ -83,6 +83,10 @@ def test_motions_of_this_package_and_of_amass(tmp_path, small_motion, rng):
     assert (motion.program, motion.body, motion.fps) == ("AMASS", "smpl", 120.0)
     np.testing.assert_allclose(motion.pose[:, :22].reshape(FRAMES, 66), poses[:, :66])
     assert not motion.pose[:, 22:].any() and motion.betas.shape == (FRAMES, 16)
+    assert motion.gender == "neutral"
+    for gender in (np.array("female"), np.array(b"female"), np.array("female", object)):
+        np.savez(tmp_path / "amass.npz", **arrays, gender=gender)
+        assert read_prediction(tmp_path / "amass.npz").gender == "female"
 
 
 @pytest.mark.parametrize(

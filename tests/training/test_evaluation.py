@@ -65,7 +65,10 @@ def test_the_mean_of_the_classes_by_frames_is_the_overall_metric(ground_truth, b
     for key in ("mpjpe", "pa_mpjpe", "n_mpjpe", "pck_150", "pck_50", "coverage"):
         whole = sum(row[key] * row["frames"] for row in rows) / sum(row["frames"] for row in rows)
         np.testing.assert_allclose(table["overall"][key], whole, rtol=1e-6, err_msg=key)
-    assert table["overall"]["mpjpe"] > 10
+    low, high = table["intervals"]["mpjpe"]
+    assert 10 < low < table["overall"]["mpjpe"] < high
+    assert [row["frames"] for row in table["sequences"].values()] == [10, 6, 3, 5, 6]
+    assert "some/gait_0" in table["sequences"]
     assert table["classes"]["gait"]["mpjpe"] != table["classes"]["jump"]["mpjpe"]
 
 
