@@ -132,7 +132,9 @@ def format_table(result: dict) -> str:
 
 def format_scores(result: dict) -> str:
     """The result of `scoring.score` as plain text: sequences, programs, and their rows in Markdown."""
-    columns, rows, lines = _score_columns(result), {}, []
+    columns = _score_columns(result)
+    rows: dict[str, dict] = {}
+    lines = []
     for name, program in result["programs"].items():
         if len(program["sequences"]) > 1:
             rows |= {f"{name}: {sequence}": row for sequence, row in program["sequences"].items()}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hpof_jax.archives import DAMAGE, open_archive, reason
+from hpof_jax.archives import DAMAGE, Archive, open_archive, reason
 from hpof_jax.body.unpickle import Noted, Unpickler, plain_array
 from hpof_jax.errors import UserError
 
@@ -95,7 +95,7 @@ class _Reader(Unpickler):
         *(("torch._utils", f"_rebuild_{name}") for name in ("tensor_v2", "parameter")),
         *(("torch", name) for name in (*_STORAGES, *_OTHER_STORAGES)),
     }
-    archive = None  # torch's: what holds the numbers, and the folder in it
+    archive: Archive | None = None  # torch's: what holds the numbers, and the folder in it
     folder = ""
 
     def _call(self):
