@@ -18,7 +18,8 @@ import hpof_jax
 from hpof_jax.body import BodyModel
 
 motion = hpof_jax.reconstruct("clip.mp4", "out", person=2)
-assert_type(motion, hpof_jax.Motion)
+assert_type(motion, hpof_jax.Motion | list[hpof_jax.Motion])
+assert isinstance(motion, hpof_jax.Motion)  # one person
 assert_type(motion.times.dtype, np.dtype)
 body = hpof_jax.load_body()
 assert_type(body, BodyModel)
