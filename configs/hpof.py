@@ -7,40 +7,59 @@ data on disk: procedural motion, seen by a simulated camera and a simulated dete
     python -m hpof_jax.train --config configs/hpof.py
     python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP  # and motion capture
 
-`:shipped` and `:shipped_finish` are the training of the weights in `hpof_jax/assets/hpof.npz`, from scratch,
-in two runs. The second run starts from the first one's weights, with a new learning rate schedule:
+`:shipped`, `:shipped_finish`, `:shipped_continue`, `:shipped_fit` and `:shipped_all` are the training of the weights
+in `hpof_jax/assets/hpof.npz`, from scratch. Each run starts from the weights that the one before ended with, with a new
+learning rate schedule. After the second run, the mean of a run's start and its end is what the next one starts from:
 
-    python -m hpof_jax.train --config configs/hpof.py:shipped --workdir runs/shipped
-    python -m hpof_jax.train --config configs/hpof.py:shipped_finish --workdir runs/shipped_finish
+    TRAIN="python -m hpof_jax.train --config configs/hpof.py"
+    MEAN="python -m hpof_jax.average"
+    $TRAIN:shipped --workdir runs/shipped
+    $TRAIN:shipped_finish --workdir runs/shipped_finish
+    $TRAIN:shipped_continue --workdir runs/a --config.initial_weights=runs/shipped_finish
+    $MEAN runs/shipped_finish runs/a --out runs/a.npz
+    $TRAIN:shipped_continue --workdir runs/b --config.initial_weights=runs/a.npz --config.num_steps=1200 \
+        --config.seed=1 --config.data.rendered=FIRST,rendered/F1,rendered/F1,rendered/F1,rendered/F1
+    $MEAN runs/a.npz runs/b --out runs/b.npz
+    $TRAIN:shipped_fit --workdir runs/c --config.initial_weights=runs/b.npz
+    $TRAIN:shipped_all --workdir runs/d --config.initial_weights=runs/c
+    $MEAN runs/c runs/d --out hpof.npz
 
-The result is `runs/shipped_finish/weights.npz`. Hardware: two shared CPU cores. Time: 100 and 25 minutes.
-
-| mm | rendered, full | rendered, heavy | simulated | real, full | real, heavy |
-|---|---|---|---|---|---|
-| after `:shipped` | 91.6 | 84.2 | 53.3 | 73.1 | 70.5 |
-| after `:shipped_finish` | 90.4 | 82.6 | 51.9 | 72.2 | 70.6 |
-
-PA-MPJPE of the limbs on rendered validation clips (`hpof_jax.evaluate --data rendered:rendered/full,...`), of
-24 joints on validation motion with the simulated detector, of the limbs on four real cameras
-(`benchmarks.real_views`; the assumed focal length was the frame's diagonal, which is no longer the default). One
-seed was trained. The simulated cameras of these runs had other focal lengths than today's.
+`FIRST` is `:shipped_continue`'s own list. Hardware: two shared CPU cores. Time: 100 and 25 minutes for the first two
+runs, 25, 10, 4 and 5 minutes for the others. One seed was trained. docs/results.md has the figures of the result.
 
 The data lie in the folder where the commands are run. Motion capture, BVH files in `recordings/`: `bandai`
 (Bandai Namco Research Motiondataset 1 and 2), `cmu` (48 clips of the CMU database), `cmu_expmap` (32 clips of
 it, converted from exponential maps), `deepmimic` and `deepmimic_sie` (DeepMimic's own clips, and those of
-Sony Interactive Entertainment). Rendered clips in `rendered/`, about an hour of work for two cores:
+Sony Interactive Entertainment). From the third run on also `quaternius` and `mesh2motion` (animations), `cmu_playground`
+(14 clips of CMU's subject 01), and AMASS files in `recordings/asap_smpl` (ASAP), all four without the files that
+docs/results.md lists. Rendered clips in `rendered/`, in all about two hours of work for two cores:
 
-    MOTION="--motion synthetic --motion bvh:recordings/bandai --motion bvh:recordings/cmu
-            --motion bvh:recordings/cmu_expmap --motion bvh:recordings/deepmimic
-            --motion bvh:recordings/deepmimic_sie"
-    RENDER="python -m hpof_jax.data render --processes 2 $MOTION"
-    $RENDER --out rendered/full --frames 56040                                           # 467 clips
-    $RENDER --out rendered/heavy --frames 29280 --landmark-model heavy                   # 244 clips
-    $RENDER --out rendered/full60 --frames 20820 --clip-frames 60                        # 347 clips
-    $RENDER --out rendered/heavy60 --frames 9540 --clip-frames 60 --landmark-model heavy # 159 clips
+    RENDER="python -m hpof_jax.data render --processes 2"
+    ORDINARY="--motion bvh:recordings/bandai --motion bvh:recordings/cmu --motion bvh:recordings/cmu_expmap
+              --motion bvh:recordings/deepmimic --motion bvh:recordings/deepmimic_sie"
+    UNUSUAL="--motion bvh:recordings/quaternius --motion bvh:recordings/mesh2motion
+             --motion bvh:recordings/cmu_playground --motion amass:recordings/asap_smpl"
+    for the first two runs, with --motion synthetic $ORDINARY:
+        --out rendered/full --frames 56040                                           # 467 clips
+        --out rendered/heavy --frames 29280 --landmark-model heavy                   # 244 clips
+        --out rendered/full60 --frames 20820 --clip-frames 60                        # 347 clips
+        --out rendered/heavy60 --frames 9540 --clip-frames 60 --landmark-model heavy # 159 clips
+    for the others, with --clip-frames 60, $ORDINARY with bandai named twice, and $UNUSUAL:
+        --as-recorded --out rendered/full_a --frames 9000 --seed 11
+        --motion synthetic --out rendered/full_b --frames 6000 --seed 12
+        --as-recorded --out rendered/heavy_a --frames 4800 --seed 13 --landmark-model heavy
+        --as-recorded --out rendered/full_c --frames 9000 --seed 14
+        --motion synthetic --out rendered/heavy_b --frames 3600 --seed 15 --landmark-model heavy
+        --as-recorded --out rendered/full_d --frames 18000 --seed 16
+        --motion synthetic --out rendered/full_e --frames 12000 --seed 17
+        --as-recorded --out rendered/heavy_c --frames 9000 --seed 18 --landmark-model heavy
+    and with bandai named three times, asap_smpl and --motion synthetic twice:
+        --as-recorded --out rendered/F1 --frames 36000 --seed 21
+        --as-recorded --out rendered/H1 --frames 12000 --seed 22 --landmark-model heavy
+        --as-recorded --out rendered/F2 --frames 9000 --seed 24
 
-The original clips cannot be made again exactly: those of 120 frames have an earlier version of the looks,
-those of 60 frames the third.
+The original clips cannot be made again exactly: those of the first two runs have earlier versions of the looks, and F2
+was stopped early.
 """
 
 from ml_collections import ConfigDict
@@ -69,6 +88,32 @@ SHIPPED = BASE | {
         "rendered_share": 4.0,
     },
 }
+# More motion, and a simulated detector that is often better than BlazePose.
+WIDER = {
+    "bvh": f"{SHIPPED['data']['bvh']},"
+    + ",".join(f"recordings/{name}" for name in ("quaternius", "mesh2motion", "cmu_playground")),
+    "amass": "recordings/asap_smpl",
+    "severity": (0.1, 1.6),
+}
+CONTINUE = SHIPPED | {
+    "batch_size": 32,
+    "clip_length": 60,
+    "num_steps": 2_500,
+    "data": SHIPPED["data"]
+    | WIDER
+    | {
+        "rendered": ",".join(
+            f"rendered/{name}"
+            for name in (
+                *("full_a", "full_b", "full_c", "full_d", "full_d", "full_e"),
+                *("heavy_a", "heavy_b", "heavy_c"),
+            )
+        )
+    },
+    "losses": ConfigDict(BASE_LOSSES | {"smoothness": 20.0}),
+    "optimizer": {"learning_rate": 6e-4, "warmup_steps": 50, "ema_decay": 0.99},
+    "eval_every": 0,
+}
 VARIANTS = {
     "": {},
     # One thing less, named as in hpof_jax.ablate. The others are keys of config.model.
@@ -82,25 +127,50 @@ VARIANTS = {
         "optimizer": {"learning_rate": 6e-4, "warmup_steps": 100},
         "eval_every": 0,  # without scores, `weights.npz` is of the last step, as shipped
     },
-    # A fitting head on the shipped weights, which stay as they are: docs/results.md says what it gains and loses.
-    "fit": BASE
+    "shipped_continue": CONTINUE,
+    # The fitting head alone, on clips that the rest of the model has not seen: it learns how far to trust the rest.
+    "shipped_fit": CONTINUE
     | {
-        "initial_weights": "shipped",
-        "batch_size": 8,
-        "clip_length": 64,
-        "num_steps": 300,
+        "batch_size": 16,
+        "num_steps": 800,
         "model": {"fit_steps": 2},
-        "data": BASE["data"] | {"mocap_share": 4.0},
-        "losses": ConfigDict({name: weight for name, weight in BASE_LOSSES.items() if name != "betas"}),
+        "data": BASE["data"]
+        | WIDER
+        | {
+            "synthetic": 1.0,
+            "mocap_share": 4.0,
+            "rendered": "rendered/H1,rendered/F2",
+            "rendered_share": 8.0,
+        },
+        "losses": ConfigDict(
+            {name: weight for name, weight in BASE_LOSSES.items() if name != "betas"} | {"smoothness": 20.0}
+        ),
         "optimizer": {
-            "learning_rate": 3e-3,
+            "learning_rate": 1e-3,
             "warmup_steps": 20,
             "weight_decay": 0.0,
-            "ema_decay": 0.95,
+            "ema_decay": 0.98,
             "train_only": "fitting_head",
         },
-        "checkpoint_every": 100,
-        "eval_every": 0,
+    },
+    "shipped_all": CONTINUE
+    | {
+        "num_steps": 700,
+        "seed": 2,
+        "model": {"fit_steps": 2},
+        "data": CONTINUE["data"]
+        | {
+            # Named more than once: so many parts of `rendered_share`.
+            "rendered": ",".join(
+                f"rendered/{name}"
+                for name in (
+                    *("F1", "F1", "F1", "F2", "H1"),
+                    *("full_d", "full_d", "full_c", "full_a", "heavy_c", "full_e"),
+                )
+            )
+        },
+        "losses": ConfigDict(BASE_LOSSES | {"smoothness": 30.0}),
+        "optimizer": CONTINUE["optimizer"] | {"learning_rate": 5e-4},
     },
     # For hpof_jax.ablate: the whole method at a budget for two CPU cores, with labels on a part of the data,
     # and with the flow losses from the start.
@@ -166,6 +236,8 @@ def get_config(variant: str = "") -> ConfigDict:
             "videos": "",  # comma-separated videos, or folders of them
             "videos_share": 1.0,
             "hide_3d": 0.3,  # share of clips whose 3D landmarks are hidden from the model
+            # Errors of the simulated detector, bounds of a factor for each clip: 1 is BlazePose.
+            "severity": (0.5, 1.6),
             # Optical flow and masks, made while a loss needs them: "none", "exact", or "noisy" with errors like
             # DIS flow's.
             "flow": "noisy",

@@ -51,6 +51,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         is not finite.
     """
     from data_pipelines import stream, validation  # here, because it imports TensorFlow
+    from data_pipelines.simulate.detector import DetectorNoise
     from data_pipelines.sources import open_sources
 
     phases = _check(config)
@@ -75,6 +76,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         clip_length=config.clip_length,
         seed=config.seed,
         flow_frames=config.data.flow_frames,
+        noise=DetectorNoise(severity=tuple(config.data.severity)),
     )
     train_state = parallel.replicate(train_state)
     log = _Log(workdir) if jax.process_index() == 0 else None

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hpof_jax.body.model import BodyModel, rest_joints
+from hpof_jax.body.model import BodyModel, keypoints, rest_joints
 from hpof_jax.body.skeletons import (
     BLAZEPOSE_CARRIERS,
     BLAZEPOSE_HIPS,
@@ -35,6 +35,7 @@ HIPS = np.flatnonzero(np.isin(ORDER, BLAZEPOSE_HIPS))
 # turns in radians, of the camera's log scale and place in metres.
 SIGMA_2D, SIGMA_3D, SIGMA_POSE, SIGMA_CAMERA = 0.06, 0.2, 0.2, 0.1
 ROBUST_2D, ROBUST_3D = 0.15, 0.3  # half-boxes and metres; residuals of this size weigh half (Geman-McClure)
+LARGEST_CORRECTION_2D, LARGEST_CORRECTION_3D = 0.2, 0.2  # of a landmark: half-boxes, metres
 LIMIT = 3.0  # of log weights: precisions differ by a factor of exp(6) at most
 LONGEST_TURN = 0.7  # radians of a joint in one step: the linearisation holds no further
 LARGEST_MOVE = 0.7  # of a camera parameter in one step
@@ -49,6 +50,7 @@ class FittingHead(nn.Module):
     """
 
     steps: int = 2
+    hidden: int = 128
     block: int = 256  # frames that are computed at a time, for the processor's cache; 0: all
 
     @nn.compact
@@ -71,9 +73,16 @@ class FittingHead(nn.Module):
         Returns:
           rotations (B, T, 24, 3, 3) and cam (B, T, 3).
         """
+        observed = read_features(features)
+        misfit = _misfit(body, *jax.lax.stop_gradient((betas, rotations, cam)), observed)
+        known = jnp.concatenate([encoded, features, misfit], axis=-1)
+        known = nn.gelu(nn.Dense(self.hidden, name="hidden")(known))
         ends = np.cumsum([LANDMARKS, 2 * LANDMARKS, JOINTS])
         head = nn.Dense(int(ends[-1]) + 3, kernel_init=nn.initializers.zeros, name="log_weights")
-        logs = LIMIT * jnp.tanh(head(jnp.concatenate([encoded, features], axis=-1)) / LIMIT)
+        logs = LIMIT * jnp.tanh(head(known) / LIMIT)
+        # The encoder sees the frames around: it says where the landmarks are rather than where they were observed.
+        moves = nn.Dense(5 * LANDMARKS, kernel_init=nn.initializers.zeros, name="corrections")(known)
+        moves = jnp.tanh(moves.reshape(*moves.shape[:2], LANDMARKS, 5))
         # The detector's landmarks are not the body's: constant offsets in the axes of the joint, metres.
         offsets = self.param("offsets", nn.initializers.zeros, (LANDMARKS, 3))
         # The detector shows everybody in the same size.
@@ -82,8 +91,11 @@ class FittingHead(nn.Module):
             return rotations, cam
         rest, arms = _rest(body, jax.lax.stop_gradient(betas))
         scale = jnp.exp(log_size) * _size(rest) / _size(body.J_template)
-        observed = read_features(features)
-        observed = observed._replace(landmarks_3d=observed.landmarks_3d * scale[..., None, None])
+        observed = observed._replace(
+            points=observed.points + LARGEST_CORRECTION_2D * moves[..., :2],
+            landmarks_3d=observed.landmarks_3d * scale[..., None, None]
+            + LARGEST_CORRECTION_3D * moves[..., 2:],
+        )
         weights = _Weights(*(jnp.exp(2.0 * part) for part in jnp.split(logs, ends, axis=-1)))
         frames = cam.shape[:2]
         skeleton = (jnp.broadcast_to(x, (*frames, *x.shape[2:])) for x in (rest, arms + offsets))
@@ -122,6 +134,21 @@ class _State(NamedTuple):
     camera: jax.Array  # (3, F) [log s, tx, ty]
     turned: jax.Array  # (3, 24, F) the turns so far, radians in the joint's axes
     moved: jax.Array  # (3, F) the changes of the camera so far
+
+
+def _misfit(body, betas, rotations, cam, observed):
+    """What the prediction misses: observed minus predicted landmarks (B, T, 165), in units of 1; 0 where unknown."""
+    points, joints = keypoints(body, body.landmarks, betas, rotations)
+    planes = jnp.moveaxis(points - joints[..., :1, :], (-1, -2), (0, 1))
+    camera = jnp.moveaxis(jnp.concatenate([jnp.log(cam[..., :1]), cam[..., 1:]], axis=-1), -1, 0)
+    _, predicted = _project(planes, camera, jnp.moveaxis(observed.place, -1, 0))
+    hips = jnp.mean(points[..., np.array(BLAZEPOSE_HIPS), :], axis=-2, keepdims=True)
+    misfit_2d = (observed.points - jnp.moveaxis(predicted, (0, 1), (-1, -2))) * observed.there[
+        ..., None, None
+    ]
+    misfit_3d = (observed.landmarks_3d - (points - hips)) * observed.has_3d[..., None, None]
+    parts = [jnp.clip(part * 3.0, -1.5, 1.5).reshape(*cam.shape[:2], -1) for part in (misfit_2d, misfit_3d)]
+    return jnp.concatenate(parts, axis=-1)
 
 
 def _rest(body, betas):

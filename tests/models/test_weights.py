@@ -34,11 +34,11 @@ def test_the_shipped_weights_give_the_same_numbers_as_ever(body):
     params, config = load_weights()
     betas, rotations, cam = predict_long(make_model(config), params, inputs, body)
     for found, expected in (
-        (betas[0, 0, :4], [-0.9664798, -0.8188074, -0.5664241, -0.1064649]),
-        (cam[0, 5], [1.6224419, 0.0476157, -0.0138944]),
-        (rotations[0, 20, 0, 0], [0.8826583, -0.4538692, 0.1221352]),
-        (rotations[0, 10, 16, 0], [0.1560733, 0.8969631, -0.4136405]),
-        (rotations[0, 20, 21, 0], [0.9665254, -0.2524451, 0.0458277]),
+        (betas[0, 0, :4], [-1.6446248, -0.4624408, -0.127345, -0.2474904]),
+        (cam[0, 5], [1.2561392, 0.0231516, 0.1159377]),
+        (rotations[0, 20, 0, 0], [0.8482205, -0.4615328, -0.2598255]),
+        (rotations[0, 10, 16, 0], [0.1994003, 0.8784298, -0.4342819]),
+        (rotations[0, 20, 21, 0], [0.9646438, -0.2634754, 0.0065291]),
     ):
         np.testing.assert_allclose(found, expected, atol=2e-6)
 
