@@ -49,7 +49,8 @@ def test_a_killed_worker_gives_a_sentence():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a program finds its children in /proc")
-def test_ctrl_c_in_the_parent_ends_the_workers():
+@pytest.mark.parametrize("sent, status", [(signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, -15)])
+def test_the_workers_end_with_their_parent(sent, status):
     code = """
 from hpof_jax import interrupt
 interrupt.install()
@@ -63,9 +64,16 @@ if __name__ == "__main__":
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     workers = [int(program.stdout.readline()) for _ in range(2)]
-    program.send_signal(signal.SIGINT)
+    program.send_signal(sent)
     program.communicate(timeout=60)  # returns when no process holds the pipes any more
-    assert program.returncode == 130
-    for worker in workers:
-        with pytest.raises(ProcessLookupError):
-            os.kill(worker, 0)
+    assert program.returncode == status
+    assert not any(map(runs, workers))
+
+
+def runs(process):
+    """Whether a process is there, and not only waits to be forgotten by the system."""
+    try:
+        state = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
