@@ -8,43 +8,53 @@ data on disk: procedural motion, seen by a simulated camera and a simulated dete
     python -m hpof_jax.train --config configs/hpof.py --config.data.bvh=FOLDER_OR_ZIP  # and motion capture
 
 `:shipped`, `:shipped_finish`, `:shipped_continue`, `:shipped_fit` and `:shipped_all` are the training of the weights
-in `hpof_jax/assets/hpof.npz`, from scratch. Each run starts from the weights that the one before ended with, with a new
-learning rate schedule. After the second run, the mean of a run's start and its end is what the next one starts from:
+in `hpof_jax/assets/hpof.npz`, from scratch: six runs, one after the other. Each starts from the result of the one
+before, with a new learning rate schedule. The result of a run is its weights, or, where `$MEAN` follows, the mean of
+the weights that it started from and those that it ended with. `runs/c` is trained in its fitting head only, so it
+needs no mean:
 
     TRAIN="python -m hpof_jax.train --config configs/hpof.py"
     MEAN="python -m hpof_jax.average"
+    FIRST=$(echo rendered/{full_{a,b,c,d,d,e},heavy_{a,b,c}} | tr " " ,)  # the rendered clips of `:shipped_continue`
     $TRAIN:shipped --workdir runs/shipped
     $TRAIN:shipped_finish --workdir runs/shipped_finish
     $TRAIN:shipped_continue --workdir runs/a --config.initial_weights=runs/shipped_finish
     $MEAN runs/shipped_finish runs/a --out runs/a.npz
     $TRAIN:shipped_continue --workdir runs/b --config.initial_weights=runs/a.npz --config.num_steps=1200 \
-        --config.seed=1 --config.data.rendered=FIRST,rendered/F1,rendered/F1,rendered/F1,rendered/F1
+        --config.seed=1 --config.data.rendered=$FIRST,rendered/F1,rendered/F1,rendered/F1,rendered/F1
     $MEAN runs/a.npz runs/b --out runs/b.npz
     $TRAIN:shipped_fit --workdir runs/c --config.initial_weights=runs/b.npz
     $TRAIN:shipped_all --workdir runs/d --config.initial_weights=runs/c
     $MEAN runs/c runs/d --out hpof.npz
 
-`FIRST` is `:shipped_continue`'s own list. Hardware: two shared CPU cores. Time: 100 and 25 minutes for the first two
-runs, 25, 10, 4 and 5 minutes for the others. One seed was trained. docs/results.md has the figures of the result.
+Hardware: two shared CPU cores. Time: 100 and 25 minutes for the first two runs, 25, 10, 4 and 5 minutes for the others.
+Each run was trained with one seed. docs/results.md has the figures of the result. The variants are:
 
-The data lie in the folder where the commands are run. Motion capture, BVH files in `recordings/`: `bandai`
-(Bandai Namco Research Motiondataset 1 and 2), `cmu` (48 clips of the CMU database), `cmu_expmap` (32 clips of
-it, converted from exponential maps), `deepmimic` and `deepmimic_sie` (DeepMimic's own clips, and those of
-Sony Interactive Entertainment). From the third run on also `quaternius` and `mesh2motion` (animations), `cmu_playground`
-(14 clips of CMU's subject 01), and AMASS files in `recordings/asap_smpl` (ASAP), all four without the files that
-docs/results.md lists. Rendered clips in `rendered/`, in all about two hours of work for two cores:
+    :shipped           7,000 steps of 32 clips x 81 frames
+    :shipped_finish    3,000 steps more, with a lower learning rate
+    :shipped_continue  2,500 steps of 32 clips x 60 frames, with more motion and other rendered clips
+    :shipped_fit       800 steps of the fitting head alone, the rest of the model frozen
+    :shipped_all       700 steps of the whole model with the fitting head
+
+The data lie in the folder where the commands are run. Motion capture, BVH files in `recordings/`: `bandai` (Bandai
+Namco Research Motiondataset 1 and 2), `cmu` (48 clips of the CMU database), `cmu_expmap` (32 clips of it, converted
+from exponential maps), `deepmimic` and `deepmimic_sie` (DeepMimic's own clips, and those of Sony Interactive
+Entertainment). From the third run on also `quaternius` and `mesh2motion` (animations), `cmu_playground` (14 clips of
+CMU's subject 01), and AMASS files in `recordings/asap_smpl` (ASAP). Leave out of these four the files that
+docs/results.md lists under "The files that were left out". Rendered clips lie in `rendered/`. Making them takes about
+two hours on two cores. Each line below stands for one command, `$RENDER` with the motion named above the line:
 
     RENDER="python -m hpof_jax.data render --processes 2"
     ORDINARY="--motion bvh:recordings/bandai --motion bvh:recordings/cmu --motion bvh:recordings/cmu_expmap
               --motion bvh:recordings/deepmimic --motion bvh:recordings/deepmimic_sie"
     UNUSUAL="--motion bvh:recordings/quaternius --motion bvh:recordings/mesh2motion
              --motion bvh:recordings/cmu_playground --motion amass:recordings/asap_smpl"
-    for the first two runs, with --motion synthetic $ORDINARY:
+    for the first two runs, $RENDER --motion synthetic $ORDINARY with:
         --out rendered/full --frames 56040                                           # 467 clips
         --out rendered/heavy --frames 29280 --landmark-model heavy                   # 244 clips
         --out rendered/full60 --frames 20820 --clip-frames 60                        # 347 clips
         --out rendered/heavy60 --frames 9540 --clip-frames 60 --landmark-model heavy # 159 clips
-    for the others, with --clip-frames 60, $ORDINARY with bandai named twice, and $UNUSUAL:
+    for the others, $RENDER --clip-frames 60 $ORDINARY --motion bvh:recordings/bandai $UNUSUAL with:
         --as-recorded --out rendered/full_a --frames 9000 --seed 11
         --motion synthetic --out rendered/full_b --frames 6000 --seed 12
         --as-recorded --out rendered/heavy_a --frames 4800 --seed 13 --landmark-model heavy
@@ -53,13 +63,13 @@ docs/results.md lists. Rendered clips in `rendered/`, in all about two hours of 
         --as-recorded --out rendered/full_d --frames 18000 --seed 16
         --motion synthetic --out rendered/full_e --frames 12000 --seed 17
         --as-recorded --out rendered/heavy_c --frames 9000 --seed 18 --landmark-model heavy
-    and with bandai named three times, asap_smpl and --motion synthetic twice:
+    and the same with one more bandai, one more asap_smpl and --motion synthetic twice, with:
         --as-recorded --out rendered/F1 --frames 36000 --seed 21
         --as-recorded --out rendered/H1 --frames 12000 --seed 22 --landmark-model heavy
         --as-recorded --out rendered/F2 --frames 9000 --seed 24
 
-The original clips cannot be made again exactly: those of the first two runs have earlier versions of the looks, and F2
-was stopped early.
+The original clips cannot be made again exactly: those of the first two runs show people in earlier versions of the
+looks, and the rendering of F2 was stopped early.
 """
 
 from ml_collections import ConfigDict
