@@ -10,6 +10,7 @@ program.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -222,6 +223,9 @@ def _target(package: Package, member: str) -> pathlib.Path:
     try:
         # Of the folder, because the file itself is replaced and may be a link.
         inside = path.parent.resolve().is_relative_to(root.resolve())
+        # What keeps the folder from being made is said when it is made.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.parent.resolve(strict=True)  # from Python 3.13 on, only this refuses links in a circle
     except (OSError, RuntimeError):  # links in a circle
         inside = False
     if not inside:
