@@ -214,7 +214,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.batch_size = 64  # clips, over all devices
     config.clip_length = 81  # frames at 30 frames/s
     config.num_steps = 20_000
-    config.initial_weights = ""  # a weights .npz, a training run's folder, or "shipped"; empty: random
+    # A weights .npz, a training run's folder, or "shipped", which needs model.fit_steps = 2; empty: random.
+    config.initial_weights = ""
 
     config.model = ConfigDict(
         {

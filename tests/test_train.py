@@ -332,6 +332,11 @@ def test_the_config_of_the_shipped_weights():
     assert shares["rendered:rendered/full"] == pytest.approx(2 * shares["rendered:rendered/full60"])
 
 
+def test_the_shipped_weights_are_of_the_last_config_of_their_training():
+    _, model = load_weights()
+    assert model.to_json() == hpof.get_config("shipped_all").model.to_json(sort_keys=True)
+
+
 def test_initial_weights_of_another_model(tmp_path):
     with pytest.raises(UserError, match="of another config"):
         train.train(config(initial_weights="shipped"), tmp_path)

@@ -27,7 +27,9 @@ def forward_kinematics(
     parents_ = np.array(parents)
     bones = rest - jnp.where(parents_[:, None] < 0, 0.0, rest[..., parents_, :])
     # Doubling takes log2(levels) steps instead of one per level, at the price of more arithmetic.
-    along = _along_ancestors if rest.size <= FEW * rest.shape[-2] * 3 else _along_levels
+    # A symbolic size, of `jax.export`, cannot be compared: it stands for many bodies.
+    few = not jax.export.is_symbolic_dim(rest.size) and rest.size <= FEW * rest.shape[-2] * 3
+    along = _along_ancestors if few else _along_levels
     return along(rotations, bones, parents)
 
 

@@ -97,6 +97,8 @@ def make_model(config: ml_collections.ConfigDict) -> HPOF:
             raise UserError(
                 f"There is no '{fields[key]}' for --config.model.{key}: choose one of {', '.join(choices)}."
             )
+    if fields.get("fit_steps", 0) < 0:
+        raise UserError(f"config.model.fit_steps is {fields['fit_steps']}: it must be at least 0.")
     return _MODELS[name](**fields)
 
 

@@ -105,8 +105,8 @@ class FittingHead(nn.Module):
         return rotations.reshape(*frames, JOINTS, 3, 3), cam.reshape(*frames, 3)
 
     def _in_blocks(self, arguments):
-        frames = len(arguments[1])
-        if not self.block or frames <= self.block:
+        frames = arguments[1].shape[0]
+        if not self.block or jax.export.is_symbolic_dim(frames) or frames <= self.block:
             return _fit(self.steps, *arguments)
         blocks = -(-frames // self.block)
 
