@@ -183,11 +183,11 @@ def _check(found: list[clip.Observations], min_seen: float) -> list[clip.Observa
             "--min-seen 0."
         )
     if doubts := np.asarray(observations.doubts, int).tolist():
+        first, last = observations.times[doubts[0]], observations.times[doubts[-1]]
         logging.warning(
-            "From %.2f to %.2f s somebody who looks alike is close to the person: the body may go on with the other "
-            "one. Look at the overlay, or recover everybody with --person all.",
-            observations.times[doubts[0]],
-            observations.times[doubts[-1]],
+            "%s somebody who looks alike is close to the person: the body may go on with the other one. Look at the "
+            "overlay, or recover everybody with --person all.",
+            f"At {first:.2f} s" if first == last else f"From {first:.2f} to {last:.2f} s",
         )
     _log_video(observations, observations.times[observations.shots[1:]])
     return found

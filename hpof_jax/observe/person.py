@@ -28,7 +28,9 @@ MAX_COLOURS = 0.7  # while in sight
 MAX_COLOURS_LOST, MAX_COLOURS_FAR = 0.6, 0.4  # after a gap; after a gap and more than one size away
 LOOK_AROUND_EVERY, LOOK_AROUND_EVERY_ALERT, SEARCH_WIDE_EVERY, FORGET_RIVALS_AFTER = 10, 5, 5, 30
 MIN_COLOURS_OF_RIVAL, MAX_LOOKS_OF_RIVAL = 0.25, 10
-NEAR = 0.5  # people closer than this may be taken for each other if their colours are alike
+# People closer than NEAR may be taken for each other if their colours are alike. Whom the detector finds closer than
+# DOUBLE is the person again: of one body, found twice in different poses, the hips are about 0.02 apart.
+NEAR, DOUBLE = 0.5, 0.05
 RIVAL_MARGIN = 0.05  # a pose whose colours are closer to a rival's by this much is the rival's
 # The track switches to a pose nearby if its colour distance is below the first, and smaller by the second.
 MAX_COLOURS_TO_SWITCH, SWITCH_MARGIN = 0.25, 0.1
@@ -167,7 +169,7 @@ class PersonTracker:
         if not clearly or change(own.region, colours[best][0].region)[0] > 1:
             best = 0
         for number, (pose, seen) in enumerate(colours):
-            near = change(own.region, pose.region)[0] < NEAR
+            near = DOUBLE < change(own.region, pose.region)[0] < NEAR
             if number != best and near and colour_distance(seen, colours[best][1]) < MIN_COLOURS_OF_RIVAL:
                 self.doubts.append(self._frames - 1)
             if number != best and distances[number] > MIN_COLOURS_OF_RIVAL:  # otherwise too similar

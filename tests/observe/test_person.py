@@ -18,8 +18,8 @@ BODY[[11, 12, 23, 24]] = (0.1, -0.25), (-0.1, -0.25), (0.08, 0), (-0.08, 0)
 
 
 class FakeBlazePose:
-    """Sees the people of a play: {name: (colours, [x of each frame, or None])}. A frame's number is its
-    pixels' value.
+    """Sees the people of a play: {name: (colours, [x of each frame, or None])}, with their size at the end if it is
+    not SIZE. A frame's number is its pixels' value.
     """
 
     def __init__(self, play):
@@ -27,9 +27,9 @@ class FakeBlazePose:
 
     def _people(self, image):
         number = int(image[0, 0, 0])
-        for colours, places in self.play.values():
+        for colours, places, *size in self.play.values():
             if number < len(places) and places[number] is not None:
-                yield Region(float(places[number]), HEIGHT / 2, SIZE, 0.0), colours
+                yield Region(float(places[number]), HEIGHT / 2, *(size or [SIZE]), 0.0), colours
 
     def detect(self, image, square):
         x, _, side = square
@@ -155,9 +155,12 @@ def test_somebody_alike_but_far_is_refused(follow):
     assert follow(play, 20, person=1) == [150] * 10 + [None] * 10
 
 
-@pytest.mark.parametrize(("colours", "told"), [(RED, True), (GREEN, False)])
-def test_somebody_alike_who_is_close_is_told(monkeypatch, colours, told):
-    play = {"a": (RED, standing(400, 30)), "b": (colours, [*[None] * 5, *standing(480, 25)])}
+@pytest.mark.parametrize(
+    ("colours", "x", "size", "told"),
+    [(RED, 480, 200, True), (GREEN, 480, 200, False), (RED, 404, 400, False)],
+)
+def test_somebody_alike_who_is_close_is_told(monkeypatch, colours, x, size, told):
+    play = {"a": (RED, standing(400, 30)), "b": (colours, [*[None] * 5, *standing(x, 25)], size)}
     monkeypatch.setattr(person, "BlazePose", lambda model, threads: FakeBlazePose(play))
     tracker = PersonTracker(person=1)
     for number in range(30):
