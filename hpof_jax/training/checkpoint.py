@@ -29,9 +29,19 @@ class Checkpointer:
           workdir: the run's folder; also a bucket's, such as `gs://BUCKET/FOLDER`.
           keep: how many of the newest checkpoints are kept, besides the best.
           metric: the name of the metric that decides which is best: the lower, the better.
+
+        Raises:
+          UserError: `workdir` cannot be made.
         """
         self._remote = "://" in str(workdir)
         self._workdir = str(workdir) if self._remote else os.path.abspath(workdir)
+        if not self._remote:
+            try:
+                os.makedirs(self._workdir, exist_ok=True)
+            except OSError as error:
+                raise UserError(
+                    f"The folder {workdir} cannot be made ({error.strerror}): give another --workdir."
+                ) from error
         goodness = functools.partial(_goodness, metric)
         policy = ocp.checkpoint_managers.AnyPreservationPolicy(
             [

@@ -53,6 +53,7 @@ def test_the_mlp_has_no_context():
     [
         ({"name": "resnet"}, "no model 'resnet'"),
         ({"depth": 3}, "no field 'depth'.*channels"),
+        ({"fit_steps": -1}, r"config\.model\.fit_steps is -1: it must be at least 0"),
         (
             {"encoder_type": "lstm"},
             r"no 'lstm' for --config\.model\.encoder_type: choose one of dilated, gru",
