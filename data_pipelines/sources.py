@@ -53,7 +53,13 @@ class ObservedSource(Protocol):
     classes: Set[str]  # names of the motion classes
 
     def draw_batch(
-        self, rng: np.random.Generator, count: int, frames: int, augment: bool, flow_frames: int = 0
+        self,
+        rng: np.random.Generator,
+        count: int,
+        frames: int,
+        augment: bool,
+        flow_frames: int = 0,
+        origins: list[str] | None = None,
     ) -> tuple[Batch, np.ndarray]:
         """Random windows as a batch without `motion_class`, and the windows' motion classes, (count,) str.
 
@@ -61,6 +67,7 @@ class ObservedSource(Protocol):
           augment: whether ground truth and observations are augmented.
           flow_frames: K > 0 adds stored optical flow and masks of K frames of each window; `has_flow` and
             `has_mask` (count,) bool are false for windows without them.
+          origins: the file and the frames of each window are appended to it, for messages.
         """
 
     def windows(self, frames: int, max_frames: int | None) -> Iterator[tuple[list[Batch], str, str]]:
@@ -232,7 +239,7 @@ def _open_recordings(name: str, path: str, split: str) -> Recordings:
         raise UserError(
             f"{name}:{path} has no clip in its {split} split: add files, or use another source for it."
         )
-    return Recordings(clips)
+    return Recordings(clips, f"{name}:{path}")
 
 
 def _open_videos(path: str, split: str) -> ObservedSource:

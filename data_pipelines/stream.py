@@ -9,7 +9,7 @@ if an accelerator trains; TensorFlow only moves the batches.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -45,6 +45,9 @@ class StreamOptions:
     flow_frames: int = 8  # frames of each clip that have optical flow and masks (K)
     real_motion: bool = False  # add motion for a discriminator: real_pose (B, T, 24, 3), real_betas (B, 10)
     body: BodyModel | None = None  # the body of the simulated people; None: the free body
+    # Parts of a batch that are drawn independently of each other, only in a stream. Processes that have the
+    # same number of parts in all give the same clips, however many processes there are.
+    shards: int = 1
 
 
 def make_stream(
@@ -64,6 +67,7 @@ def make_stream(
         "rendered:PATH": rendered clips, observed by the real detector, see `observed.rendered`.
         "videos:PATH": real videos, without ground truth, see `observed.videos`.
         "unlabelled:" before a spec withholds the ground truth.
+      process_index: of this process among the `process_count` that train together; each gets other clips.
       start_step: the step of the first batch.
 
     Returns:
@@ -75,7 +79,8 @@ def make_stream(
       true_focal_length is the assumed one. For the keys of optical flow see `training.terms.loss_terms`.
 
     Raises:
-      UserError: see `open_sources`; a process index that is not below the count, or an unknown kind of flow.
+      UserError: see `open_sources`; a process index that is not below the count, an unknown kind of flow, or
+        shards that cannot divide the batch evenly.
     """
     if not 0 <= process_index < process_count:
         raise UserError(
@@ -86,10 +91,10 @@ def make_stream(
 
 def batch_maker(
     sources: Mapping[str, float] | OpenSources, options: StreamOptions, process_index: int = 0
-) -> Callable[[int], Batch]:
+) -> "BatchMaker":
     """The function step -> batch behind `make_stream`, without TensorFlow."""
     check_flow(options.flow)
-    return _BatchMaker(sources, options, process_index)
+    return BatchMaker(sources, options, process_index)
 
 
 def check_flow(kind: str) -> None:
@@ -120,8 +125,8 @@ class Simulator:
         return batch | {"has_smpl": labelled, "has_3d": labelled}
 
 
-class _BatchMaker:
-    """step -> batch. Each group of `OpenSources` has a fixed number of clips in every batch."""
+class BatchMaker:
+    """step -> batch. Each group of `OpenSources` has a fixed number of clips in every shard of a batch."""
 
     def __init__(
         self, sources: Mapping[str, float] | OpenSources, options: StreamOptions, process_index: int
@@ -130,14 +135,34 @@ class _BatchMaker:
         opened = isinstance(sources, OpenSources)
         self._sources = sources if opened else open_sources(sources, options.split or "train")
         self._classes = self._sources.classes
-        self._counts = _count_clips(self._sources.group_shares, options.batch_size)
+        if options.shards < 1 or options.batch_size % options.shards:
+            raise UserError(
+                f"A batch of {options.batch_size} clips cannot be divided into {options.shards} even shards: "
+                "set --config.data.shards to a divisor of the batch size."
+            )
+        self._size = options.batch_size // options.shards  # clips of a shard
+        self._counts = _count_clips(self._sources.group_shares, self._size)
         self._simulate = Simulator(options.body, options.noise)
         self._augmentation = Augmentation() if options.augment else None
         self._add_flow = SimulatedFlow(options.flow, options.flow_frames) if options.flow != "none" else None
 
     def __call__(self, step: int) -> Batch:
+        return _without(self._make(step), ("origin",))
+
+    def origins(self, step: int) -> list[str]:
+        """Where each clip of a batch is from: source, file and frames as far as they are known."""
+        return self._make(step)["origin"].tolist()
+
+    def _make(self, step: int) -> Batch:
+        shards = self._options.shards
+        first = self._process_index * shards
+        if shards == 1:
+            return self._make_shard(first, step)
+        return _concatenate([self._make_shard(number, step) for number in range(first, first + shards)])
+
+    def _make_shard(self, number: int, step: int) -> Batch:
         options, sources, counts = self._options, self._sources, self._counts
-        rng = np.random.default_rng((options.seed, self._process_index, step))
+        rng = np.random.default_rng((options.seed, number, step))
         rendered_flow = options.flow_frames if options.flow == "noisy" else 0
         video_flow = options.flow_frames if options.flow != "none" else 0
         parts = self._draw_simulated(rng)
@@ -161,11 +186,11 @@ class _BatchMaker:
         ]
         if not drawn:
             return []
-        pose, transl, betas, _, classes = map(np.concatenate, zip(*drawn))
+        pose, transl, betas, _, classes, origin = map(np.concatenate, zip(*drawn))
         batch = self._simulate(rng.integers(2**31), pose, transl, betas)
         batch["mask"] = np.ones(batch["seen"].shape, bool)
         batch["has_smpl"] = batch["has_3d"] = np.arange(len(pose)) < self._counts["motion"]
-        return [batch | self._class_numbers(classes)]
+        return [batch | self._class_numbers(classes) | {"origin": origin}]
 
     def _draw_motion(self, rng: np.random.Generator, group: Group, count: int):
         return draw_windows(rng, *group, count, self._options.clip_length, self._augmentation)
@@ -179,10 +204,12 @@ class _BatchMaker:
         options, batches = self._options, []
         for source, clips in zip(group.sources, rng.multinomial(count, group.shares)):
             if clips:
+                origins: list[str] = []
                 batch, classes = source.draw_batch(
-                    rng, clips, options.clip_length, options.augment, flow_frames
+                    rng, clips, options.clip_length, options.augment, flow_frames, origins
                 )
-                batches.append(batch | self._class_numbers(classes))
+                origin = {"origin": np.array(origins, np.str_)}
+                batches.append(batch | self._class_numbers(classes) | origin)
         return batches
 
     def _join_with_flow(self, rng: np.random.Generator, parts: list[Batch]) -> Batch:
@@ -200,7 +227,7 @@ class _BatchMaker:
 
     def _draw_real_motion(self, rng: np.random.Generator) -> Batch:
         """Labelled motion, augmented as for training; if there is none, that of labelled rendered clips."""
-        size = self._options.batch_size
+        size = self._size
         if self._sources.motion.sources:
             windows = self._draw_motion(rng, self._sources.motion, size)
             return {"real_pose": np.float32(windows.pose), "real_betas": np.float32(windows.betas)}

@@ -18,6 +18,8 @@ def validation_windows(
     *,
     max_frames: int | None = None,
     synthetic_clips: int = 64,
+    process_index: int = 0,
+    process_count: int = 1,
 ) -> Iterator[tuple[Batch, list[str], list[str]]]:
     """Every validation clip once, cut into consecutive windows; the same at every call.
 
@@ -28,6 +30,7 @@ def validation_windows(
     Args:
       max_frames: longer clips are cut to this length.
       synthetic_clips: number of clips of the synthetic source, each two windows long.
+      process_index: of this process among `process_count`, of which each gets every `process_count`-th clip.
 
     Yields:
       a batch like `make_stream`'s without optical flow, the clips' names and their motion classes (B each).
@@ -40,6 +43,7 @@ def validation_windows(
     clips = itertools.chain(
         clips, *(s.windows(options.clip_length, max_frames) for s in opened.rendered.sources)
     )
+    clips = itertools.islice(clips, process_index, None, process_count)
     rows: list[tuple[Batch, str, str]] = []
     for windows, name, motion_class in clips:
         number = {"motion_class": np.int32(class_names.index(motion_class))}

@@ -7,31 +7,35 @@ import numpy as np
 
 from data_pipelines.motion import synthetic
 from data_pipelines.motion.augment import Augmentation, draw_positions
-from data_pipelines.motion.clip import MotionClip
+from data_pipelines.motion.clip import FPS, MotionClip
 from hpof_jax.geometry import temporal
 
 
 @dataclasses.dataclass
 class Windows:
-    """B windows: pose (B, T, 24, 3), transl (B, T, 3), betas (B, 10) or NaN; name, motion_class (B,) str."""
+    """B windows: pose (B, T, 24, 3), transl (B, T, 3), betas (B, 10) or NaN.
+
+    name, motion_class, origin: (B,) str. The origin is the source, the file and the frames, for messages.
+    """
 
     pose: np.ndarray
     transl: np.ndarray
     betas: np.ndarray
     name: np.ndarray
     motion_class: np.ndarray
+    origin: np.ndarray
 
     def __iter__(self):
         return (getattr(self, field.name) for field in dataclasses.fields(self))
 
 
 class Recordings:
-    """The motion source of recorded clips."""
+    """The motion source of recorded clips, read from `spec`."""
 
     labelled = True
 
-    def __init__(self, clips: list[MotionClip]):
-        self._clips = clips
+    def __init__(self, clips: list[MotionClip], spec: str = "recordings"):
+        self._clips, self._spec = clips, spec
         self._pose = np.concatenate([clip.pose for clip in clips])
         self._transl = np.concatenate([clip.transl for clip in clips])
         self._lengths = np.array([len(clip.pose) for clip in clips])
@@ -58,7 +62,11 @@ class Recordings:
         first = self._first[chosen][:, None]
         pose = temporal.nlerp(self._pose, position, first)
         transl = temporal.linear(self._transl, position, first)
-        return Windows(pose, transl, self._betas[chosen], self._file_names[chosen], self._classes[chosen])
+        names = self._file_names[chosen]
+        origin = [f"{name} of {self._spec}, {frames_text(row)}" for name, row in zip(names, position)]
+        return Windows(
+            pose, transl, self._betas[chosen], names, self._classes[chosen], np.array(origin, np.str_)
+        )
 
     def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:
         return iter(self._clips)
@@ -81,7 +89,8 @@ class Synthetic:
         parts.append((np.zeros((0, frames, 24, 3), np.float32), np.zeros((0, frames, 3), np.float32)))
         pose, transl = (np.concatenate(arrays) for arrays in zip(*parts))
         kinds = np.repeat(list(counts), list(counts.values()))
-        return Windows(pose, transl, np.full((count, 10), np.nan), kinds, kinds)
+        origin = np.array([f"synthetic {kind}" for kind in kinds], np.str_)
+        return Windows(pose, transl, np.full((count, 10), np.nan), kinds, kinds, origin)
 
     def clips(self, seed: int, frames: int, count: int) -> Iterator[MotionClip]:
         for number in range(count):
@@ -90,6 +99,11 @@ class Synthetic:
             rng = np.random.default_rng((seed, 2**31, number))
             pose, transl = self._generators[kind](rng, frames, 1)
             yield MotionClip(f"{kind}_{number:03d}", kind, pose[0], transl[0])
+
+
+def frames_text(positions: np.ndarray) -> str:
+    """The frames of a window for a message, from its positions (T,) in a clip."""
+    return f"frames {int(positions.min())} to {int(np.ceil(positions.max()))} at {FPS} frames/s"
 
 
 def clip_odds(lengths: np.ndarray, classes: np.ndarray) -> np.ndarray:

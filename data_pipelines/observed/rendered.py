@@ -23,6 +23,7 @@ from absl import logging
 
 from data_pipelines.device import cpu
 from data_pipelines.feed import Batch
+from data_pipelines.motion.windows import frames_text
 from data_pipelines.observed import augment as augmentation
 from data_pipelines.observed.flow import stored_flow
 from data_pipelines.simulate.camera import landmarks
@@ -94,7 +95,13 @@ class RenderedClips:
         return set(self._classes.tolist())
 
     def draw_batch(
-        self, rng: np.random.Generator, count: int, frames: int, augment: bool, flow_frames: int = 0
+        self,
+        rng: np.random.Generator,
+        count: int,
+        frames: int,
+        augment: bool,
+        flow_frames: int = 0,
+        origins: list[str] | None = None,
     ) -> tuple[Batch, np.ndarray]:
         """Random windows, see `sources.ObservedSource`; windows longer than the clips are padded.
 
@@ -121,6 +128,9 @@ class RenderedClips:
                 batch = augmentation.mirror_flow(batch, mirrored)
             as_filmed &= batch["has_flow"]
             batch = augmentation.clear_unseen_flow(batch) | {"has_flow": as_filmed, "has_mask": as_filmed}
+        if origins is not None:
+            shown = np.minimum(positions, self._length - 1)
+            origins += [f"{self._paths[n]}, {frames_text(row)}" for n, row in zip(chosen, shown)]
         return batch, self._classes[chosen]
 
     def windows(self, frames: int, max_frames: int | None) -> Iterator[tuple[list[Batch], str, str]]:

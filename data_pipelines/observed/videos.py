@@ -44,10 +44,11 @@ class Videos:
     labelled, classes = False, frozenset(("video",))
 
     def __init__(self, path: str | os.PathLike):
-        self._clips, failures = [], []
+        self._clips, self._files, failures = [], [], []
         for file in list_videos(pathlib.Path(path).expanduser()):
             try:
                 self._clips.append(_read(file))
+                self._files.append(file)
             except UserError as error:
                 failures.append(str(error))
                 logging.warning("Left out: %s", error)
@@ -58,7 +59,13 @@ class Videos:
         self._odds = odds / odds.sum()
 
     def draw_batch(
-        self, rng: np.random.Generator, count: int, frames: int, augment: bool, flow_frames: int = 0
+        self,
+        rng: np.random.Generator,
+        count: int,
+        frames: int,
+        augment: bool,
+        flow_frames: int = 0,
+        origins: list[str] | None = None,
     ) -> tuple[Batch, np.ndarray]:
         """Random windows, see `sources.ObservedSource`; each has a frame that shows the person.
 
@@ -68,6 +75,7 @@ class Videos:
         chosen = rng.choice(len(self._clips), size=count, p=self._odds)
         rows = [_draw_window(rng, self._clips[n], frames, min(flow_frames, frames)) for n in chosen]
         batch = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        first = batch.pop("first_frame")
         if augment:
             mirrored = rng.random(count) < augmentation.MIRROR_SHARE
             batch = augmentation.mirror_clips(batch, mirrored)
@@ -75,6 +83,10 @@ class Videos:
                 batch = augmentation.mirror_flow(batch, mirrored)
             batch = augmentation.drop_and_swap(rng, batch)
         batch = augmentation.clear_unseen_flow(batch) if flow_frames else batch
+        if origins is not None:
+            origins += [
+                f"{self._files[n]}, {frames} frames from {start} on" for n, start in zip(chosen, first)
+            ]
         return batch, np.full(count, "video")
 
     def windows(self, frames: int, max_frames: int | None) -> Iterator[tuple[list[Batch], str, str]]:
@@ -115,6 +127,7 @@ def _draw_window(rng: np.random.Generator, clip: Observations, frames: int, flow
         "landmarks_3d": clip.landmarks_3d[window],
         "seen": clip.seen[window],
         "mask": start + np.arange(frames) < stop,
+        "first_frame": np.array(start),
         "image_size": clip.image_size,
         "focal_length": clip.focal_length,
         "true_focal_length": clip.focal_length,

@@ -1,4 +1,5 @@
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -130,6 +131,28 @@ def test_real_motion_for_a_discriminator():
     assert apart.min() > 0.1
     with pytest.raises(UserError, match="'adversarial' needs real motion"):
         batch_maker({"unlabelled:synthetic": 1.0}, options)(0)
+
+
+def test_processes_with_as_many_shards_in_all_give_the_same_clips(recordings):
+    mix = {"synthetic": 1.0, "bvh:recordings": 1.0}
+    whole = batch_maker(mix, StreamOptions(BATCH, FRAMES, shards=4))(3)
+    halves = [batch_maker(mix, StreamOptions(BATCH // 2, FRAMES, shards=2), process)(3) for process in (0, 1)]
+    for key, value in whole.items():
+        np.testing.assert_array_equal(value, np.concatenate([half[key] for half in halves]))
+    assert len(np.unique(whole["betas"], axis=0)) == BATCH, "no clip comes twice"
+    with pytest.raises(UserError, match="cannot be divided into 3 even shards"):
+        batch_maker(mix, StreamOptions(BATCH, FRAMES, shards=3))
+
+
+def test_the_origin_of_every_clip_is_known(recordings):
+    make = batch_maker({"synthetic": 1.0, "bvh:recordings": 1.0}, OPTIONS)
+    origins = make.origins(2)
+    assert len(origins) == BATCH
+    pattern = r"synthetic (gait|poses)|[abc]\.bvh of bvh:recordings, frames \d+ to \d+ at 30 frames/s"
+    assert all(re.fullmatch(pattern, origin) for origin in origins)
+    classes = stream.stream_classes({"synthetic": 1.0, "bvh:recordings": 1.0})
+    for origin, number in zip(origins, make(2)["motion_class"]):
+        assert origin.startswith("synthetic") == (classes[number] in ("gait", "poses"))
 
 
 def test_wrong_options_are_refused():

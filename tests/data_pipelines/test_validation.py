@@ -44,6 +44,16 @@ def test_long_clips_can_be_cut_off(recordings):
     assert sum(batch["mask"].sum() for batch in batches) == 15 + FRAMES + 5 < LENGTH + FRAMES + 5
 
 
+def test_processes_share_the_clips(recordings):
+    def clips(index, count):
+        batches = validation_windows(RECORDED, OPTIONS, process_index=index, process_count=count)
+        return [name for _, names, _ in batches for name in names if name]
+
+    assert sorted(clips(0, 2) + clips(1, 2)) == sorted(clips(0, 1))
+    assert not set(clips(0, 2)) & set(clips(1, 2))
+    assert clips(4, 5) == [], "a share may be empty"
+
+
 def test_synthetic_clips_are_not_those_of_training():
     synthetic = {"synthetic": 1.0}
     ((batch, names, _),) = validation_windows(synthetic, OPTIONS, synthetic_clips=2)
