@@ -1,7 +1,8 @@
 """Metrics of a model over a validation set, overall and per motion class."""
 
 import collections
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -77,7 +78,12 @@ def make_totals(
     return jax.jit(step)
 
 
-def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> dict[str, dict]:
+def evaluate(
+    totals: Callable,
+    params: Any,
+    sources: Mapping[str, Iterable],
+    gather: Callable[[Any], list] = lambda value: [value],
+) -> dict[str, dict]:
     """Metrics of a model over the validation windows of each source.
 
     Args:
@@ -85,6 +91,7 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
       params: of the model.
       sources: name -> windows, as `data_pipelines.validation.validation_windows` yields them:
         (batch, names, classes).
+      gather: `processes.gather` where each process has its share of the windows; all get the same result.
 
     Returns:
       {"overall": {...}, "classes": {class: {...}}, "sources": {source: {...}}, "sequences": {clip: {...}},
@@ -96,18 +103,21 @@ def evaluate(totals: Callable, params: Any, sources: Mapping[str, Iterable]) -> 
     sums: dict[tuple[str, str], dict[str, np.ndarray]] = collections.defaultdict(dict)
     clips: dict[tuple[str, str], set] = collections.defaultdict(set)
     for source, windows in sources.items():
+        rows = []
         for batch, names, classes in windows:
             found = {key: np.asarray(value, np.float64) for key, value in totals(params, batch).items()}
             for index, (name, motion_class) in enumerate(zip(names, classes, strict=True)):
-                if not name:  # padding of the last batch
-                    continue
-                clip = f"{source}/{name}"
-                for group in (
-                    ("overall", ""), ("classes", motion_class), ("sources", source), ("sequences", clip)
-                ):  # fmt: skip
-                    clips[group].add((source, name))
-                    for key, value in found.items():
-                        sums[group][key] = sums[group].get(key, 0.0) + value[index]
+                if name:  # else padding of the last batch
+                    values = {key: value[index].tolist() for key, value in found.items()}
+                    rows.append((name, motion_class, values))
+        for name, motion_class, values in _in_order(gather(rows)):
+            clip = f"{source}/{name}"
+            for group in (
+                ("overall", ""), ("classes", motion_class), ("sources", source), ("sequences", clip)
+            ):  # fmt: skip
+                clips[group].add((source, name))
+                for key, value in values.items():
+                    sums[group][key] = sums[group].get(key, 0.0) + np.array(value)
     tables: dict[str, dict] = {"overall": {}, "classes": {}, "sources": {}, "sequences": {}}
     for (kind, group), values in sums.items():
         tables[kind][group] = _table(values, len(clips[kind, group]))
@@ -125,6 +135,14 @@ def _intervals(clips: list[dict[str, np.ndarray]]) -> dict[str, list[float]]:
     keys = clips[0] if clips else ()
     ends = {key: interval(np.stack([clip[key] for clip in clips])) for key in keys}
     return {key: [low, high] for key, (low, high) in ends.items() if np.isfinite(low)}
+
+
+def _in_order(shares: list[list[tuple]]) -> Iterator[tuple]:
+    """The rows of all processes, clip by clip, in the order in which one process would have them."""
+    clips = [[list(rows) for _, rows in itertools.groupby(share, key=lambda row: row[0])] for share in shares]
+    for one_of_each in itertools.zip_longest(*clips, fillvalue=()):
+        for rows in one_of_each:
+            yield from rows
 
 
 def _once(value: jax.Array) -> jax.Array:

@@ -25,8 +25,7 @@ def replicate(tree: Any) -> Any:
 
     With several processes, donation deletes arrays that were placed in another way.
     """
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(tree, NamedSharding(_local_mesh(), PartitionSpec()))
 
 
 def cut(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -35,13 +34,41 @@ def cut(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: value.reshape(devices, -1, *value.shape[1:]) for key, value in batch.items()}
 
 
+def place(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+    """Starts to copy a batch that `cut` made to the devices, and does not wait."""
+    return jax.device_put(batch, NamedSharding(_local_mesh(), PartitionSpec(AXIS)))
+
+
+def _local_mesh() -> Mesh:
+    return Mesh(np.array(jax.local_devices()), (AXIS,))
+
+
+def local_shards(batch_size: int, shards: int) -> int:
+    """How many shards of the global batch this process loads.
+
+    Args:
+      shards: of the global batch; 0 stands for one for each process.
+
+    Raises:
+      UserError: shards of which not all processes can have the same number, or not all the same clips.
+    """
+    shards = shards or jax.process_count()
+    if shards < 0 or shards % jax.process_count() or batch_size % shards:
+        raise UserError(
+            f"A batch of {batch_size} clips in {shards} shards cannot be shared evenly by "
+            f"{jax.process_count()} processes: set --config.data.shards to a multiple of the number of "
+            "processes that divides --config.batch_size."
+        )
+    return shards // jax.process_count()
+
+
 def local_batch_size(batch_size: int) -> int:
     """How many clips of the global batch this process loads.
 
     Raises:
       UserError: the batch size is no multiple of the number of devices.
     """
-    if batch_size % jax.device_count():
+    if batch_size % jax.device_count() or batch_size < jax.device_count():
         raise UserError(
             f"A batch of {batch_size} clips cannot be shared evenly by {jax.device_count()} devices: "
             "set --config.batch_size to a multiple of their number."

@@ -117,3 +117,22 @@ def test_a_shape_in_every_frame(ground_truth, body, batch):
     betas[:, ::2] += 0.5
     overall = evaluate(ground_truth._replace(betas=betas), body, batch)["overall"]
     assert overall["betas_spread"] > 0.2 and overall["bone_spread"] > 1 and 0.2 < overall["betas_error"] < 0.4
+
+
+def test_processes_with_their_shares_get_the_metrics_of_one(ground_truth, body, batch):
+    """Clip by clip in turns; the third process has no clip."""
+    turned = ground_truth._replace(rotations=np.roll(ground_truth.rotations, 1, axis=0))
+    totals = evaluation.make_totals(Oracle(), body)
+    whole = evaluation.evaluate(totals, turned, {"": [(batch, NAMES, CLASSES)]})
+    clips = list(dict.fromkeys(filter(None, NAMES)))
+    shares = []
+
+    def rows(value):
+        shares.append(value)
+        return [value]
+
+    for number in range(2):
+        mine = [name if name in clips[number::2] else "" for name in NAMES]
+        evaluation.evaluate(totals, turned, {"": [(batch, mine, CLASSES)]}, rows)
+    together = evaluation.evaluate(totals, turned, {"": []}, lambda value: [*shares, value])
+    assert together == whole
