@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from logging import WARNING, LogRecord
+from logging import ERROR, WARNING, LogRecord
 
 from absl import flags, logging
 
@@ -101,4 +101,6 @@ def _is_wanted(record: LogRecord) -> bool:
     ours = (package, package.parent / "data_pipelines")
     if "read_only" in str(record.msg) or "read only" in str(record.msg):
         return False
+    if "orbax" in pathlib.Path(record.pathname).parts and record.levelno >= ERROR:
+        return False  # Orbax also raises what it logs, with a traceback for each of its threads
     return record.levelno >= WARNING or any(pathlib.Path(record.pathname).is_relative_to(f) for f in ours)

@@ -9,13 +9,15 @@ import flax.traverse_util
 import jax
 import ml_collections
 import numpy as np
+from absl import logging
 
 from hpof_jax.archives import damage, read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 
 SHIPPED = pathlib.Path(__file__).parent.parent / "assets" / "hpof.npz"
-NAME = "weights.npz"  # in the folder of a training run
+NAME = "weights.npz"  # in the folder of a training run, and in that of each checkpoint
+CHECKPOINTS = "checkpoints"  # in the folder of a training run
 DEEPEST = 20  # modules within modules
 
 
@@ -24,12 +26,44 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
 
     Args:
       path: a weights `.npz`, the folder of a training run with a `weights.npz` in it, or None for the weights
-        that come with the package.
+        that come with the package. If a run's `weights.npz` is damaged or missing, the best whole one of its
+        checkpoints is taken, with a warning. Every array of an `.npz` has a checksum.
 
     Raises:
       UserError: there is no such file, or it is not a weights file.
     """
-    path = weights_file(path)
+    file = weights_file(path)
+    if path is None or not pathlib.Path(path).is_dir():
+        return _read(file)
+    first_error = None
+    for candidate in _of_run(pathlib.Path(path)):
+        try:
+            loaded = _read(candidate)
+        except UserError as error:
+            first_error = first_error or error
+            continue
+        if candidate.parent != pathlib.Path(path):
+            logging.warning("%s is damaged or missing: %s is used.", pathlib.Path(path) / NAME, candidate)
+        return loaded
+    raise first_error
+
+
+def _of_run(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The weights files of a training run: its own, then those of its checkpoints, the best first."""
+
+    def rank(path: pathlib.Path) -> tuple[float, int]:
+        step = path.parent.name
+        try:
+            error = min(json.loads((path.parent / "metrics" / "metrics").read_text()).values())
+        except (OSError, ValueError, AttributeError, TypeError):
+            error = float("inf")
+        return error, -int(step) if step.isdecimal() else 0
+
+    kept = sorted((folder / CHECKPOINTS).glob(f"*/{NAME}"), key=rank)
+    return [path for path in (folder / NAME, *kept) if path.is_file()]
+
+
+def _read(path: pathlib.Path) -> tuple[Any, ml_collections.ConfigDict]:
     kind = "a weights file of this package", "give a training run's folder or a weights .npz"
     arrays = read_arrays(path, *kind)
     with damage(path, *kind):
@@ -48,19 +82,19 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
 
 
 def weights_file(path: str | os.PathLike | None = None) -> pathlib.Path:
-    """The file that `load_weights` reads.
+    """The file that `load_weights` reads first.
 
     Raises:
       UserError: there is no such file.
     """
     path = pathlib.Path(SHIPPED if path is None else path)
     if path.is_dir():
-        if not (path / NAME).is_file():
+        if not (found := _of_run(path)):
             raise UserError(
                 f"There is no {NAME} in {path}: give a weights .npz, or the --workdir of a training run that "
                 "has saved its first checkpoint."
             )
-        path = path / NAME
+        return found[0]
     if not path.is_file():
         raise UserError(f"There are no weights at {path}: give a training run's folder or a weights .npz.")
     return path
