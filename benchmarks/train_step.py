@@ -4,11 +4,12 @@
     python -m benchmarks.train_step --config configs/tiny.py --rounds 9
     python -m benchmarks.train_step --config configs/hpof.py:vibe_size
     python -m benchmarks.train_step --outline --batch-size 8 --clip-length 16
+    python -m benchmarks.train_step --memory --config configs/hpof.py:no_flow --batch-size 16
 
 The steps take turns in one process. Frames per second are by the wall clock; frames per CPU second are by the
 CPU time of this process, all threads together, which other programs on the machine hardly change. Ratios and
 shares are of CPU time on a CPU and of the wall clock on an accelerator. `--outline` measures instead what the
-losses on silhouettes and flow cost, on all consecutive frames.
+losses on silhouettes and flow cost, on all consecutive frames. `--memory` measures the options that save memory.
 """
 
 import argparse
@@ -70,8 +71,22 @@ def training(
     Args:
       losses: name -> weight, in place of the config's.
     """
+    step, train_state, shares = prepare(config, batch, body, losses)
+    now = {"state": train_state}
+
+    def one_step():
+        now["state"], logs = step(now["state"], shares)
+        return logs
+
+    return one_step
+
+
+def prepare(
+    config: ConfigDict, batch: dict[str, np.ndarray], body: BodyModel, losses: dict[str, float] | None = None
+) -> tuple[Callable, state.TrainState, dict[str, jax.Array]]:
+    """The pmapped step, its state and its batch; see `training`."""
     losses = full_weights(config) if losses is None else losses
-    model = make_model(config.model)
+    model = make_model(config.model, config.precision)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     adversary = state.make_adversary(config) if "adversarial" in losses else None
     step = parallel.pmap_step(
@@ -86,16 +101,12 @@ def training(
             axis_name=parallel.AXIS,
             outline=decimate(body) if OUTLINE_LOSSES & set(losses) else None,
             adversary=adversary,
+            accumulate=config.accumulate,
+            remat=config.remat,
         )
     )
-    now = {"state": parallel.replicate(state.init_state(model, body, optimizer, config.seed, adversary))}
-    shares = jax.device_put(parallel.cut(batch))  # in training, it is copied during the step before
-
-    def one_step():
-        now["state"], logs = step(now["state"], shares)
-        return logs
-
-    return one_step
+    first = parallel.replicate(state.init_state(model, body, optimizer, config.seed, adversary))
+    return step, first, parallel.place(parallel.cut(batch))
 
 
 def parts(
@@ -204,6 +215,51 @@ def measure_outline(config: ConfigDict, rounds: int) -> dict:
     return {"batch": [clips, frames], "milliseconds": milliseconds, "cost_over_the_rest": costs}
 
 
+def measure_memory(config: ConfigDict, rounds: int) -> dict:
+    """Time and temporary memory of the step with each option that changes precision or saves memory."""
+    body, batch = load_body(), training_batch(config)
+    changes = {
+        "float32": {},
+        "precision=bf16": {"precision": "bf16"},
+        "remat=True": {"remat": True},
+        "accumulate=4": {"accumulate": 4},
+        "accumulate=4, remat=True": {"accumulate": 4, "remat": True},
+    }
+    ways, memory = {}, {}
+    for name, change in changes.items():
+        changed = config.copy_and_resolve_references()
+        changed.update(change)
+        step, first, shares = prepare(changed, batch, body)
+        compiled = step.lower(first, shares).compile()
+        memory[name] = compiled.memory_analysis().temp_size_in_bytes / 1e6
+        now = {"state": first}
+
+        def one_step(compiled=compiled, now=now, shares=shares):
+            now["state"], logs = compiled(now["state"], shares)
+            return logs
+
+        ways[name] = one_step
+    times = interleaved(ways, rounds)
+    clock = "cpu" if jax.default_backend() == "cpu" else "wall"
+    return {
+        "device": jax.devices()[0].device_kind,
+        "devices": jax.local_device_count(),
+        "batch": [config.batch_size, config.clip_length],
+        "clock": clock,
+        "milliseconds_per_step": {name: 1e3 * statistics.median(times[name][clock]) for name in ways},
+        "time_over_float32": {name: timing.ratio(times, name, "float32", clock) for name in ways},
+        "temporary_megabytes": memory,
+    }
+
+
+def show_memory(result: dict) -> None:
+    print("{} clips of {} frames, {} x {}".format(*result["batch"], result["devices"], result["device"]))
+    print_row("", (f"ms ({result['clock']})", "time", "MB"))
+    for name, milliseconds in result["milliseconds_per_step"].items():
+        ratio = f"{result['time_over_float32'][name]:.2f} x"
+        print_row(name, (milliseconds, ratio, result["temporary_megabytes"][name]), decimals=0)
+
+
 def show_outline(result: dict) -> None:
     print("{} clips of {} frames, 64 x 64 pixels".format(*result["batch"]))
     print_row("losses on outline and flow", ("ms", "added cost"))
@@ -234,6 +290,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--outline", action="store_true", help="the cost of the losses on silhouettes and flow"
     )
+    parser.add_argument("--memory", action="store_true", help="time and memory of bf16, remat and accumulate")
     parser.add_argument("--rounds", type=positive_int, default=5)
 
 
@@ -248,7 +305,10 @@ def main(options: argparse.Namespace) -> dict:
         raise UserError(
             f"The parts of '{config.model.name}' are not known: give a config of the model 'hpof'."
         )
-    if options.outline:
+    if options.memory:
+        result = measure_memory(config, options.rounds)
+        show_memory(result)
+    elif options.outline:
         result = measure_outline(config, options.rounds)
         show_outline(result)
     else:

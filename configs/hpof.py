@@ -214,6 +214,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.batch_size = 64  # clips, over all devices
     config.clip_length = 81  # frames at 30 frames/s
     config.num_steps = 20_000
+    config.precision = "f32"  # or "bf16": the encoder's matrix products; the parameters stay float32
+    config.accumulate = 1  # parts of a device's batch that are computed after one another, to save memory
+    config.remat = False  # compute the network's activations again in the backward pass, to save memory
     # A weights .npz, a training run's folder, or "shipped", which needs model.fit_steps = 2; empty: random.
     config.initial_weights = ""
 
@@ -253,6 +256,9 @@ def get_config(variant: str = "") -> ConfigDict:
             # DIS flow's.
             "flow": "noisy",
             "flow_frames": 8,  # how many frames of each clip have them
+            # Parts of a batch that are drawn independently, 0: one for each process. With the same number of
+            # shards, any number of processes trains on the same clips.
+            "shards": 0,
         }
     )
     # Loss name -> loss weight; 0 leaves a loss out.

@@ -7,6 +7,7 @@ devices, model, state (random, `config.initial_weights` or the newest checkpoint
 """
 
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -26,7 +27,17 @@ from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
 from hpof_jax.models import weights
 from hpof_jax.models.build import make_model
-from hpof_jax.training import checkpoint, evaluation, parallel, preemption, schedule, state, steps
+from hpof_jax.training import (
+    checkpoint,
+    evaluation,
+    parallel,
+    preemption,
+    processes,
+    schedule,
+    skips,
+    state,
+    steps,
+)
 from hpof_jax.training.terms import LOSSES, OUTLINE_LOSSES
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, such as configs/hpof.py.")
@@ -34,8 +45,11 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/hpof", "Where checkpoints and logs go; a run found there is resumed."
 )
 _DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "One process of several: call jax.distributed.initialize()."
+    "distributed", False, "One process of several. Slurm, GKE and Cloud TPUs need no other flag."
 )
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "With --distributed: HOST:PORT of process 0.")
+_NUM_PROCESSES = flags.DEFINE_integer("num-processes", None, "With --distributed: how many processes.")
+_PROCESS_ID = flags.DEFINE_integer("process-id", None, "With --distributed: of this process, from 0 on.")
 
 
 def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]:
@@ -47,8 +61,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
       workdir: where checkpoints, logs and `weights.npz` are written; a run that is found there is resumed.
 
     Raises:
-      UserError: a config that does not fit the devices, the data or the checkpoint in `workdir`; a loss that
-        is not finite.
+      UserError: a config that does not fit the devices, the data or the checkpoint in `workdir`; ten steps in
+        a row whose loss or gradient is not finite.
     """
     from data_pipelines import stream, validation  # here, because it imports TensorFlow
     from data_pipelines.simulate.detector import DetectorNoise
@@ -56,19 +70,28 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
 
     phases = _check(config)
     stream.check_flow(config.data.flow)  # else the first phase with flow would raise
+    processes.check_equal({"devices": jax.local_device_count()} | checkpoint.flat_config(config))
     local_batch = parallel.local_batch_size(config.batch_size)
+    if local_batch // jax.local_device_count() % config.accumulate:
+        raise UserError(
+            f"The {local_batch // jax.local_device_count()} clips of a device cannot be cut into "
+            f"{config.accumulate} even parts: set --config.accumulate to a divisor of their number."
+        )
     sources = data_sources(config.data)
     body = load_body()
-    model = make_model(config.model)
+    model = make_model(config.model, config.precision)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     adversary = state.make_adversary(config)
     train_state = state.init_state(model, body, optimizer, config.seed, adversary)
     if config.initial_weights:
         train_state = _with_weights(config.initial_weights, train_state)
     checkpointer = checkpoint.Checkpointer(workdir, config.keep_checkpoints)
+    processes.check_equal({"the newest checkpoint at step": checkpointer.latest_step()})
     if checkpointer.latest_step() is not None:
         train_state = checkpointer.restore(train_state)
-        logging.info("resumed %s at step %d", workdir, int(train_state.step))
+        changes = [f"{key} {old} -> {new}" for key, (old, new) in checkpointer.changes(config).items()]
+        and_so = f" with another config: {', '.join(changes)}" if changes else ""
+        logging.info("resumed %s at step %d%s", workdir, int(train_state.step), and_so)
     start = int(train_state.step)
     opened = open_sources(sources, "train")
     options = stream.StreamOptions(
@@ -77,6 +100,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         seed=config.seed,
         flow_frames=config.data.flow_frames,
         noise=DetectorNoise(severity=tuple(config.data.severity)),
+        shards=parallel.local_shards(config.batch_size, config.data.shards),
     )
     train_state = parallel.replicate(train_state)
     log = _Log(workdir) if jax.process_index() == 0 else None
@@ -101,11 +125,16 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             axis_name=parallel.AXIS,
             outline=decimate(body) if outline else None,
             adversary=judge,
+            accumulate=config.accumulate,
+            remat=config.remat,
         )
         flow = config.data.flow if outline else "none"
+        wanted = dataclasses.replace(options, flow=flow, real_motion=judge is not None)
+        maker = functools.cache(lambda: stream.batch_maker(opened, wanted, jax.process_index()))
+        skipped.begin(step, lambda number: maker().origins(number - 1))
         batches = stream.make_stream(
             opened,
-            dataclasses.replace(options, flow=flow, real_motion=judge is not None),
+            wanted,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             start_step=number - 1,
@@ -122,11 +151,15 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             dataclasses.replace(options, batch_size=config.batch_size),
             max_frames=config.eval_frames,
             synthetic_clips=config.eval_synthetic_clips,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
         )
-        return evaluation.evaluate(totals, params, {"": windows})["overall"]
+        return evaluation.evaluate(totals, params, {"": windows}, processes.gather)["overall"]
 
-    bar = tqdm.tqdm(total=config.num_steps, initial=start, unit="step", disable=None, dynamic_ncols=True)
-    pace = _Pace()
+    quiet = None if jax.process_index() == 0 else True  # None: off where there is no terminal
+    bar = tqdm.tqdm(total=config.num_steps, initial=start, unit="step", disable=quiet, dynamic_ncols=True)
+    pace, skipped = _Pace(), skips.SkippedSteps()
+    save_due = False
     with preemption.Notice() as notice:
         logging.info("%d parameters, %d devices, sources %s", parameters, jax.device_count(), sources)
         phase = None
@@ -134,9 +167,19 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             begins = phase is None or number > phase.last
             if begins:
                 phase = next(phase for phase in phases if number <= phase.last)
+                skipped.settle(train_state)
                 logging.info("step %d: compiling the step for %s", number, ", ".join(phase.loss_weights))
                 step, batches = begin(phase, number)
-            train_state, logs = step(train_state, parallel.cut(next(batches)))
+            batch = next(batches)
+            # The copy to the devices runs while they still compute the step before.
+            placed = parallel.place(parallel.cut(batch))
+            if begins and jax.process_count() > 1:
+                step = step.lower(train_state, placed).compile()
+                processes.wait_for_all("compiled")
+            # The first call compiles, which may copy constants.
+            with jax.transfer_guard("allow" if begins else "disallow"):
+                train_state, logs = step(train_state, placed)
+            skipped.note(number, logs.pop("skipped"), batch, train_state)
             if begins:
                 jax.block_until_ready(logs)
                 pace.restart(number)  # the time of compiling does not count
@@ -144,16 +187,17 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             bar.update()
             last = number == config.num_steps
             measured: dict[str, float] = {}
+            stop = notice.received(number) and not last
+            save_due |= number % config.checkpoint_every == 0 or last or stop
+            if save_due:
+                skipped.settle(train_state)
             if number % config.log_every == 0 or last:
                 scalars = {f"train/{key}": float(value) for key, value in jax.device_get(logs).items()}
-                if not np.isfinite(scalars["train/total"]):
-                    raise UserError(
-                        f"The loss is not finite at step {number}: lower --config.optimizer.learning_rate "
-                        f"and start again; the checkpoints in {workdir} are from earlier steps."
-                    )
+                scalars = {key: value for key, value in scalars.items() if np.isfinite(value)}
+                scalars["train/skipped_steps"] = float(skipped.total)
                 if lap := pace.lap(number):
                     rate = scalars["train/frames_per_second"] = frames / lap.seconds
-                    bar.set_postfix(loss=f"{scalars['train/total']:.3f}", frames_s=f"{rate:.0f}")
+                    bar.set_postfix(loss=f"{scalars.get('train/total', np.nan):.3f}", frames_s=f"{rate:.0f}")
                     if not told and lap.steps == config.log_every:
                         logging.info("a step takes %.0f ms: %.0f frames/s", 1e3 * lap.seconds, rate)
                         told = True
@@ -166,9 +210,10 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                     log.write(number, {f"validation/{key}": value for key, value in metrics.items()})
                 rounded = {key: round(value, 2) for key, value in metrics.items()}
                 logging.info("step %d: %s", number, rounded or "no source has ground truth to evaluate on")
-            stop = notice.received(number) and not last
-            if number % config.checkpoint_every == 0 or last or stop:
+            # After a skipped step the checkpoint waits, so that a training that has gone wrong keeps the old ones.
+            if save_due and (not skipped.in_a_row or last or stop):
                 checkpointer.save(train_state, config, measured)
+                save_due = False
             if stop:
                 bar.close()
                 checkpointer.close()  # returns when everything is written
@@ -270,7 +315,11 @@ class _Log:
 
         self._tf = tf
         self._writer = tf.summary.create_file_writer(str(workdir))
-        self._lines = tf.io.gfile.GFile(os.path.join(str(workdir), "metrics.jsonl"), "a")
+        path = os.path.join(str(workdir), "metrics.jsonl")
+        before = tf.io.gfile.GFile(path).read() if tf.io.gfile.exists(path) else ""
+        self._lines = tf.io.gfile.GFile(path, "a")
+        if before and not before.endswith("\n"):  # a kill came in the middle of a line
+            self._lines.write("\n")
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         with self._writer.as_default():
@@ -289,7 +338,7 @@ def _check(config: ConfigDict) -> list[schedule.Phase]:
     seen = OUTLINE_LOSSES & {name for name, weight in config.losses.items() if weight}
     if seen and config.data.flow == "none":
         raise UserError(f"The loss '{min(seen)}' needs optical flow: set --config.data.flow=noisy.")
-    for key in ("batch_size", "clip_length", "num_steps"):
+    for key in ("batch_size", "clip_length", "num_steps", "accumulate"):
         if config[key] < 1:
             raise UserError(f"config.{key} is {config[key]}: it must be at least 1.")
     return schedule.make_phases(config.losses.to_dict(), config.ramps.to_dict(), config.num_steps)
@@ -298,9 +347,12 @@ def _check(config: ConfigDict) -> list[schedule.Phase]:
 @cli.entry_point
 def main() -> None:
     config = read_flags()
-    if _DISTRIBUTED.value:
-        jax.distributed.initialize()
-    train(config, _WORKDIR.value)
+    if not _DISTRIBUTED.value:
+        train(config, _WORKDIR.value)
+        return
+    processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    with processes.watched():
+        train(config, _WORKDIR.value)
 
 
 def read_flags(usage: str | None = __doc__) -> ConfigDict:

@@ -188,7 +188,7 @@ def test_each_phase_has_its_own_step_and_the_batches_that_it_needs(tmp_path, mon
 
         def note(state, batch):
             noted.append((number, "real_pose" in batch, "flow" in batch, batch["betas"]))
-            return state.replace(step=state.step + 1), {"total": np.float32(1.0)}
+            return state.replace(step=state.step + 1), {"total": np.float32(1.0), "skipped": np.float32(0.0)}
 
         return note
 
@@ -347,12 +347,40 @@ def test_the_workdir_of_another_config(run):
         train.train(config(**{"model.channels": 16}), run.whole)
 
 
+def damaged(monkeypatch, when, where):
+    """The stream's batches, with landmarks that are NaN in the clips `where` of the steps `when`."""
+    plain = stream.BatchMaker.__call__
+
+    def make(self, step):
+        batch = plain(self, step)
+        if step + 1 in when:
+            batch["landmarks_2d"] = batch["landmarks_2d"].copy()
+            batch["landmarks_2d"][where] = np.nan
+        return batch
+
+    monkeypatch.setattr(stream.BatchMaker, "__call__", make)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path, monkeypatch):
-    cut = parallel.cut
-    monkeypatch.setattr(parallel, "cut", lambda b: cut(b | {"landmarks_3d": b["landmarks_3d"] * np.nan}))
-    with pytest.raises(UserError, match=r"not finite at step 3: lower --config\.optimizer\.learning_rate"):
+    damaged(monkeypatch, range(1, 100), slice(None))
+    words = (
+        r"not finite in 10 steps in a row, 1 to 10: lower --config\.optimizer\.learning_rate .*all 8 clips"
+    )
+    with pytest.raises(UserError, match=words):
         train.train(config(), tmp_path)
     assert not any((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_its_clip_named(run, tmp_path, monkeypatch, caplog):
+    """The next step is not skipped, so the checkpoint of step 4 holds step 5."""
+    damaged(monkeypatch, [4], 3)
+    train.train(config(num_steps=STEPS), tmp_path)
+    skipped = [r.getMessage() for r in caplog.records if "was skipped" in r.getMessage()]
+    assert len(skipped) == 1 and skipped[0].startswith("Step 4 was skipped: ")
+    assert "(synthetic gait)" in skipped[0] or "(synthetic poses)" in skipped[0]
+    assert logged(tmp_path, "train/skipped_steps") == {3: 0, 6: 1, 9: 1, 12: 1}
+    assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == {5, 8, 12}
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(newest(tmp_path)))
 
 
 def test_sigterm_ends_the_program_with_its_status_and_says_how_to_resume(run, tmp_path):
@@ -399,6 +427,9 @@ TINY = ("--config", "configs/tiny.py")
         ((*TINY, "--config.batch_size=many"), ["batch_size", "many"]),
         ((*TINY, "--config.batch_size=0"), ["batch_size is 0"]),
         ((*TINY, "--config.batch_size=12"), ["12 clips", "8 devices", "--config.batch_size"]),
+        ((*TINY, "--config.accumulate=3"), ["clips of a device", "3 even parts"]),
+        ((*TINY, "--config.data.shards=3"), ["3 shards", "--config.data.shards"]),
+        ((*TINY, "--config.precision=f16"), ["no precision 'f16'", "bf16"]),
         ((*TINY, "--config.data.synthetic=0"), ["names no motion", "--config.data.bvh"]),
         ((*TINY, "--config.model.name=nope"), ["no model 'nope'"]),
         (("--config", "configs/absent.py"), ["configs/absent.py"]),

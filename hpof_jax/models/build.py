@@ -31,6 +31,8 @@ CHOICES = {
     "shape_per": ("clip", "frame"),
 }
 
+PRECISIONS = {"f32": None, "bf16": jnp.bfloat16}
+
 
 def hpof(
     *,
@@ -43,6 +45,7 @@ def hpof(
     head_type: str = "tree",
     shape_per: str = "clip",
     fit_steps: int = 0,
+    dtype: Any = None,
 ) -> HPOF:
     """The method's model, or an ablation of it.
 
@@ -57,11 +60,12 @@ def hpof(
       shape_per: one shape for the "clip", or one for each "frame". The flat head then does not see the shape,
         so that pose and shape are predicted independently.
       fit_steps: Gauss-Newton steps of the fitting head towards the observed landmarks; 0: no fitting head.
+      dtype: of the dilated encoder's matrix products; None: float32.
     """
     if encoder_type == "gru":
         encoder = RecurrentEncoder(channels, dropout)
     else:
-        encoder = TemporalEncoder(channels, kernel_size, tuple(dilations), dropout)
+        encoder = TemporalEncoder(channels, kernel_size, tuple(dilations), dropout, dtype)
     # The names are those of the parameters in weights files.
     if head_type == "flat":
         pose_head = FlatHead(hidden, use_shape=shape_per == "clip", name="flat_head")
@@ -71,25 +75,33 @@ def hpof(
     return HPOF(encoder, ShapeHead(per_frame=shape_per == "frame"), pose_head, fitting_head)
 
 
-def mean_pose(*, channels: int = 256) -> HPOF:
+def mean_pose(*, channels: int = 256, dtype: Any = None) -> HPOF:
     """The baseline: one learned shape and body pose for all, oriented and placed by a per-frame MLP."""
-    return HPOF(TemporalEncoder(channels, 1, (1, 1)), MeanShapeHead(), MeanPoseHead())
+    return HPOF(TemporalEncoder(channels, 1, (1, 1), dtype=dtype), MeanShapeHead(), MeanPoseHead())
 
 
 _MODELS = {"hpof": hpof, "mean_pose": mean_pose}
 
 
-def make_model(config: ml_collections.ConfigDict) -> HPOF:
+def make_model(config: ml_collections.ConfigDict, precision: str = "f32") -> HPOF:
     """The model of `config.model`: its `name`, and the arguments of the function above with that name.
 
+    Args:
+      precision: "f32", or "bf16" for the encoder's matrix products in bfloat16. Parameters, heads and body are
+        float32 in both.
+
     Raises:
-      UserError: the name, a field or a choice does not exist.
+      UserError: the name, a field, a choice or the precision does not exist.
     """
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"There is no precision '{precision}': set --config.precision to one of {', '.join(PRECISIONS)}."
+        )
     fields = config.to_dict()
     name = fields.pop("name")
     if name not in _MODELS:
         raise UserError(f"There is no model '{name}': set --config.model.name to one of {sorted(_MODELS)}.")
-    known = inspect.signature(_MODELS[name]).parameters
+    known = inspect.signature(_MODELS[name]).parameters.keys() - {"dtype"}
     if unknown := sorted(set(fields) - set(known)):
         raise UserError(f"The model '{name}' has no field '{unknown[0]}': it takes {sorted(known)}.")
     for key, choices in CHOICES.items():
@@ -99,7 +111,7 @@ def make_model(config: ml_collections.ConfigDict) -> HPOF:
             )
     if fields.get("fit_steps", 0) < 0:
         raise UserError(f"config.model.fit_steps is {fields['fit_steps']}: it must be at least 0.")
-    return _MODELS[name](**fields)
+    return _MODELS[name](**fields, dtype=PRECISIONS[precision])
 
 
 def init_params(model: HPOF, body: BodyModel, seed: int) -> Any:

@@ -1,6 +1,7 @@
 """The temporal encoder: residual dilated convolutions, after VideoPose3D (Pavllo et al., CVPR 2019)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,6 +19,7 @@ class TemporalEncoder(nn.Module):
     kernel_size: int = 3
     dilations: Sequence[int] = (1, 3, 9, 27)
     dropout: float = 0.0
+    dtype: Any = None  # of the matrix products, such as jnp.bfloat16; None: that of the features
 
     @property
     def border(self) -> int:
@@ -36,7 +38,7 @@ class TemporalEncoder(nn.Module):
           (B, T, channels), zero outside `mask`.
         """
         inside = mask[..., None].astype(features.dtype)
-        x = nn.Dense(self.channels, name="embed")(features)
+        x = nn.Dense(self.channels, dtype=self.dtype, name="embed")(features)
         for index, dilation in enumerate(self.dilations):
             reach = (
                 self.kernel_size - 1
@@ -46,11 +48,14 @@ class TemporalEncoder(nn.Module):
                 kernel_size=(self.kernel_size,),
                 kernel_dilation=(dilation,),
                 padding=[(reach // 2, reach - reach // 2)],
+                dtype=self.dtype,
                 name=f"conv_{index}",
             )(x * inside)
             # At initialisation a frame's feature has no context. With random context from the start, training
             # on one kind of motion does not transfer to another (docs/experiments.md).
-            mix = nn.Dense(self.channels, kernel_init=nn.initializers.zeros, name=f"mix_{index}")
+            zeros = nn.initializers.zeros
+            mix = nn.Dense(self.channels, dtype=self.dtype, kernel_init=zeros, name=f"mix_{index}")
             y = mix(nn.gelu(y))
             x = x + nn.Dropout(self.dropout)(y, deterministic=deterministic)
-        return nn.LayerNorm(name="norm")(x) * inside
+        # The sum of the residuals is normalised in the precision of the features.
+        return nn.LayerNorm(dtype=self.dtype and features.dtype, name="norm")(x) * inside

@@ -31,11 +31,16 @@ def make_train_step(
     axis_name: str,
     outline: BodyModel | None = None,
     adversary: Adversary | None = None,
+    accumulate: int = 1,
+    remat: bool = False,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """One optimizer step on this device's part of the batch.
 
     The model and the discriminator are updated from the same predictions. Every masked mean is
     `psum(sum) / psum(count)`, so several devices give the result of one, whatever valid frames each has.
+
+    A step is skipped on all devices if the losses, their gradients or the new parameters are not finite on one
+    of them: the state stays as it is, but for `step`.
 
     Args:
       loss_weights: loss name -> loss weight, or its schedule: finished steps -> loss weight. A loss that is
@@ -47,19 +52,70 @@ def make_train_step(
       outline: a coarse body (`body.coarse.decimate`), for the losses on silhouettes and flow.
       adversary: for the loss `adversarial`; the batch then also has real motion, `real_pose` (B, T, 24, 3)
         axis-angle and `real_betas` (B, 10). Without it, the state's discriminator stays as it is.
+      accumulate: parts into which the device's batch is cut. They are computed one after another, in less
+        memory, and their gradients are added: the result is that of the whole batch, but for rounding.
+      remat: the network's activations are computed again in the backward pass, which saves memory.
 
     Returns:
-      `step(state, batch) -> (state, logs)`. `logs` has each loss before its loss weight, the weighted `total`
-      and the `gradient_norm`. With an adversary it also has the loss `discriminator` and for each head
-      `accuracy_*`, the share of scores on the right side of 0.5, averaged over real and predicted clips.
+      `step(state, batch) -> (state, logs)`. `logs` has each loss before its loss weight, the weighted `total`,
+      the `gradient_norm` and `skipped`, 1 if the step was skipped and else 0. With an adversary it also has the
+      loss `discriminator` and for each head `accuracy_*`, the share of scores on the right side of 0.5,
+      averaged over real and predicted clips.
     """
 
-    def means_of(terms):
-        means = {}
-        for name, (value, count) in terms.items():
-            count = jax.lax.psum(jax.lax.stop_gradient(count), axis_name)
-            means[name] = value / jnp.maximum(count, 1.0)
-        return means
+    def counts_of(terms):
+        return {
+            name: jax.lax.psum(jax.lax.stop_gradient(count), axis_name) for name, (_, count) in terms.items()
+        }
+
+    def means_of(terms, counts=None):
+        """This device's part of each mean; counts: over all devices and parts of the batch."""
+        counts = counts_of(terms) if counts is None else counts
+        return {name: value / jnp.maximum(counts[name], 1.0) for name, (value, _) in terms.items()}
+
+    def predict(params, inputs, dropout):
+        return model.apply({"params": params}, inputs, body, deterministic=False, rngs={"dropout": dropout})
+
+    if remat:
+        predict = jax.checkpoint(predict)
+
+    def all_terms(params, judge, inputs, batch, dropout):
+        """The terms of the losses and of the adversary's heads, and the prediction."""
+        prediction = predict(params, inputs, dropout)
+        terms = loss_terms(body, inputs, prediction, batch, loss_weights, outline)
+        heads = adversary.generator_terms(judge, prediction, inputs.mask) if adversary else {}
+        return terms, heads, prediction
+
+    def gradient_in_parts(state, factor, inputs, batch, dropout):
+        """Like `jax.grad` of the total loss, for `accumulate` parts of the batch after one another."""
+        cut = lambda x: x.reshape(accumulate, -1, *x.shape[1:])  # noqa: E731
+        keys = jax.random.split(dropout, accumulate)
+        parts = (jax.tree.map(cut, inputs), jax.tree.map(cut, dict(batch)), keys)
+        judge = state.discriminator["params"] if adversary else None
+
+        def count(_, part):
+            terms, heads, _ = all_terms(state.params, judge, *part)
+            return None, [{name: number for name, (_, number) in group.items()} for group in (terms, heads)]
+
+        _, counts = jax.lax.scan(count, None, parts)
+        counts = jax.tree.map(lambda x: jax.lax.psum(jnp.sum(x, axis=0), axis_name), counts)
+
+        def add(total, part):
+            def total_loss(params):
+                terms, heads, prediction = all_terms(params, judge, *part)
+                means = means_of(terms, counts[0])
+                if adversary:
+                    means["adversarial"] = sum(means_of(heads, counts[1]).values()) / len(heads)
+                return sum(factor[name] * mean for name, mean in means.items()), (means, prediction)
+
+            gradient, (means, prediction) = jax.grad(total_loss, has_aux=True)(state.params)
+            return jax.tree.map(jnp.add, total, (gradient, means)), prediction
+
+        names = [*counts[0], *(["adversarial"] if adversary else [])]
+        nothing = jax.tree.map(jnp.zeros_like, state.params), {name: jnp.zeros(()) for name in names}
+        (gradient, means), predictions = jax.lax.scan(add, nothing, parts)
+        whole = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), predictions)
+        return gradient, (means, whole)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -72,19 +128,21 @@ def make_train_step(
         dropout = jax.random.fold_in(key, -1 - device)
 
         def total_loss(params):
-            prediction = model.apply(
-                {"params": params}, inputs, body, deterministic=False, rngs={"dropout": dropout}
-            )
-            means = means_of(loss_terms(body, inputs, prediction, batch, loss_weights, outline))
+            judge = state.discriminator["params"] if adversary else None
+            terms, heads, prediction = all_terms(params, judge, inputs, batch, dropout)
+            means = means_of(terms)
             if adversary:
-                heads = adversary.generator_terms(state.discriminator["params"], prediction, inputs.mask)
                 means["adversarial"] = sum(means_of(heads).values()) / len(heads)
             return sum(factor[name] * mean for name, mean in means.items()), (means, prediction)
 
         factor = {
             name: weight(state.step) if callable(weight) else weight for name, weight in loss_weights.items()
         }
-        gradient, (means, prediction) = jax.grad(total_loss, has_aux=True)(state.params)
+        if accumulate > 1:
+            found = gradient_in_parts(state, factor, inputs, batch, dropout)
+        else:
+            found = jax.grad(total_loss, has_aux=True)(state.params)
+        gradient, (means, prediction) = found
         gradient, logs = jax.lax.psum((gradient, means), axis_name)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -97,7 +155,15 @@ def make_train_step(
         if adversary:
             discriminator, more = update_discriminator(discriminator, prediction, inputs.mask, batch)
             logs |= more
-        return TrainState(state.step + 1, params, ema, opt_state, discriminator), logs
+        updated = TrainState(state.step, params, ema, opt_state, discriminator)
+        finite = all_finite(
+            (logs["total"], logs["gradient_norm"], params, logs.get("discriminator"), discriminator)
+        )
+        # All devices see the same sums. Agreed all the same: else one defective device would part the states.
+        finite = jax.lax.pmin(finite.astype(jnp.int32), axis_name) > 0
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)
+        logs["skipped"] = 1.0 - finite
+        return kept.replace(step=state.step + 1), logs
 
     def update_discriminator(state, prediction, mask, batch):
         real = axis_angle_to_matrix(batch["real_pose"]), batch["real_betas"]
@@ -141,6 +207,11 @@ def make_eval_step(
         return mean._replace(rotations=smooth_rotations(mean.rotations, batch["mask"]))
 
     return step
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether no number of a pytree is NaN or infinite, () bool."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def batch_inputs(batch: Batch, hide_3d: jax.Array | bool = False) -> Inputs:

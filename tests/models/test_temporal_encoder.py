@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -54,3 +55,13 @@ def test_at_initialisation_a_frame_has_no_context(features):
     order = np.random.default_rng(1).permutation(FRAMES)
     encode = jax.jit(lambda features: encoder.apply(params, features, mask))
     np.testing.assert_allclose(encode(features[:, order]), encode(features)[:, order], atol=1e-6)
+
+
+def test_in_bfloat16_only_the_products_are_rounded(features, disturb):
+    plain, rounded = TemporalEncoder(8, 3, (1, 3)), TemporalEncoder(8, 3, (1, 3), dtype=jnp.bfloat16)
+    mask = np.ones((1, FRAMES), bool)
+    params = disturb(jax.jit(rounded.init)(jax.random.key(0), features, mask))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+    expected, found = plain.apply(params, features, mask), rounded.apply(params, features, mask)
+    assert found.dtype == jnp.float32
+    assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()

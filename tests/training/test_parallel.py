@@ -109,6 +109,45 @@ def test_shard_map_gives_the_same_bits(on_eight, step, fresh, uneven):
         np.testing.assert_array_equal(a, b)
 
 
+def test_parts_of_a_batch_train_like_the_whole(on_one, model, body, fresh, uneven):
+    """Parts have other numbers of valid frames than the batch, and activations are computed twice."""
+    in_parts = steps.make_train_step(
+        model,
+        body,
+        optax.sgd(0.05),
+        hpof.BASE_LOSSES | {"adversarial": 0.1},
+        seed=0,
+        ema_decay=0.9,
+        hide_3d=0.5,
+        axis_name=parallel.AXIS,
+        adversary=ADVERSARY,
+        accumulate=4,
+        remat=True,
+    )
+    one = jax.jit(jax.vmap(in_parts, in_axes=(None, 0), out_axes=None, axis_name=parallel.AXIS))
+    stacked = {key: value[None] for key, value in uneven.items()}
+    expected, found = run(on_one, fresh(), uneven), run(one, fresh(), stacked)
+    for (path, want), have in zip(
+        jax.tree_util.tree_flatten_with_path(expected)[0], jax.tree.leaves(found), strict=True
+    ):
+        np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-6, err_msg=jax.tree_util.keystr(path))
+
+
+@pytest.mark.parametrize("where", ["first device", "last device"])
+def test_all_devices_skip_a_step_that_one_of_them_spoils(step, fresh, uneven, where):
+    spoilt = {key: value.copy() for key, value in uneven.items()}
+    spoilt["landmarks_2d"][0 if where == "first device" else -1] = np.nan
+    pmapped, before = parallel.pmap_step(step), jax.device_get(fresh())
+    after, logs = pmapped(parallel.replicate(fresh()), parallel.place(parallel.cut(spoilt)))
+    assert logs["skipped"] == 1 and after.step == 1
+    for a, b in zip(
+        jax.tree.leaves(jax.device_get(after).replace(step=0)), jax.tree.leaves(before.replace(step=0))
+    ):
+        np.testing.assert_array_equal(a, b)
+    after, logs = pmapped(after, parallel.place(parallel.cut(uneven)))
+    assert logs["skipped"] == 0 and after.step == 2
+
+
 def test_a_batch_is_cut_in_order(uneven):
     for key, value in parallel.cut(uneven).items():
         assert value.shape == (DEVICES, 1, *uneven[key].shape[1:])
@@ -121,3 +160,15 @@ def test_a_batch_that_the_devices_cannot_share():
         UserError, match="batch of 12 clips cannot be shared evenly by 8 devices: set --config"
     ):
         parallel.local_batch_size(12)
+
+
+def test_processes_get_even_shards(monkeypatch):
+    assert parallel.local_shards(12, 0) == 1
+    assert parallel.local_shards(12, 4) == 4
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert (parallel.local_shards(12, 0), parallel.local_shards(12, 4)) == (1, 2)
+    for batch_size, shards in ((12, 3), (12, 8), (13, 0), (12, -2)):
+        with pytest.raises(
+            UserError, match="cannot be shared evenly by 2 processes: set --config.data.shards"
+        ):
+            parallel.local_shards(batch_size, shards)

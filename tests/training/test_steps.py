@@ -144,8 +144,9 @@ def trained(model, body):
 def test_steps_on_one_batch_lower_the_loss(trained, batch):
     before, after, logs = trained(batch)
     assert int(after.step) == 30
-    assert set(logs[0]) == {*LOSS_WEIGHTS, "total", "gradient_norm"}
+    assert set(logs[0]) == {*LOSS_WEIGHTS, "total", "gradient_norm", "skipped"}
     for log in logs:
+        assert log["skipped"] == 0
         total = sum(weight * log[name] for name, weight in LOSS_WEIGHTS.items())
         np.testing.assert_allclose(log["total"], total, rtol=1e-5)
     assert logs[-1]["total"] < 0.7 * logs[0]["total"]
