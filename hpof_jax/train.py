@@ -77,6 +77,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             f"The {local_batch // jax.local_device_count()} clips of a device cannot be cut into "
             f"{config.accumulate} even parts: set --config.accumulate to a divisor of their number."
         )
+    shards = parallel.local_shards(config.batch_size, config.data.shards)
     sources = data_sources(config.data)
     body = load_body()
     model = make_model(config.model, config.precision)
@@ -100,7 +101,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         seed=config.seed,
         flow_frames=config.data.flow_frames,
         noise=DetectorNoise(severity=tuple(config.data.severity)),
-        shards=parallel.local_shards(config.batch_size, config.data.shards),
+        shards=shards,
     )
     train_state = parallel.replicate(train_state)
     log = _Log(workdir) if jax.process_index() == 0 else None

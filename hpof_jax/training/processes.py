@@ -25,7 +25,7 @@ from absl import logging
 from hpof_jax.errors import UserError
 
 LOST = 75  # exit status when another process ended: "temporary failure", worth another start
-PATIENCE = 30 * 60  # seconds to wait for a slow process, which may be compiling
+ARRIVAL, PATIENCE = 10 * 60, 30 * 60  # seconds to wait for a process to start, and for one that compiles
 BEAT, SILENCE = 2.0, 30.0  # seconds between signs of life, and until a process counts as lost
 _GRACE = 6  # seconds that JAX's client waits before it ends the process
 _JAX_ON_LOSS = re.compile(rb"coordination_service|preemption_sync_manager|client\.h:\d+\]")
@@ -48,14 +48,13 @@ def start(
     Raises:
       UserError: an argument is missing or wrong, or the others do not come.
     """
-    _soften_loss()
     try:
         # A lost process is reported by `watched` before JAX's own heartbeat ends this one with a C++ dump.
         jax.distributed.initialize(
             coordinator,
             num_processes,
             process_id,
-            initialization_timeout=PATIENCE,
+            initialization_timeout=ARRIVAL,
             heartbeat_timeout_seconds=2 * int(SILENCE),
             shutdown_timeout_seconds=int(SILENCE),
         )
@@ -65,6 +64,7 @@ def start(
             f"The processes cannot be connected ({reason}): give all of them the same --coordinator=HOST:PORT "
             "and --num-processes, and each its own --process-id, from 0 on."
         ) from error
+    _soften_loss()
 
 
 def wait_for_all(what: str) -> None:
@@ -79,7 +79,7 @@ def wait_for_all(what: str) -> None:
 def gather(value: Any) -> list:
     """The values of all processes, by process index. A value is what JSON can hold. All must call it."""
     if jax.process_count() == 1:
-        return [value]
+        return [json.loads(json.dumps(value))]
     client, key = _client(), f"hpof_jax/gathered/{next(_names)}"
     client.key_value_set(f"{key}/{jax.process_index()}", json.dumps(value))
     texts = [client.blocking_key_value_get(f"{key}/{i}", PATIENCE * 1000) for i in range(jax.process_count())]

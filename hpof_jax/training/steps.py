@@ -138,7 +138,7 @@ def make_train_step(
         factor = {
             name: weight(state.step) if callable(weight) else weight for name, weight in loss_weights.items()
         }
-        if accumulate > 1:
+        if accumulate > 1 and clips > 1:  # `skips` computes one clip alone
             found = gradient_in_parts(state, factor, inputs, batch, dropout)
         else:
             found = jax.grad(total_loss, has_aux=True)(state.params)
