@@ -146,24 +146,28 @@ def make_train_step(
         gradient, logs = jax.lax.psum((gradient, means), axis_name)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        # A shorter average in the first steps, so that the initial parameters are soon forgotten.
-        decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
-        ema = jax.tree.map(lambda old, new: decay * old + (1.0 - decay) * new, state.ema, params)
         logs["total"] = sum(factor[name] * logs[name] for name in means)
         logs["gradient_norm"] = optax.global_norm(gradient)
         discriminator = state.discriminator
         if adversary:
             discriminator, more = update_discriminator(discriminator, prediction, inputs.mask, batch)
             logs |= more
-        updated = TrainState(state.step, params, ema, opt_state, discriminator)
         finite = all_finite(
             (logs["total"], logs["gradient_norm"], params, logs.get("discriminator"), discriminator)
         )
         # All devices see the same sums. Agreed all the same: else one defective device would part the states.
         finite = jax.lax.pmin(finite.astype(jnp.int32), axis_name) > 0
-        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)
         logs["skipped"] = 1.0 - finite
-        return kept.replace(step=state.step + 1), logs
+        params, opt_state, discriminator = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old),
+            (params, opt_state, discriminator),
+            (state.params, state.opt_state, state.discriminator),
+        )
+        # A shorter average in the first steps, so that the initial parameters are soon forgotten.
+        decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+        decay = jnp.where(finite, decay, 1.0)
+        ema = jax.tree.map(lambda old, new: decay * old + (1.0 - decay) * new, state.ema, params)
+        return TrainState(state.step + 1, params, ema, opt_state, discriminator), logs
 
     def update_discriminator(state, prediction, mask, batch):
         real = axis_angle_to_matrix(batch["real_pose"]), batch["real_betas"]
