@@ -98,7 +98,7 @@ def test_the_discriminator_and_the_generator_learn(model, body, motion):
         now, logs = step(now, motion)
     assert logs["adversarial"] < 0.8 * told
     assert set(logs) == {
-        *WEIGHTS, "total", "gradient_norm", "discriminator", *(f"accuracy_{head}" for head in HEADS)
+        *WEIGHTS, "total", "gradient_norm", "skipped", "discriminator", *(f"accuracy_{head}" for head in HEADS)
     }  # fmt: skip
     np.testing.assert_allclose(
         logs["total"], sum(weight * logs[name] for name, weight in WEIGHTS.items()), rtol=1e-5

@@ -72,7 +72,7 @@ def test_a_state_starts_at_step_zero_with_its_average_at_the_parameters(model, b
 
 
 def test_one_part_of_the_model_can_be_trained_alone():
-    config = hpof.get_config("fit").optimizer
+    config = hpof.get_config("shipped_fit").optimizer
     params = {name: {"kernel": jnp.ones(3)} for name in ("encoder", "fitting_head")}
     optimizer = state.make_optimizer(config, 300)
     opt_state = optimizer.init(params)
