@@ -53,12 +53,6 @@ def test_a_new_folder_has_no_checkpoint(tmp_path):
     assert checkpoint.Checkpointer(tmp_path / "new").latest_step() is None
 
 
-def test_a_workdir_that_is_a_file(tmp_path):
-    (tmp_path / "run").touch()
-    with pytest.raises(UserError, match=r"run cannot be made \(File exists\): give another --workdir"):
-        checkpoint.Checkpointer(tmp_path / "run")
-
-
 def test_the_newest_few_and_the_best_are_kept(tmp_path):
     fill(tmp_path, {1: 90.0, 2: 40.0, 3: None, 4: 60.0, 5: None, 6: 50.0}, keep=2)
     assert kept(tmp_path) == {2, 5, 6}
