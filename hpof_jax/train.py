@@ -174,9 +174,6 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             batch = next(batches)
             # The copy to the devices runs while they still compute the step before.
             placed = parallel.place(parallel.cut(batch))
-            if begins and jax.process_count() > 1:
-                step.lower(train_state, placed).compile()  # the first call finds it in the cache of programs
-                processes.wait_for_all("compiled")
             # The first call compiles, which may copy constants.
             with jax.transfer_guard("allow" if begins else "disallow"):
                 train_state, logs = step(train_state, placed)

@@ -1,7 +1,7 @@
 """Several processes that train together: start, barriers, and what happens when one of them ends.
 
 JAX's coordination service, in process 0, connects them. It is asked directly here, not through collectives of
-the devices: on CPUs those give up after 30 seconds, and a peer may compile for longer.
+the devices, which are for the training step.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 from absl import logging
 
 from hpof_jax.errors import UserError
@@ -65,13 +66,15 @@ def start(
             "and --num-processes, and each its own --process-id, from 0 on."
         ) from error
     _soften_loss()
+    # The devices connect at their first collective, and CPUs wait for that only 30 seconds. So it comes here, and
+    # not in the first step, for which one process may compile longer than another.
+    wait_for_all("started")
+    add = jax.pmap(lambda x: jax.lax.psum(x, "all"), axis_name="all")
+    jax.block_until_ready(add(np.ones(jax.local_device_count(), np.float32)))
 
 
 def wait_for_all(what: str) -> None:
-    """Returns when all processes have called this as often. Does nothing with one process.
-
-    Call it before the first step of a compiled program, so that no device waits for one that still compiles.
-    """
+    """Returns when all processes have called this as often. Does nothing with one process."""
     if jax.process_count() > 1:
         _client().wait_at_barrier(f"hpof_jax/{next(_names)}/{what}", PATIENCE * 1000)
 
