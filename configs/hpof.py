@@ -124,6 +124,32 @@ CONTINUE = SHIPPED | {
     "optimizer": {"learning_rate": 6e-4, "warmup_steps": 50, "ema_decay": 0.99},
     "eval_every": 0,
 }
+# The training of the fitting head alone; it has no say in the shape.
+HEAD_LOSSES = ConfigDict(
+    {name: weight for name, weight in BASE_LOSSES.items() if name != "betas"} | {"smoothness": 20.0}
+)
+HEAD_OPTIMIZER = {
+    "learning_rate": 1e-3,
+    "warmup_steps": 20,
+    "weight_decay": 0.0,
+    "ema_decay": 0.98,
+    "train_only": "fitting_head",
+}
+# Motion whose licences allow commercial use. The weights trained on it have no non-commercial clause.
+FREE = CONTINUE | {
+    "num_steps": 6_000,
+    "data": CONTINUE["data"]
+    | {
+        "bvh": ",".join(
+            f"recordings/{name}"
+            for name in ("cmu", "cmu_expmap", "deepmimic", "quaternius", "mesh2motion", "cmu_playground")
+        ),
+        "synthetic": 1.5,
+        "mocap_share": 3.0,
+        "rendered": "rendered/free_a,rendered/free_a,rendered/free_b,rendered/free_h",
+    },
+    "optimizer": {},
+}
 VARIANTS = {
     "": {},
     # One thing less, named as in hpof_jax.ablate. The others are keys of config.model.
@@ -152,16 +178,8 @@ VARIANTS = {
             "rendered": "rendered/H1,rendered/F2",
             "rendered_share": 8.0,
         },
-        "losses": ConfigDict(
-            {name: weight for name, weight in BASE_LOSSES.items() if name != "betas"} | {"smoothness": 20.0}
-        ),
-        "optimizer": {
-            "learning_rate": 1e-3,
-            "warmup_steps": 20,
-            "weight_decay": 0.0,
-            "ema_decay": 0.98,
-            "train_only": "fitting_head",
-        },
+        "losses": HEAD_LOSSES,
+        "optimizer": HEAD_OPTIMIZER,
     },
     "shipped_all": CONTINUE
     | {
@@ -179,6 +197,30 @@ VARIANTS = {
                 )
             )
         },
+        "losses": ConfigDict(BASE_LOSSES | {"smoothness": 30.0}),
+        "optimizer": CONTINUE["optimizer"] | {"learning_rate": 5e-4},
+    },
+    # The free weights, trained likewise: the model without the fitting head, the head alone, all of it.
+    "free": FREE,
+    "free_fit": FREE
+    | {
+        "initial_weights": "runs/free",
+        "batch_size": 16,
+        "num_steps": 800,
+        "model": {"fit_steps": 2},
+        "data": FREE["data"]
+        | {"synthetic": 1.0, "rendered": "rendered/free_fit,rendered/free_fit_h", "rendered_share": 8.0},
+        "losses": HEAD_LOSSES,
+        "optimizer": HEAD_OPTIMIZER,
+    },
+    "free_all": FREE
+    | {
+        "initial_weights": "runs/free_fit",
+        "num_steps": 700,
+        "seed": 2,
+        "model": {"fit_steps": 2},
+        "data": FREE["data"]
+        | {"rendered": f"{FREE['data']['rendered']},rendered/free_fit,rendered/free_fit_h"},
         "losses": ConfigDict(BASE_LOSSES | {"smoothness": 30.0}),
         "optimizer": CONTINUE["optimizer"] | {"learning_rate": 5e-4},
     },

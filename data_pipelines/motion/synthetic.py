@@ -5,9 +5,16 @@ determines the clips. World frame: y up, floor at y = 0, metres; 30 frames/s.
 """
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from data_pipelines.motion.clip import FPS
-from data_pipelines.motion.skeleton import clamp_to_limits, joint_positions, rest_skeleton, sole_height
+from data_pipelines.motion.skeleton import (
+    JOINT_LIMITS,
+    clamp_to_limits,
+    joint_positions,
+    rest_skeleton,
+    sole_height,
+)
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.geometry.numpy_rotations import about, compose
 
@@ -84,12 +91,15 @@ def sample_gait(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[
 def sample_poses(rng: np.random.Generator, num_frames: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Movements from one random pose to the next; shapes as in `sample_gait`.
 
-    Poses are standing, squatting, sitting, bending, lunging, kicking and lying, each with random arms.
+    Poses are standing, squatting, sitting, bending, lunging, kicking and lying, each with random arms. A tenth
+    of the clips have any pose inside the joint limits, and any orientation, upside down too.
     """
     keys = int(np.ceil(num_frames / FPS / 0.7)) + 2
-    lying = rng.random(batch) < 0.15
+    kind = rng.random(batch)
+    anyhow, lying = kind < 0.1, kind < 0.25
     poses, tilts = _random_poses(rng, batch * keys, np.repeat(lying, keys))
     poses, tilts = poses.reshape(batch, keys, 24, 3), tilts.reshape(batch, keys, 3)
+    poses[anyhow] = _any_poses(rng, (anyhow.sum(), keys))
     # Each clip has its own pace, each segment its own duration; minimum-jerk interpolation between the poses.
     lengths = rng.uniform(0.35, 1.6, (batch, keys)) * rng.uniform(0.7, 1.5, (batch, 1))
     # A whole body turns more slowly than a limb.
@@ -102,6 +112,8 @@ def sample_poses(rng: np.random.Generator, num_frames: int, batch: int) -> tuple
     part = np.clip((time - starts[rows, at]) / (ends[rows, at] - starts[rows, at]), 0.0, 1.0)
     part = (part**3 * (10 - 15 * part + 6 * part**2))[..., None]
     tilt = tilts[rows, at] * (1 - part) + tilts[rows, at + 1] * part
+    turns = Rotation.random(batch, rng).as_rotvec()
+    tilt = np.where(anyhow[:, None, None], turns[:, None], tilt)
     pose = poses[rows, at] * (1 - part[..., None]) + poses[rows, at + 1] * part[..., None]
     pose[:, :, 1:] += _smooth_noise(rng, num_frames, batch, np.radians(4), (23, 3))
     heading = rng.uniform(-np.pi, np.pi, (batch, 1)) + _smooth_noise(rng, num_frames, batch, np.radians(35))
@@ -113,6 +125,14 @@ def sample_poses(rng: np.random.Generator, num_frames: int, batch: int) -> tuple
     return _stand(
         clamp_to_limits(pose), path, np.where(lying, 0.0, 1.0)[:, None], np.where(lying[:, None], 0, jumps)
     )
+
+
+def _any_poses(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Poses (*shape, 24, 3) with a zero root: each component is uniform on either side of 0, up to its limit."""
+    part = rng.uniform(-1, 1, (*shape, 24, 3))
+    pose = np.where(part > 0, part * JOINT_LIMITS[..., 1], -part * JOINT_LIMITS[..., 0])
+    pose[..., 0, :] = 0.0
+    return pose
 
 
 def _random_poses(rng: np.random.Generator, count: int, lying: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -80,6 +80,14 @@ def test_walkers_move_where_they_face_and_stand_upright(clips):
     assert np.mean(along > 0.3) > 0.8 and np.median(along) < 4.0
 
 
+def test_some_bodies_are_upside_down_and_joints_reach_their_limits():
+    pose, _ = sample_poses(np.random.default_rng(0), 48, 256)
+    up = Rotation.from_rotvec(pose[:, :, 0].reshape(-1, 3)).as_matrix()[:, 1, 1].reshape(pose.shape[:2])
+    assert 0.01 < np.mean(up.max(axis=1) < -0.5) < 0.1
+    reach = pose.reshape(-1, 24, 3)[..., None] / np.where(JOINT_LIMITS == 0, 1, JOINT_LIMITS)
+    assert reach[:, 1:].max(axis=0).min() > 0.8
+
+
 def test_some_bodies_lie_and_most_stand(clips):
     heights = clips[sample_poses][1][..., 1]
     assert 0.02 < np.mean(heights.min(axis=1) < 0.35) < 0.6
