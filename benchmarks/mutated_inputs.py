@@ -184,6 +184,8 @@ def _peak() -> int:
 def work(name: str, seed: int, first: int, count: int) -> None:
     """Prints the outcome of each file, one line each, and limits the memory of this process."""
     door = DOORS[name]
+    outcomes = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print does not mix with the outcomes
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # deleting on a disk takes longest
     with tempfile.TemporaryDirectory(prefix="mutated-", dir=memory) as folder:
         folder = pathlib.Path(folder)
@@ -195,7 +197,7 @@ def work(name: str, seed: int, first: int, count: int) -> None:
         limit = int(fields[0]) * resource.getpagesize() + MEMORY + 2**28
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         for number in range(first, first + count):
-            print(json.dumps([number, outcome(door, seed, number, folder)]), flush=True)
+            print(json.dumps([number, outcome(door, seed, number, folder)]), file=outcomes, flush=True)
 
 
 def survey(name: str, seed: int, first: int, count: int) -> tuple[collections.Counter, dict[str, int]]:
