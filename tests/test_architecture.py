@@ -15,6 +15,7 @@ FOUNDATIONS = {
     "archives",
     "atomic",
     "downloads",
+    "palette",
     "progress",
 }  # every room may import these
 # A room is a package or module. For each: all rooms that it may reach, through other modules too.
@@ -25,6 +26,7 @@ LIBRARY = {
     "data_folders": set(),
     "atomic": set(),
     "downloads": set(),
+    "palette": set(),
     "progress": set(),
     "geometry": set(),
     "body": {"geometry"},

@@ -12,18 +12,8 @@ import numpy as np
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.geometry import zbuffer
 from hpof_jax.geometry.visibility import vertex_normals
+from hpof_jax.palette import SEEN, UNSEEN
 
-SEEN, UNSEEN = (165, 200, 245), (215, 215, 215)  # RGB of a body that is seen, and of one that is guessed
-# RGB of several people, the first as if alone. Okabe and Ito's colours, lighter: safe for the colour-blind.
-PEOPLE = (
-    SEEN,
-    (245, 190, 90),
-    (120, 215, 180),
-    (235, 160, 200),
-    (240, 235, 120),
-    (240, 140, 110),
-    (150, 165, 235),
-)
 LEFT, RIGHT, MIDDLE = (64, 150, 255), (255, 150, 40), (240, 240, 240)  # RGB, safe for the colour-blind
 OUTLINE = (20, 20, 20)
 SAMPLES = 2  # samples per pixel and axis, averaged: smooth edges

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from hpof_jax import palette
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
@@ -30,6 +31,8 @@ CHUNK = 64  # frames posed at once
 MAX_RATE = 60.0  # frames/s of the overlay of a video whose frame rate varies
 SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the pelvis
 SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
+SIDE_ASPECT = 0.7  # width of the side view over its height
+SIDE_MARGIN = 0.3  # metres around several people
 CONFIDENT = 0.5  # frames below this confidence are guesses
 FAINT = 0.2  # of several people, guesses below this confidence are not drawn: the person may be out of sight
 LABEL_FROM = 200  # pixels: lower pictures have no room for labels
@@ -104,7 +107,8 @@ def write_overlay(
         "silhouette", its outline; or "flow", the motion of its surface to the next frame as a colour.
       layout: "beside" shows the unchanged frame to the left of the overlay; "over" shows the overlay alone.
       side_view: add a panel to the right that shows the body from its side: the camera is moved by 90 degrees
-        about the vertical through the pelvis, so that depth runs from left to right.
+        about the vertical through the pelvis, so that depth runs from left to right. Of several people it shows
+        everybody, from a place that stays the same.
       max_height: larger frames are scaled down to this many pixels.
       labels: name the panels, and give the frame's number and time. Pictures lower than 200 pixels have none.
       progress: show how far the work is; see `hpof_jax.progress`.
@@ -129,6 +133,7 @@ def write_overlay(
         fastest=max(map(_fastest, motions)) * height / motion.image_size[0] if style == "flow" else 1.0,
         to_frame=motion.image_size[0] / height,
         several=len(motions) > 1,
+        side_camera=_side_camera(motions) if len(motions) > 1 else None,
     )
     rate, copies = _at_constant_rate(motions)
     bodies = [_posed(motion, body, number, len(motions) > 1) for number, motion in enumerate(motions)]
@@ -173,7 +178,7 @@ class _Posed:
 
     @property
     def color(self) -> tuple[int, int, int]:
-        return draw.PEOPLE[self.number % len(draw.PEOPLE)] if self.seen else draw.UNSEEN
+        return palette.PEOPLE[self.number % len(palette.PEOPLE)] if self.seen else palette.UNSEEN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,10 +196,13 @@ class _Painter:
     fastest: float  # pixels of the picture per frame that get the full colour of flow
     to_frame: float  # pixels of the video for each pixel of the picture
     several: bool  # whether there are several people, who get numbers
+    side_camera: (
+        tuple[np.ndarray, float] | None
+    )  # what it looks at and its distance; None: it follows the pelvis
 
     @property
     def side_width(self) -> int:
-        return even(0.7 * self.height) if self.side_view else 0
+        return even(SIDE_ASPECT * self.height) if self.side_view else 0
 
     @property
     def total_width(self) -> int:
@@ -222,7 +230,7 @@ class _Painter:
         for posed in bodies:
             frame = self._over(frame, posed)
         for posed in bodies if self.several and self.labels else ():
-            self._tag(frame, posed)
+            self._tag(frame, posed.joints, posed.number, self.focal_length)
         return frame
 
     def _over(self, frame: np.ndarray, posed: _Posed) -> np.ndarray:
@@ -242,30 +250,30 @@ class _Painter:
                 flow = np.nan_to_num(after - before)
                 return draw.render_colors(frame, *body, draw.flow_colors(flow, self.fastest))
 
-    def _tag(self, frame: np.ndarray, posed: _Posed) -> None:
-        """Writes the person's number above the head into the frame."""
-        x, y = zbuffer.project(posed.joints[HEAD : HEAD + 1], self.focal_length, frame.shape[:2])[0]
-        tag = draw.label(f"{posed.number + 1}", max(12, round(self.height / 28)))
+    def _tag(self, picture: np.ndarray, joints: np.ndarray, number: int, focal_length: float) -> None:
+        """Writes the person's number above the head into the picture."""
+        x, y = zbuffer.project(joints[HEAD : HEAD + 1], focal_length, picture.shape[:2])[0]
+        tag = draw.label(f"{number + 1}", max(12, round(self.height / 28)))
         if not np.isfinite([x, y]).all():
             return
-        left = round(np.clip(x - tag.shape[1] / 2, 0, frame.shape[1] - tag.shape[1]))
-        top = round(np.clip(y - HEAD_ROOM * tag.shape[0], 0, frame.shape[0] - tag.shape[0]))
-        draw.paste(frame, tag, left, top)
+        left = round(np.clip(x - tag.shape[1] / 2, 0, picture.shape[1] - tag.shape[1]))
+        top = round(np.clip(y - HEAD_ROOM * tag.shape[0], 0, picture.shape[0] - tag.shape[0]))
+        draw.paste(picture, tag, left, top)
 
     def _from_the_side(self, bodies: list[_Posed]) -> np.ndarray:
         canvas = np.full((self.height, self.side_width, 3), BACKGROUND, np.uint8)
         if not bodies:
             return canvas
         focal_length = self.height * SIDE_DISTANCE / SIDE_EXTENT
-        middle = np.mean([posed.joints[0] for posed in bodies], axis=0)
+        middle, distance = self.side_camera or (bodies[0].joints[0], SIDE_DISTANCE)
 
         def turned(points: np.ndarray) -> np.ndarray:
             x, y, z = (points - middle).T
-            return np.stack([z, y, SIDE_DISTANCE - x], axis=-1)
+            return np.stack([z, y, distance - x], axis=-1)
 
-        for posed in sorted(
-            bodies, key=lambda posed: posed.joints[0, 0]
-        ):  # the farthest from this side first
+        # The farthest from this side is drawn first.
+        bodies = sorted(bodies, key=lambda posed: posed.joints[0, 0])
+        for posed in bodies:
             vertices = turned(posed.vertices)
             if self.style == "skeleton":
                 canvas = draw.render_skeleton(canvas, turned(posed.joints), focal_length, posed.seen)
@@ -274,6 +282,8 @@ class _Painter:
             else:
                 alpha = 0.9 if posed.seen else 0.5
                 canvas = draw.render_mesh(canvas, vertices, self.faces, focal_length, posed.color, alpha)
+        for posed in bodies if self.several and self.labels else ():
+            self._tag(canvas, turned(posed.joints), posed.number, focal_length)
         return canvas
 
     def _label(self, picture: np.ndarray, panels: dict, index: int, bodies: list[_Posed]) -> None:
@@ -355,6 +365,20 @@ def _posed(motion: Motion, body: BodyModel, number: int, several: bool) -> Calla
         return _Posed(vertices, moved, motion.joints[row], confidence >= CONFIDENT, motion.times[row], number)
 
     return at
+
+
+def _side_camera(motions: Sequence[Motion]) -> tuple[np.ndarray, float]:
+    """The middle (3,) of several people, metres, and a distance from which the side view shows them all."""
+    joints = np.concatenate(
+        [motion.joints[motion.confidence >= CONFIDENT].reshape(-1, 3) for motion in motions]
+    )
+    if not len(joints):
+        joints = np.concatenate([motion.joints.reshape(-1, 3) for motion in motions])
+    low, high = np.percentile(joints, (1, 99), axis=0)
+    width, height, depth = high - low + 2 * SIDE_MARGIN
+    extent = max(SIDE_EXTENT, height, depth / SIDE_ASPECT)
+    # The nearest person is half the width nearer than the middle.
+    return (low + high) / 2, SIDE_DISTANCE * extent / SIDE_EXTENT + width / 2
 
 
 def _fastest(motion: Motion) -> float:

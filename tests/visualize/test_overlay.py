@@ -117,6 +117,22 @@ def test_each_frame_of_a_varying_rate_is_shown_at_its_time(body, motion, tmp_pat
     assert shown.tolist() == [0, 1, 3, 3, 3, 3, 4, 5]
 
 
+def test_the_side_view_shows_everybody(body, motion, tmp_path):
+    """One person is 4 m behind the other, which is more than the panel of one person shows."""
+    shift = np.float32([0, 0, 4])
+    behind = dataclasses.replace(
+        motion, trans=motion.trans + shift, joints=motion.joints + shift, confidence=np.ones(4)
+    )
+    path = tmp_path / "v.mp4"
+    write_overlay(grey_frames(3), [motion, behind], body, path, layout="over", side_view=True, progress=False)
+    side = read(path).astype(int)[1, :, WIDTH:]
+    assert side.shape == (HEIGHT, 62, 3)
+    left, right = ((part < 200).any(axis=-1).mean() for part in (side[:, :31], side[:, 31:]))
+    assert left > 0.005 and right > 0.005  # depth runs from left to right
+    far = side[:, 31:].reshape(-1, 3)
+    assert np.median(far[(far < 200).any(axis=-1)] @ [1, 0, -1]) > 20  # the second person is orange
+
+
 def test_large_frames_are_scaled_and_odd_sides_made_even(body, motion, tmp_path):
     write_overlay(
         grey_frames(2),

@@ -21,6 +21,7 @@ from hpof_jax.body.model import BodyModel
 from hpof_jax.export import glb
 from hpof_jax.export.skeleton import Y_UP
 from hpof_jax.export.viewer.video import encode
+from hpof_jax.palette import PEOPLE
 from hpof_jax.world import CONFIDENT, WorldMotion, to_world
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ MAX_BYTES = 8_000_000  # of a page without its video; longer motions lose frames
 NOTEBOOK_BYTES = 3_000_000  # of a page in a notebook, whose file keeps it
 TEMPLATE = pathlib.Path(hpof_jax.__file__).parent / "assets" / "viewer.html"
 
+# What a reconstruction of everybody calls its motions; the number is that in the overlay, from 1.
+_NUMBERED = re.compile("motion_([1-9][0-9]{0,3})")
 _MARK = re.compile("<!--hpof:([a-z]+)-->")  # what `contents` fills in
 
 
@@ -42,7 +45,8 @@ def write(
     """Writes people of one world, by name, as one page.
 
     Args:
-      people: at least one. Time 0 of the page is the first frame of the earliest of them.
+      people: at least one. Time 0 of the page is the first frame of the earliest of them. `motion_2` is shown as
+        person 2, in the colour that the overlay gives it; other people get the colours in their order.
       video: the video that the motions were made from; it is shown beside the bodies.
 
     Raises:
@@ -93,7 +97,8 @@ def iframe(motion: "Motion") -> str | None:
 def _parts(people: Mapping[str, WorldMotion], body: BodyModel, step: int) -> dict:
     """What stands in the template's places, with every `step`-th frame."""
     people = {name: _thin(motion, step) for name, motion in people.items()}
-    title = ", ".join(people)
+    shown = [_shown(name, place) for place, name in enumerate(people)]
+    title = ", ".join(name for name, _ in shown)
     start = min(motion.times[0] for motion in people.values())
     first = next(iter(people.values()))
     data = {
@@ -103,7 +108,9 @@ def _parts(people: Mapping[str, WorldMotion], body: BodyModel, step: int) -> dic
         "step": step,
         "confident": CONFIDENT,
         "camera": _camera(first, start),
-        "people": [_person(name, motion, start) for name, motion in people.items()],
+        "people": [
+            _person(*look, motion, start) for look, motion in zip(shown, people.values(), strict=True)
+        ],
         "video": None,
     }
     binary = base64.b64encode(glb.contents(people, body)).decode()
@@ -118,10 +125,18 @@ def _thin(motion: WorldMotion, step: int) -> WorldMotion:
     return dataclasses.replace(motion, **{name: getattr(motion, name)[rows] for name in names})
 
 
-def _person(name: str, motion: WorldMotion, start: float) -> dict:
+def _shown(name: str, place: int) -> tuple[str, str]:
+    """The name of a person in the page, and the colour in hexadecimal digits; `place` is its place in the list."""
+    if match := _NUMBERED.fullmatch(name):
+        name, place = f"person {match[1]}", int(match[1]) - 1
+    return name, "#" + bytes(PEOPLE[place % len(PEOPLE)]).hex()
+
+
+def _person(name: str, color: str, motion: WorldMotion, start: float) -> dict:
     """The curves of one person. Times are in seconds from `start`, angles in degrees, the path in metres, y up."""
     return {
         "name": name,
+        "color": color,
         "times": _round(motion.times - start, 4),
         "confidence": _round(motion.confidence, 2),
         "guesses": _guesses(motion, start),

@@ -13,6 +13,7 @@ from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.export import glb, viewer
 from hpof_jax.export.viewer import page
+from hpof_jax.palette import PEOPLE
 from hpof_jax.world import share_world, to_world
 
 
@@ -89,6 +90,19 @@ def test_several_people_share_a_scene(small_motion):
     assert [person["name"] for person in data["people"]] == ["a", "b"]
     assert [person["times"][0] for person in data["people"]] == [0.0, 0.5]
     assert data["duration"] == 0.66 and data["title"] == "a, b"
+    assert [person["color"] for person in data["people"]] == [_hex(color) for color in PEOPLE[:2]]
+
+
+def test_people_of_a_reconstruction_have_the_number_and_colour_of_the_overlay(world):
+    texts = Elements(viewer.contents({"motion_3": world, "motion_1": world}, load_body())).texts
+    people = json.loads(texts["data"])["people"]
+    assert [person["name"] for person in people] == ["person 3", "person 1"]
+    assert [person["color"] for person in people] == [_hex(PEOPLE[2]), _hex(PEOPLE[0])]
+    assert texts["title"] == "person 3, person 1"
+
+
+def _hex(color):
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
 def test_frames_of_low_confidence_are_guesses(world):

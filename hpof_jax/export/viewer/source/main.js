@@ -2,7 +2,7 @@
 
 import { Player } from "./player.js";
 import { rowAt } from "./rows.js";
-import { COLORS, Stage, VIEWS } from "./stage.js";
+import { Stage, VIEWS } from "./stage.js";
 import { Timeline } from "./timeline.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2];
@@ -93,7 +93,7 @@ async function start() {
   pressView(0);
   if (data.people.length > 1) {
     const press = oneOf($("people"), data.people.map(person => person.name), (name, number) => select(number));
-    [...$("people").children].forEach((button, n) => button.style.setProperty("--color", COLORS[n % COLORS.length]));
+    [...$("people").children].forEach((button, n) => button.style.setProperty("--color", data.people[n].color));
     const select = number => { stage.select(number); timeline.select(number); press(number); show(player.time); };
     press(0);
     $("title").hidden = true; // the buttons have the names

@@ -11,7 +11,6 @@ import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 
 import { rowAt } from "./rows.js";
 
-export const COLORS = ["#6f9ee8", "#f09a52", "#62bb88", "#b582dd", "#e5738d", "#45b3c2"];
 const GUESS = new Color("#9aa0ab");
 const FOV = 32; // degrees, of the free view
 const AROUND = 0.6, ABOVE = 1.0, BELOW = 1.05; // metres from the pelvis that a view shows
@@ -56,7 +55,7 @@ export class Stage {
     this.scene.add(gltf.scene);
     const meshes = [];
     gltf.scene.traverse(item => { if (item.isSkinnedMesh) meshes.push(item); });
-    this.people = this.data.people.map((person, number) => this.#person(person, number, meshes[number]));
+    this.people = this.data.people.map((person, number) => this.#person(person, meshes[number]));
     this.#lights();
     this.#floor();
     this.#filmCamera();
@@ -231,8 +230,8 @@ export class Stage {
     });
   }
 
-  #person(data, number, mesh) {
-    const color = new Color(COLORS[number % COLORS.length]);
+  #person(data, mesh) {
+    const color = new Color(data.color);
     const material = new MeshStandardMaterial({color, roughness: 0.72, metalness: 0});
     mesh.material = material;
     mesh.castShadow = mesh.receiveShadow = true;
