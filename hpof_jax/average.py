@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from hpof_jax import cli
 from hpof_jax.errors import UserError
-from hpof_jax.models.weights import check_params, load_weights, save_weights
+from hpof_jax.models.weights import check_params, differing, load_weights, save_weights
 
 
 def average(first: str | os.PathLike, second: str | os.PathLike, path: str | os.PathLike) -> None:
@@ -29,11 +29,12 @@ def average(first: str | os.PathLike, second: str | os.PathLike, path: str | os.
       UserError: a file cannot be read or written, or the models are of different configs.
     """
     (params, config), (others, other_config) = load_weights(first), load_weights(second)
-    check_params(others, params, str(second))
     if config != other_config:
+        fields = ", ".join(differing(config, other_config)) or "other fields"
         raise UserError(
-            f"The models in {first} and {second} have different configs: average a model with its start."
+            f"The models in {first} and {second} have different configs ({fields}): average a model with its start."
         )
+    check_params(others, params, str(second))
     mean = jax.tree.map(lambda a, b: ((a + b) / 2).astype(a.dtype), params, others)
     save_weights(path, mean, ConfigDict({"model": config}))
 
@@ -43,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         "hpof_jax.average", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", nargs=2, help="a weights .npz or a training run's folder")
+    parser.add_argument("weights", nargs=2, help="a weights .npz, a training run's folder, or shipped")
     parser.add_argument("--out", required=True, help="the weights .npz to write")
     options = parser.parse_args()
     average(*options.weights, options.out)

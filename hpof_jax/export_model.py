@@ -139,7 +139,7 @@ def main() -> None:
     add(
         "--to", default="stablehlo", help=f"{' or '.join(FORMATS)}, or both with a comma (default: stablehlo)"
     )
-    add("--weights", help="a weights .npz or a training run's folder (default: the package's weights)")
+    add("--weights", help="a weights .npz, a training run's folder, or shipped (default): the package's")
     add("--body", help="a body file in SMPL's format (default: the free body)")
     options = parser.parse_args()
     formats = options.to.split(",")

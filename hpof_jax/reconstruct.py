@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 from absl import logging
@@ -42,6 +42,47 @@ _FOCAL_LENGTH_SOURCES = {
 }
 
 
+class _Options(TypedDict, total=False):
+    """The options of `reconstruct` but `person`, for its types."""
+
+    landmark_model: str
+    weights: str | os.PathLike | None
+    body: str | os.PathLike | None
+    focal_length: float | None
+    fov: float | None
+    fps: float | None
+    start: float | None
+    end: float | None
+    max_frames: int | None
+    min_seen: float
+    overlay: bool
+    style: str
+    layout: str
+    side_view: bool
+    export: str | None
+    progress: bool
+
+
+_Video = str | os.PathLike | int | None
+_Folder = str | os.PathLike | None
+
+
+@overload
+def reconstruct(
+    video: _Video = None, out: _Folder = None, *, person: Literal["all"], **options: Unpack[_Options]
+) -> list[Motion]: ...
+@overload
+def reconstruct(
+    video: _Video = None,
+    out: _Folder = None,
+    *,
+    person: Literal["largest", "leftmost"] | int = "largest",
+    **options: Unpack[_Options],
+) -> Motion: ...
+@overload  # a text that is known only when the program runs
+def reconstruct(
+    video: _Video = None, out: _Folder = None, *, person: str | int, **options: Unpack[_Options]
+) -> Motion | list[Motion]: ...
 def reconstruct(
     video: str | os.PathLike | int | None = None,
     out: str | os.PathLike | None = None,
@@ -77,7 +118,7 @@ def reconstruct(
         files are `motion_1.npz`, `report_1.html`, `motion_2.npz` and so on, in the order in which people appear,
         and from the left. Each motion begins and ends with the frames that show its person.
       landmark_model: "full", or "heavy", which is slower and more accurate.
-      weights: a weights file or the folder of a training run. None: the weights of this package.
+      weights: a weights file or the folder of a training run. None, or "shipped": the weights of this package.
       body: a file in SMPL's format. None: the free body.
       focal_length: pixels. None: from the video's metadata, or else 0.75 of the frame's diagonal.
       fov: horizontal field of view in degrees, instead of `focal_length`.
@@ -338,7 +379,7 @@ def main() -> None:
         choices=("full", "heavy"),
         help="heavy is slower and more accurate (default: full)",
     )
-    add("--weights", help="a weights .npz or a training run's folder (default: the package's weights)")
+    add("--weights", help="a weights .npz, a training run's folder, or shipped (default): the package's")
     add("--body", help="a body file in SMPL's format (default: the free body)")
     lens = parser.add_mutually_exclusive_group()
     lens.add_argument("--focal-length", type=float, help="in pixels (default: from metadata, or assumed)")

@@ -85,7 +85,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     adversary = state.make_adversary(config)
     train_state = state.init_state(model, body, optimizer, config.seed, adversary)
     if config.initial_weights:
-        train_state = _with_weights(config.initial_weights, train_state)
+        train_state = _with_weights(config.initial_weights, train_state, config.model)
     checkpointer = checkpoint.Checkpointer(workdir, config.keep_checkpoints)
     processes.check_equal({"the newest checkpoint at step": checkpointer.latest_step()})
     if checkpointer.latest_step() is not None:
@@ -274,13 +274,13 @@ def _with_validation_clips(sources: Mapping[str, float]) -> dict[str, float]:
     return evaluated
 
 
-def _with_weights(path: str, fresh: state.TrainState) -> state.TrainState:
+def _with_weights(path: str, fresh: state.TrainState, model: ConfigDict) -> state.TrainState:
     """The fresh state with the parameters of a weights file or a training run; a fitting head may be new."""
-    params, _ = weights.load_weights(None if path == "shipped" else path)
+    params, trained = weights.load_weights(path)
     if "fitting_head" in fresh.params and "fitting_head" not in params:
         logging.info("%s has no fitting head: its parameters fitting_head/... start fresh", path)
         params = params | {"fitting_head": fresh.params["fitting_head"]}
-    weights.check_params(params, fresh.params, path)
+    weights.check_params(params, fresh.params, path, trained, model)
     return dataclasses.replace(fresh, params=params, ema=jax.tree.map(np.copy, params))
 
 

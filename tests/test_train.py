@@ -340,7 +340,9 @@ def test_the_shipped_weights_are_of_the_last_config_of_their_training():
 
 
 def test_initial_weights_of_another_model(tmp_path):
-    with pytest.raises(UserError, match="of another config"):
+    with pytest.raises(
+        UserError, match=r"in shipped has .*fit_steps = 2.*: set .*--config\.model\.fit_steps=2"
+    ):
         train.train(config(initial_weights="shipped"), tmp_path)
 
 

@@ -18,8 +18,11 @@ import hpof_jax
 from hpof_jax.body import BodyModel
 
 motion = hpof_jax.reconstruct("clip.mp4", "out", person=2)
-assert_type(motion, hpof_jax.Motion | list[hpof_jax.Motion])
-assert isinstance(motion, hpof_jax.Motion)  # one person
+assert_type(motion, hpof_jax.Motion)
+assert_type(hpof_jax.reconstruct(), hpof_jax.Motion)
+assert_type(hpof_jax.reconstruct("clip.mp4", person="leftmost", fps=25), hpof_jax.Motion)
+assert_type(hpof_jax.reconstruct("clip.mp4", "out", person="all", progress=False), list[hpof_jax.Motion])
+assert_type(hpof_jax.reconstruct(person=str(2)), hpof_jax.Motion | list[hpof_jax.Motion])
 assert_type(motion.times.dtype, np.dtype)
 body = hpof_jax.load_body()
 assert_type(body, BodyModel)
@@ -32,6 +35,7 @@ WRONG = """
 import hpof_jax
 
 hpof_jax.reconstruct("clip.mp4", persn=2)
+hpof_jax.reconstruct("clip.mp4", fps="fast")
 hpof_jax.load_body(3.5)
 hpof_jax.no_such_name
 hpof_jax.Motion.load("motion.npz").save()

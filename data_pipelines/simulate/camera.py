@@ -135,7 +135,7 @@ def _viewpoint(uniform, normal, camera):
     """Rotations from the world to the camera, (B, 3, 3)."""
     yaw = 2 * math.pi * uniform[0]
     level = camera.level[0] + camera.level[1] * normal[0]
-    elevation = jnp.where(uniform[1] < camera.level_share, level, _between(camera.elevation, uniform[2]))
+    elevation = jnp.where(uniform[1] < camera.level_share, level, between(camera.elevation, uniform[2]))
     return look_at_body(yaw, jnp.deg2rad(elevation), jnp.deg2rad(camera.roll * normal[1]))
 
 
@@ -148,14 +148,14 @@ def _stand(uniform, points, path, follow, focal, image_size, camera):
     # Tangents of half the field of view on each axis, less a small border.
     reach = 0.47 * jnp.stack([image_size[:, 1], image_size[:, 0]]) / focal
     needed = [jnp.max(a / r[:, None, None] - z, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
-    nearer = jnp.where(uniform[0] < camera.close_share, _between(camera.close, uniform[1]), 1.0)
+    nearer = jnp.where(uniform[0] < camera.close_share, between(camera.close, uniform[1]), 1.0)
     low, high = camera.distance
     distance = jnp.maximum(low * (high / low) ** uniform[2], jnp.maximum(*needed) * nearer)
     distance = jnp.maximum(jnp.minimum(distance, camera.far), camera.near - jnp.min(z, axis=(1, 2)))
     # The room left on both sides is how far the person may stand off the centre.
     depth = distance[:, None, None] + z
     slack = [jnp.min(r[:, None, None] * depth - a, axis=(1, 2)) for a, r in zip(aside, reach, strict=True)]
-    shift = [jnp.maximum(s, 0.0) * _between((-0.9, 0.9), u) for s, u in zip(slack, uniform[3:5], strict=True)]
+    shift = [jnp.maximum(s, 0.0) * between((-0.9, 0.9), u) for s, u in zip(slack, uniform[3:5], strict=True)]
     centre = [s - m for s, m in zip(shift, middle, strict=True)]
     return jnp.stack([*centre, distance], axis=-1)[:, None]
 
@@ -167,7 +167,7 @@ def _sway(uniform, normal, frames, camera):
     def per_axis(numbers):  # (6, B) -> (B, 1, 3, 2)
         return numbers.T.reshape(clips, 1, 3, 2)
 
-    period = _between((15.0, 120.0), per_axis(uniform[0:6]))
+    period = between((15.0, 120.0), per_axis(uniform[0:6]))
     phase = 2 * math.pi * per_axis(uniform[6:12])
     held = uniform[12] < camera.handheld_share
     size = jnp.deg2rad(camera.handheld) * per_axis(normal) * held[:, None, None, None]
@@ -175,5 +175,6 @@ def _sway(uniform, normal, frames, camera):
     return jnp.sum(size * jnp.sin(2 * math.pi * frame / period + phase), axis=-1)
 
 
-def _between(bounds, chance):
+def between(bounds, chance):
+    """Uniform numbers from 0 to 1 -> numbers between two bounds."""
     return bounds[0] + (bounds[1] - bounds[0]) * chance

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines.simulate.camera import between
 from data_pipelines.simulate.landmark_tables import (
     BALL_RADII,
     BALLS,
@@ -110,7 +111,7 @@ def detect(
       mid-hip in camera axes, seen (B, T) bool. Landmarks are zero in frames that are not seen.
     """
     draws = _Draws(key, *points.shape[:2], noise.timescale)
-    severity = _between(noise.severity, draws.clip_chance(1, 1))[:, None]
+    severity = between(noise.severity, draws.clip_chance(1, 1))[:, None]
     size = image_size[:, None, None, :]
     pixels = project(points, focal_length[:, None, None], size)
     outside = _outside(pixels, size)
@@ -174,7 +175,7 @@ def _world_landmarks(draws, points, error, severity, noise):
     stretch = draws.clip(1, 33, 1)
     stretch = (stretch + stretch[:, :, BLAZEPOSE_MIRROR]) / math.sqrt(2)
     bones = bones * jnp.exp(noise.bone_length * severity * stretch)
-    slope = _between(noise.depth_slope, draws.clip_chance(1, 1))
+    slope = between(noise.depth_slope, draws.clip_chance(1, 1))
     depth = slope * (1 + noise.limb_depth * severity[..., 0] * draws.drift(6)[:, :, LIMB])
     bones = bones * jnp.stack([jnp.ones_like(depth), jnp.ones_like(depth), depth], axis=-1)
     turn = noise.bone_direction * draws.drift(17, 3)[:, :, PART]
@@ -286,10 +287,6 @@ def _dealer(numbers):
         return numbers[..., start:used].reshape(*numbers.shape[:-1], *shape)
 
     return deal
-
-
-def _between(bounds, chance):
-    return bounds[0] + (bounds[1] - bounds[0]) * chance
 
 
 def _choice(chance, count):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 from typing import Any, BinaryIO
 
 import flax.traverse_util
@@ -15,6 +16,7 @@ from hpof_jax.archives import damage, read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 
+SHIPPED_WORD = "shipped"  # stands for the file below wherever weights are named
 SHIPPED = pathlib.Path(__file__).parent.parent / "assets" / "hpof.npz"
 NAME = "weights.npz"  # in the folder of a training run, and in that of each checkpoint
 CHECKPOINTS = "checkpoints"  # in the folder of a training run
@@ -25,15 +27,15 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
     """Parameters and the config of their model, as `build.make_model` takes it.
 
     Args:
-      path: a weights `.npz`, the folder of a training run with a `weights.npz` in it, or None for the weights
-        that come with the package. If a run's `weights.npz` is damaged or missing, the best whole one of its
+      path: a weights `.npz`, the folder of a training run with a `weights.npz` in it, or None or "shipped" for
+        the weights that come with the package. If a run's `weights.npz` is damaged or missing, the best whole one of its
         checkpoints is taken, with a warning. Every array of an `.npz` has a checksum.
 
     Raises:
       UserError: there is no such file, or it is not a weights file.
     """
     file = weights_file(path)
-    if path is None or not pathlib.Path(path).is_dir():
+    if file == SHIPPED or not pathlib.Path(path).is_dir():
         return _read(file)
     first_error = None
     for candidate in _of_run(pathlib.Path(path)):
@@ -87,7 +89,7 @@ def weights_file(path: str | os.PathLike | None = None) -> pathlib.Path:
     Raises:
       UserError: there is no such file.
     """
-    path = pathlib.Path(SHIPPED if path is None else path)
+    path = SHIPPED if path in (None, SHIPPED_WORD) else pathlib.Path(path)
     if path.is_dir():
         if not (found := _of_run(path)):
             raise UserError(
@@ -116,11 +118,19 @@ def write_weights(file: BinaryIO, params: Any, config: ml_collections.ConfigDict
     np.savez_compressed(file, config=np.array(json.dumps(config.model.to_dict())), **flat)
 
 
-def check_params(params: Any, template: Any, where: str) -> None:
+def check_params(
+    params: Any,
+    template: Any,
+    where: str,
+    config: ml_collections.ConfigDict | None = None,
+    wanted: ml_collections.ConfigDict | None = None,
+) -> None:
     """Checks that `params` has the names and shapes of `template`, a model's parameters or their shapes.
 
     Args:
       where: the file or folder that `params` is from, for the message.
+      config, wanted: the config of the model that `params` is from, and that of the model of `template`. Where
+        they differ, the message says so.
 
     Raises:
       UserError: they differ.
@@ -129,8 +139,24 @@ def check_params(params: Any, template: Any, where: str) -> None:
         {key: tuple(value.shape) for key, value in flax.traverse_util.flatten_dict(tree, sep="/").items()}
         for tree in (params, template)
     )
-    if have != want:
-        odd = sorted(set(have.items()) ^ set(want.items()))[0][0]
-        raise UserError(
-            f"The model in {where} is of another config ('{odd}' differs): use the config of its training."
-        )
+    if have == want:
+        return
+    if config is not None and wanted is not None and (fields := differing(config, wanted)):
+        theirs = ", ".join(f"{key} = {value}" for key, (value, _) in fields.items())
+        ours = ", ".join(str(value) for _, value in fields.values())
+        flags = " ".join(shlex.quote(f"--config.model.{key}={value}") for key, (value, _) in fields.items())
+        raise UserError(f"The model in {where} has {theirs}, and that of the config {ours}: set {flags}.")
+    odd = sorted(set(have.items()) ^ set(want.items()))[0][0]
+    found, needed = (str(shapes.get(odd, "missing")) for shapes in (have, want))
+    raise UserError(
+        f"The model in {where} is of another config (the shape of '{odd}' is {found} instead of {needed}): use the "
+        "config of its training."
+    )
+
+
+def differing(
+    config: ml_collections.ConfigDict, other: ml_collections.ConfigDict
+) -> dict[str, tuple[Any, Any]]:
+    """The fields of a model's config that have another value in another config: field -> both values."""
+    first, second = (json.loads(json.dumps(model.to_dict())) for model in (config, other))
+    return {key: (first[key], second[key]) for key in first if key in second and first[key] != second[key]}

@@ -51,6 +51,8 @@ def read_results(path: pathlib.Path) -> Any:
             content = opened.decompress(content, UNPACKED)
             if opened.unconsumed_tail or not opened.eof:
                 raise ValueError("it is cut off or unpacks to too much")
+        if content[:1] != pickle.PROTO:  # as text does
+            raise ValueError("it is no file of joblib, torch or pickle")
         return _Reader(path, content).load()
     except UserError:
         raise

@@ -7,7 +7,7 @@ from hpof_jax.errors import UserError
 from hpof_jax.models.build import make_model
 from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
-from hpof_jax.models.weights import check_params, load_weights, save_weights
+from hpof_jax.models.weights import check_params, differing, load_weights, save_weights, weights_file
 
 CONFIG = ConfigDict({"model": {"name": "hpof", "channels": 8, "dilations": (1, 3)}, "seed": 0})
 PARAMS = {"layer": {"kernel": np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)}}
@@ -82,6 +82,12 @@ def test_a_file_that_is_no_weights_file(tmp_path, spoil):
         load_weights(path)
 
 
+def test_the_word_shipped_stands_for_the_shipped_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert weights_file("shipped") == weights_file(None) == weights_file()
+    assert load_weights("shipped")[1] == load_weights()[1]
+
+
 def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match="no weights at .*absent: give"):
         load_weights(tmp_path / "absent")
@@ -97,5 +103,19 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_parameters_of_another_model():
     check_params(PARAMS, PARAMS, "weights.npz")
     wider = {"layer": {"kernel": np.zeros((2, 4))}}
-    with pytest.raises(UserError, match="weights.npz is of another config .'layer/kernel' differs"):
+    with pytest.raises(UserError, match=r"\(the shape of 'layer/kernel' is \(2, 3\) instead of \(2, 4\)\)"):
         check_params(PARAMS, wider, "weights.npz")
+    with pytest.raises(UserError, match=r"'layer/bias' is missing instead of \(4,\)"):
+        check_params(PARAMS, {"layer": {"kernel": np.zeros((2, 3)), "bias": np.zeros(4)}}, "weights.npz")
+
+
+def test_the_fields_of_another_models_config_are_named():
+    other = ConfigDict({"name": "hpof", "channels": 9, "dilations": [1, 3], "hidden": 64})
+    assert differing(CONFIG.model, other) == {"channels": (8, 9)}
+    other.dilations = [1]
+    with pytest.raises(UserError) as error:
+        check_params(PARAMS, {}, "weights.npz", CONFIG.model, other)
+    assert str(error.value) == (
+        "The model in weights.npz has channels = 8, dilations = [1, 3], and that of the config 9, [1]: set "
+        "--config.model.channels=8 '--config.model.dilations=[1, 3]'."
+    )

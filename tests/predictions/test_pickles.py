@@ -54,6 +54,15 @@ def test_numbers_and_lists_of_plain_pickles(tmp_path):
         to_array("text")
 
 
+@pytest.mark.parametrize("content", [b"frame,x,y\n0,1,2\n", b"{}", b"h", b""])
+def test_a_file_of_another_kind_is_named_as_such(tmp_path, content):
+    (tmp_path / "result.pkl").write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"is not a readable result \(it is no file of joblib, torch or pickle\)"
+    ):
+        read_results(tmp_path / "result.pkl")
+
+
 class Asks:
     """Pickles as a call that makes a folder."""
 
