@@ -30,6 +30,8 @@ _SHAPES = {
     "confidence": ("T",),
     "frame_index": ("T",),
     "times": ("T",),
+    "camera_rotation": ("T", 3, 3),
+    "camera_position": ("T", 3),
     "image_size": (2,),
     "focal_length": (),
     "mocap_framerate": (),
@@ -37,7 +39,7 @@ _SHAPES = {
 _INTEGERS = ("frame_index", "image_size")
 _SCALARS = ("focal_length", "mocap_framerate")
 _DOUBLES = ("times",)  # after an hour, float32 seconds are 0.2 ms apart
-_TEXTS = ("gender", "body", "focal_length_source")
+_TEXTS = ("gender", "body", "focal_length_source", "camera_motion")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,12 +73,23 @@ class Motion:
     times: np.ndarray = None  # type: ignore[assignment]
     focal_length_source: str = "assumed"  # where `focal_length` comes from: 'given', 'metadata' or 'assumed'
 
+    # The camera's motion, relative to the first frame of the shot. None: the camera stands still.
+    camera_rotation: np.ndarray = None  # type: ignore[assignment]  # (T, 3, 3) from the first frame's axes to the frame's
+    camera_position: np.ndarray = None  # type: ignore[assignment]  # (T, 3) metres, in the first frame's axes
+    camera_motion: str = (
+        "static"  # 'static', 'rotating', 'moving' or 'unknown'; of several shots, with commas
+    )
+
     def __post_init__(self):
         if self.times is None:
             rate = np.float64(self.mocap_framerate)
             times = np.asarray(self.frame_index) / rate if rate > 0 else np.zeros(np.shape(self.frame_index))
             object.__setattr__(self, "times", times)
         frames = np.shape(self.poses)[0] if np.ndim(self.poses) else 0
+        if self.camera_rotation is None:
+            object.__setattr__(self, "camera_rotation", np.tile(np.eye(3, dtype=np.float32), (frames, 1, 1)))
+        if self.camera_position is None:
+            object.__setattr__(self, "camera_position", np.zeros((frames, 3), np.float32))
         for name, shape in _SHAPES.items():
             shape = tuple(frames if side == "T" else side for side in shape)
             array = np.asarray(getattr(self, name))

@@ -21,11 +21,11 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 import numpy as np
 from absl import logging
 
-from hpof_jax import batch, cli, interrupt, report, visualize
+from hpof_jax import batch, cli, interrupt, moving_camera, report, visualize
 from hpof_jax import export as exports
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.errors import UserError
-from hpof_jax.geometry import camera
+from hpof_jax.geometry.camera import DEFAULT_FOCAL_RATIO, focal_length_of_fov
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights, weights_file
 from hpof_jax.motion import Motion
@@ -37,7 +37,7 @@ from hpof_jax.progress import rate
 _FOCAL_LENGTH_SOURCES = {
     "given": "as given",
     "metadata": "from the video's metadata",
-    "assumed": f"assumed to be {camera.DEFAULT_FOCAL_RATIO} of the frame's diagonal; set --focal-length or --fov if "
+    "assumed": f"assumed to be {DEFAULT_FOCAL_RATIO} of the frame's diagonal; set --focal-length or --fov if "
     "you know it",
 }
 
@@ -103,6 +103,7 @@ def reconstruct(
     layout: str = "beside",
     side_view: bool = False,
     export: str | None = None,
+    camera: str = "auto",
     progress: bool = True,
 ) -> Motion | list[Motion]:
     """Recovers the body of one person, or of everybody, from a video.
@@ -132,6 +133,7 @@ def reconstruct(
       layout: of the overlay: "beside" shows the unchanged frames next to it, "over" does not.
       side_view: show the body from its side in the overlay, too.
       export: formats for other programs, such as "glb,bvh"; see `hpof_jax.export`. Needs `out`.
+      camera: "static": it stands still; "moving": it does not; "auto": as the background shows.
       progress: show how far the work is; see `hpof_jax.progress`.
 
     Returns:
@@ -150,8 +152,9 @@ def reconstruct(
     if export:
         exports.check_formats(export)
     visualize.check_look(style, layout)
+    moving_camera.check_mode(camera)
     options = dict(person=person, landmark_model=landmark_model, focal_length=focal_length, fov=fov, fps=fps)
-    options |= dict(start=start, end=end, max_frames=max_frames, min_seen=min_seen)
+    options |= dict(start=start, end=end, max_frames=max_frames, min_seen=min_seen, camera=camera)
     body_model = load_body(body)
     params_and_config = load_weights(weights)
     with contextlib.nullcontext() if out is None else _folder(out) as folder:
@@ -164,18 +167,23 @@ def reconstruct(
         part: dict[str, Any] = dict(max_frames=max_frames, fps=fps, start=start, end=end)
         everybody = person == "all"
         how = dict(landmark_model=landmark_model, focal_length=focal_length, progress=progress)
+        how["keep_background"] = True
         found = _observe(video, None if everybody else person, how | part)
         if fov is not None:
-            focal_length = camera.focal_length_of_fov(fov, float(found[0].image_size[1]))
+            focal_length = focal_length_of_fov(fov, float(found[0].image_size[1]))
             given: dict[str, Any] = dict(
                 focal_length=np.asarray(focal_length, np.float32), focal_length_source="given"
             )
             found = [dataclasses.replace(observations, **given) for observations in found]
         people = _describe(found, min_seen) if everybody else _check(found, min_seen)
+        cameras = moving_camera.find(people, camera)
+        moving_camera.log(cameras[0], people[0].times)
         start_time = time.monotonic()
         motions = {
-            f"motion_{number}" if everybody else "motion": lift(observations, params_and_config, body_model)
-            for number, observations in enumerate(people, 1)
+            f"motion_{number}" if everybody else "motion": moving_camera.keep(
+                lift(observations, params_and_config, body_model), turns
+            )
+            for number, (observations, turns) in enumerate(zip(people, cameras), 1)
         }
         logging.info("lifting: %s", rate(sum(map(len, people)), time.monotonic() - start_time))
         if folder:
@@ -409,6 +417,12 @@ def main() -> None:
         help="show the unchanged frames beside the body's, or only the body over them (default: beside)",
     )
     add("--side-view", action="store_true", help="also show the body from its side in overlay.mp4")
+    add(
+        "--camera",
+        default="auto",
+        choices=moving_camera.MODES,
+        help="whether the camera stands still or moves (default: auto, as the background shows)",
+    )
     add("--export", metavar="FORMATS", help="also write files for other programs, such as glb,bvh")
     add("--no-overlay", action="store_true", help="do not draw overlay.mp4")
     add(

@@ -38,6 +38,7 @@ LIBRARY = {
     "observe": {"body", "geometry"},
     "visualize": {"motion", "observe", "body", "geometry"},
     "predictions": {"body", "geometry"},
+    "moving_camera": {"motion", "observe", "body", "geometry"},
     "lifting": {"motion", "observe", "models", "body", "geometry"},
     "training": {"models", "body", "geometry"},
     "scoring": {"training", "predictions", "models", "body", "geometry"},

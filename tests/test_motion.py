@@ -39,6 +39,9 @@ def make(frames=4, **changes):
         body="free",
         times=np.cumsum(np.linspace(0.03, 0.04, frames)),
         focal_length_source="given",
+        camera_rotation=draw(frames, 3, 3),
+        camera_position=draw(frames, 3),
+        camera_motion="moving",
     )
     return Motion(**{**fields, **changes})
 
@@ -75,6 +78,17 @@ def test_a_file_without_times_has_those_of_its_frame_rate(tmp_path):
     old = Motion.load(tmp_path / "old.npz")
     np.testing.assert_allclose(old.times, np.arange(2, 6) * 1001 / 30000, rtol=1e-12)
     assert old.times.dtype == np.float64 and old.focal_length_source == "assumed"
+
+
+def test_a_file_without_a_camera_motion_has_a_static_camera(tmp_path):
+    make().save(tmp_path / "clip.npz")
+    with np.load(tmp_path / "clip.npz") as archive:
+        old = {name: archive[name] for name in archive.files if not name.startswith("camera_")}
+    np.savez(tmp_path / "old.npz", **old)
+    motion = Motion.load(tmp_path / "old.npz")
+    assert motion.camera_motion == "static"
+    np.testing.assert_array_equal(motion.camera_rotation, np.tile(np.eye(3), (len(motion), 1, 1)))
+    assert not motion.camera_position.any()
 
 
 def test_a_motion_says_what_it_is():

@@ -79,6 +79,7 @@ def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, m
         (dict(fov=200.0), "The field of view is 200.0 degrees: give one between 1 and 170"),
         (dict(fov=60.0, focal_length=900.0), "Both a focal length and a field of view were given"),
         (dict(style="wire"), "There is no style 'wire': choose one of mesh, skeleton, silhouette, flow"),
+        (dict(camera="drone"), "There is no camera 'drone': choose one of auto, static, moving"),
         (dict(min_seen=10), "The least share of seen frames is 10: give one from 0 to 1"),
     ],
 )
@@ -137,6 +138,7 @@ def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_pat
     )
     assert report["coverage"] == {"seen_share": 0.04, "gaps": [[0, 47]], "cuts": [15]}
     assert report["camera"]["why"] == "given by the user"
+    assert report["camera"]["motion"] == "it stands still"
     assert report["made_with"]["options"]["fov"] == 90.0
     assert report["made_with"]["options"]["focal_length"] is None
     assert (

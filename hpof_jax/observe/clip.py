@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera, temporal
 from hpof_jax.observe import optical_flow
+from hpof_jax.observe.background import Background
 from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose
 from hpof_jax.observe.capture import TOLERANCE
 from hpof_jax.observe.person import PersonTracker
@@ -22,6 +24,7 @@ from hpof_jax.observe.video import Frames, VideoInfo, frame_times, read_video, t
 from hpof_jax.progress import progress as shown
 
 MASK_SIDE = 128
+_BACKGROUND = {f"background_{field.name}" for field in dataclasses.fields(Background)}
 MIN_FOV, MAX_FOV = 1.0, 170.0  # degrees, horizontal; beyond them, numbers overflow
 FINEST = 8  # the finest grid for a variable frame rate, as a multiple of the wanted rate
 
@@ -50,6 +53,7 @@ class Observations:
     first_frame: () the number of the clip's first frame among those read from the video.
     doubts: (D,) frames of the clip at which the person could not be told from others. Among everybody's tracks
       one ends there; that of a single person may go on with somebody else.
+    background: points of the background in all frames that were read from the video, or None.
     """
 
     landmarks_2d: np.ndarray
@@ -69,6 +73,7 @@ class Observations:
     flow_box: np.ndarray | None = None
     first_frame: int = 0
     doubts: np.ndarray | None = None
+    background: Background | None = None
 
     def __post_init__(self):
         times = np.arange(len(self.seen)) / float(self.fps) if self.times is None else self.times
@@ -94,6 +99,8 @@ class Observations:
           UserError: the file cannot be written.
         """
         arrays = {name: value for name, value in vars(self).items() if value is not None}
+        if background := arrays.pop("background", None):
+            arrays |= {f"background_{name}": value for name, value in vars(background).items()}
         with replacing(path, "The observations") as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
@@ -105,9 +112,14 @@ class Observations:
           UserError: the file cannot be read, is damaged, or holds something else or numbers that are not finite.
         """
         kind = "a file of observations", "make it again from the video"
-        arrays = read_arrays(path, *kind, [field.name for field in dataclasses.fields(cls)])
+        names = [field.name for field in dataclasses.fields(cls)]
+        arrays = read_arrays(path, *kind, [*names, *_BACKGROUND])
         with damage(path, *kind):
-            return cls(**_checked(arrays))
+            arrays = _checked(arrays)
+            parts = {
+                name.removeprefix("background_"): arrays.pop(name) for name in _BACKGROUND & arrays.keys()
+            }
+            return cls(**arrays, background=Background(**parts) if parts else None)
 
 
 def observe(
@@ -120,6 +132,7 @@ def observe(
     keep_masks: bool = False,
     fps: float | None = None,
     keep_flow: bool = False,
+    keep_background: bool = False,
     thin_to: float | None = None,
     start: float | None = None,
     end: float | None = None,
@@ -135,6 +148,7 @@ def observe(
       progress: show how far the work is, see `hpof_jax.progress`.
       keep_masks: also the person's masks.
       keep_flow: also DIS optical flow; `add_flow` replaces it by more accurate flow.
+      keep_background: also points of the background, for `hpof_jax.observe.camera_motion`.
       thin_to: frames/s; use only every n-th frame, so that the rate comes closest to this.
       net: networks to use; None: new ones.
 
@@ -144,7 +158,8 @@ def observe(
     frames, info, lens = opened(video, max_frames, fps, start, end, focal_length, thin_to)
     tracker, times = PersonTracker(landmark_model, person, info.fps, net=net), []
     bar = shown(note_times(frames, times), "observing", info.frame_count, show=progress)
-    found = track(bar, tracker, mask_side=MASK_SIDE if keep_masks else None, keep_flow=keep_flow)
+    keep: dict[str, Any] = dict(keep_flow=keep_flow, keep_background=keep_background)
+    found = track(bar, tracker, mask_side=MASK_SIDE if keep_masks else None, **keep)
     if not found["seen"].any():
         raise UserError(_nobody(info.name, len(times), person, tracker.most_people))
     if keep_masks:
@@ -223,7 +238,7 @@ def resample(observations: Observations, fps: float) -> Observations:
 
     For a lower rate, frames are averaged with weights that fall linearly over one new frame to each side,
     because single frames would keep all of the detector's jitter. Frames are not mixed across a cut. Masks
-    are those of the nearest frame. Optical flow is dropped. A clip whose rate is constant and within 1 % of
+    are those of the nearest frame. Optical flow and the background are dropped. A clip whose rate is constant and within 1 % of
     `fps` is returned as it is.
     """
     times, rate = observations.times, float(observations.fps)
@@ -275,6 +290,7 @@ def _sample(observations: Observations, fps: float, position: np.ndarray, reach:
         flow=None,
         flow_valid=None,
         flow_box=None,
+        background=None,
     )
 
 
@@ -286,6 +302,10 @@ def _checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     frames, flow_side = arrays["seen"].size, optical_flow.SIDE
     side = arrays["masks"].shape[-1] if "masks" in arrays and arrays["masks"].ndim else 0
     flow = (max(frames - 1, 0), 2, flow_side, flow_side)
+
+    def count(name: str) -> int:
+        return arrays[name].size if name in arrays else 0
+
     # Name -> shape and kinds of numbers.
     expected = {
         "seen": ((frames,), "b"),
@@ -295,7 +315,7 @@ def _checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "focal_length": ((), "fiu"),
         "fps": ((), "fiu"),
         "times": ((frames,), "fiu"),
-        "shots": ((arrays["shots"].size if "shots" in arrays else 0,), "iu"),
+        "shots": ((count("shots"),), "iu"),
         "focal_length_source": ((), "U"),
         "masks": ((frames, side, side), "u"),
         "mask_to_frame": ((frames, 2, 3), "f"),
@@ -303,7 +323,11 @@ def _checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "flow_valid": (flow, "b"),
         "flow_box": ((frames, 3), "f"),
         "first_frame": ((), "iu"),
-        "doubts": ((arrays["doubts"].size if "doubts" in arrays else 0,), "iu"),
+        "doubts": ((count("doubts"),), "iu"),
+        "background_points": ((count("background_ids"), 2), "f"),
+        "background_ids": ((count("background_ids"),), "i"),
+        "background_starts": ((count("background_starts"),), "iu"),
+        "background_shots": ((count("background_shots"),), "iu"),
     }
     for name, array in arrays.items():
         shape, kinds = expected[name]
@@ -316,9 +340,28 @@ def _checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     shots = arrays.get("shots", np.zeros(1, int))
     if not frames or not shots.size or shots[0] or np.any(shots[1:] <= shots[:-1]) or shots[-1] >= frames:
         raise ValueError("it has no frame, or 'shots' does not ascend from 0")
-    for names in (("masks", "mask_to_frame"), ("flow", "flow_valid", "flow_box")):
+    for names in (("masks", "mask_to_frame"), ("flow", "flow_valid", "flow_box"), sorted(_BACKGROUND)):
         if 0 < len(arrays.keys() & {*names}) < len(names):
             raise ValueError(f"it has only some of {', '.join(names)}")
+    if "background_starts" in arrays:
+        starts, first = arrays["background_starts"], arrays["background_shots"]
+        if (
+            not starts.size
+            or starts[0]
+            or np.any(np.diff(starts) < 0)
+            or starts[-1] != count("background_ids")
+        ):
+            raise ValueError("'background_starts' does not ascend from 0 to the number of points")
+        if (
+            starts.size <= frames
+            or not first.size
+            or first[0]
+            or np.any(np.diff(first) <= 0)
+            or first[-1] >= starts.size - 1
+        ):
+            raise ValueError(
+                "the background has too few frames, or 'background_shots' does not ascend from 0"
+            )
     return arrays
 
 

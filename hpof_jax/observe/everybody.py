@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hpof_jax.errors import UserError
+from hpof_jax.observe.background import BackgroundTracker
 from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose
 from hpof_jax.observe.clip import Observations, mean_rate, note_times, opened
 from hpof_jax.observe.identities import identify
@@ -26,6 +27,7 @@ def observe_everybody(
     fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
+    keep_background: bool = False,
     net: BlazePose | None = None,
 ) -> list[Observations]:
     """Observations of each person in `video`, from the first to the last frame that shows them.
@@ -40,15 +42,19 @@ def observe_everybody(
     """
     frames, info, lens = opened(video, max_frames, fps, start, end, focal_length)
     tracker, times, cuts = PeopleTracker(landmark_model, info.fps, net=net), [], []
+    background = BackgroundTracker()
     bar = shown(note_times(frames, times), "observing everybody", info.frame_count, show=progress)
     for number, (frame, cut) in enumerate(mark_cuts(bar)):
         if cut:
             tracker.restart()
             cuts.append(number)
         tracker(frame)
+        if keep_background:
+            background(frame, [pose.landmarks_2d for pose in tracker.poses], cut)
     people, doubts = identify(tracker.tracklets, info.fps, cuts)
     times = frame_times(times, info.fps)
     rate = mean_rate(times, info.fps)
+    shared = background.background() if keep_background else None
     found = []
     for number, person in enumerate(people):
         if sum(map(len, person)) < MIN_SECONDS * info.fps:
@@ -63,6 +69,7 @@ def observe_everybody(
                 shots=np.array([0, *(cut - first for cut in cuts if first < cut < stop)]),
                 first_frame=first,
                 doubts=np.array([doubt.frame - first for doubt in doubts if doubt.person == number], int),
+                background=shared,
             )
         )
     if not found:

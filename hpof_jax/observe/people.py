@@ -104,6 +104,11 @@ class PeopleTracker:
             self._note(track, pose, track.clothes)
         self._count += 1
 
+    @property
+    def poses(self) -> list[Pose]:
+        """The poses of everybody who is followed, in the last frame."""
+        return [track.pose for track in self._tracks]
+
     def restart(self) -> None:
         """Ends all tracklets. Call it before the first frame of a new shot."""
         for track in self._tracks:

@@ -28,6 +28,13 @@ FOCAL_LENGTHS = {
     "assumed": "assumed, because neither the user nor the video states it; distance, depth and size depend on it",
 }
 
+CAMERA_MOTIONS = {
+    "static": "it stands still",
+    "rotating": "it turns, and is taken to stay at one place",
+    "moving": "it turns and moves",
+    "unknown": "unknown, because the background cannot be followed; where it moves, the path in space is wrong",
+}
+
 
 def make(
     motion: "Motion",
@@ -119,7 +126,7 @@ def make(
             ),
             "focal_length_source": motion.focal_length_source,
             "why": FOCAL_LENGTHS.get(motion.focal_length_source, motion.focal_length_source),
-            "motion": "taken as static, not measured; if it moved, the path in space is wrong",
+            "motion": "; ".join(CAMERA_MOTIONS.get(kind, kind) for kind in motion.camera_motion.split(",")),
         },
         "identity": {
             "person": "not known" if person is None else str(person),

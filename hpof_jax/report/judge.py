@@ -133,6 +133,10 @@ def _about_the_clip(motion: "Motion", seen: np.ndarray, stature: float) -> list[
         )
     if not STATURES[0] <= stature <= STATURES[1]:
         sentences.append(f"A stature of {stature:.2f} m is unusual: the model knows adults only.")
+    if "unknown" in motion.camera_motion:
+        sentences.append(
+            "The camera's motion is unknown and taken as static; the path in space may be wrong."
+        )
     if len(motion) < FEWEST:
         sentences.append(f"The clip has only {len(motion)} frames; the body's shape and pose need {FEWEST}.")
     return [Finding(sentence, "clip") for sentence in sentences]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS
+from hpof_jax.geometry.two_views import in_first_frame, pixels_in_first_frame
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
@@ -121,7 +122,7 @@ def outside(motion: "Motion") -> dict[str, np.ndarray]:
 
 def acceleration(motion: "Motion") -> np.ndarray:
     """(T,) mean acceleration of the joints, m/s^2; NaN in the first and the last frame."""
-    times, joints = motion.times, motion.joints.astype(np.float64)
+    times, joints = motion.times, _still(motion, motion.joints)
     found = np.full(len(motion), np.nan)
     if len(motion) >= 3:
         step = np.diff(times)[:, None, None]
@@ -134,8 +135,8 @@ def acceleration(motion: "Motion") -> np.ndarray:
 def foot_slide(motion: "Motion") -> dict[str, np.ndarray]:
     """(T,) speed of each planted foot of the body, m/s; NaN where the foot is not planted.
 
-    Whether a foot is planted is told by the detector's landmarks, which do not depend on the body. It is right
-    only if the camera stands still.
+    Whether a foot is planted is told by the detector's landmarks, which do not depend on the body. The camera's
+    rotation is undone; it is wrong if the camera moves otherwise.
     """
     reach = max(1, round(FOOT_REACH * motion.mocap_framerate))
     box = np.maximum(motion.box[:, 2], 1.0)
@@ -143,10 +144,13 @@ def foot_slide(motion: "Motion") -> dict[str, np.ndarray]:
     for side in ("left", "right"):
         names = [f"{side}_{name}" for name in ("ankle", "heel", "foot_index")]
         points = motion.keypoints_2d[:, [BLAZEPOSE_LANDMARKS.index(name) for name in names]]
-        in_picture = _speed(points[..., :2], motion.times, reach) / box * 100
+        pixels = pixels_in_first_frame(
+            points[..., :2], motion.camera_rotation, motion.focal_length, motion.image_size
+        )
+        in_picture = _speed(pixels, motion.times, reach) / box * 100
         visible = (points[..., 2] >= VISIBLE).all(axis=1) & seen(motion)
         joints = [SMPL_JOINTS.index(f"{side}_{name}") for name in ("ankle", "foot")]
-        in_space = _speed(motion.joints[:, joints].astype(np.float64), motion.times, reach)
+        in_space = _speed(_still(motion, motion.joints[:, joints]), motion.times, reach)
         slides[f"{side} foot"] = np.where(visible & (in_picture < PLANTED), in_space, np.nan)
     return slides
 
@@ -166,6 +170,11 @@ def shape(motion: "Motion", body: "BodyModel") -> dict:
 
     lengths = {name: round(length(ends), 3) for name, ends in LENGTHS.items()}
     return {"stature_m": round(float(np.ptp(height)), 3), "lengths_m": lengths}
+
+
+def _still(motion: "Motion", points: np.ndarray) -> np.ndarray:
+    """Points (T, K, 3) of the camera frame in the axes of the first frame of the shot."""
+    return in_first_frame(points.astype(np.float64), motion.camera_rotation, motion.camera_position)
 
 
 def _speed(points: np.ndarray, times: np.ndarray, reach: int) -> np.ndarray:

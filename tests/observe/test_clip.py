@@ -7,6 +7,7 @@ import pytest
 
 from hpof_jax.errors import UserError
 from hpof_jax.observe import clip, track
+from hpof_jax.observe.background import Background
 from hpof_jax.observe.blazepose import Pose, Region
 from hpof_jax.observe.clip import (
     Observations,
@@ -282,6 +283,26 @@ def test_save_and_load(tmp_path):
             np.testing.assert_array_equal(getattr(after, name), value)
         assert after.gaps == [(1, 2)] and isinstance(after.focal_length_source, str)
     assert [path.name for path in tmp_path.iterdir()] == ["seen.npz"]
+
+
+def test_points_of_the_background_are_kept_if_asked(film, tmp_path):
+    film([True, False, True])
+    assert observe("clip.mp4").background is None
+    film([True, False, True])
+    seen = observe("clip.mp4", keep_background=True)
+    assert len(seen.background) == 3
+
+    points = Background(np.ones((3, 2), np.float32), np.arange(3), np.array([0, 1, 1, 3]), np.array([0, 2]))
+    dataclasses.replace(seen, background=points).save(tmp_path / "seen.npz")
+    loaded = Observations.load(tmp_path / "seen.npz")
+    for name, value in vars(points).items():
+        np.testing.assert_array_equal(getattr(loaded.background, name), value)
+    assert resample(loaded, 15).background is None
+
+    wrong = dataclasses.replace(points, starts=np.array([0, 1, 1, 2]))
+    dataclasses.replace(seen, background=wrong).save(tmp_path / "wrong.npz")
+    with pytest.raises(UserError, match="background_starts"):
+        Observations.load(tmp_path / "wrong.npz")
 
 
 def test_files_without_times_and_shots_are_loaded(tmp_path):

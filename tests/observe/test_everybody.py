@@ -28,6 +28,12 @@ def test_each_person_from_the_first_to_the_last_frame_that_shows_them(video):
     assert comes.image_size.tolist() == [HEIGHT, WIDTH] and not len(comes.doubts)
 
 
+def test_everybody_shares_the_background_of_the_whole_video(video):
+    play = {"comes": (GREEN, [*[None] * 30, *standing(300, 30)]), "stays": (RED, standing(600, 60))}
+    people = observe_everybody(video, net=Net(play), progress=False, keep_background=True)
+    assert {len(person.background) for person in people} == {60}
+
+
 def test_shots_count_from_the_first_frame_of_the_person(video, monkeypatch):
     monkeypatch.setattr(everybody, "mark_cuts", lambda frames: ((f, n == 40) for n, f in enumerate(frames)))
     play = {"a": (RED, [*[None] * 10, *standing(300, 50)])}
