@@ -60,6 +60,7 @@ class _Options(TypedDict, total=False):
     layout: str
     side_view: bool
     export: str | None
+    camera: str
     progress: bool
 
 
