@@ -7,6 +7,10 @@ OpenCV counts it as (j, i): this module converts.
 import cv2
 import numpy as np
 
+# Of ImageNet's pictures, RGB in 0..1.
+IMAGE_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGE_STD = np.array([0.229, 0.224, 0.225], np.float32)
+
 
 def crop(
     image: np.ndarray, to_frame: np.ndarray, size: tuple[int, int], border: int | None = None
@@ -49,3 +53,18 @@ def mask_in_square(mask: np.ndarray, mask_to_frame: np.ndarray, square: np.ndarr
     offset = to_mask @ (to_frame[:, 2] - mask_to_frame[:, 2])
     square_to_mask = np.column_stack([to_mask @ to_frame[:, :2], offset])
     return crop(mask, square_to_mask, (side, side)).astype(np.float32) / 255
+
+
+def person_crops(image: np.ndarray, boxes: np.ndarray, side: int = 224) -> np.ndarray:
+    """People as a network for pictures takes them: (N, side, side, 3) float32, black outside the image.
+
+    Bilinear interpolation, and ImageNet's mean and standard deviation, as in SPIN and VIBE.
+
+    Args:
+      image: (H, W, 3) uint8 RGB.
+      boxes: (N, 3) = [centre x, centre y, size] px, from `geometry.camera.box_from_keypoints`: 1.2 times the extent
+        of the landmarks, as in SPIN.
+    """
+    crops = [crop(image, square_to_frame(box), (side, side)) for box in boxes]
+    crops = np.stack(crops) if crops else np.zeros((0, side, side, 3), np.uint8)
+    return (crops / np.float32(255) - IMAGE_MEAN) / IMAGE_STD

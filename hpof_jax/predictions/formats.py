@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from hpof_jax.archives import DAMAGE, Archive, open_archive, reason
 from hpof_jax.errors import UserError
-from hpof_jax.predictions.pickles import AGAIN, CURE, WHAT, read_results, to_array
+from hpof_jax.pickles import RESULT, read_pickled, to_array
 
 FRAMES = ("camera", "world")
 FREE_BODY = "free_body"  # the name of this package's body in its motions
@@ -61,7 +61,7 @@ def read_prediction(path: str | os.PathLike, frame: str = "camera", person: str 
             if path.suffix == ".npz":
                 people = {"1": _of_npz(path)}
             elif start:
-                people = _of_results(read_results(path), path, frame)
+                people = _of_results(read_pickled(path), path, frame)
             else:
                 raise ValueError("it is empty")
             if not people:
@@ -74,15 +74,17 @@ def read_prediction(path: str | os.PathLike, frame: str = "camera", person: str 
     except UserError:
         raise
     except (*DAMAGE, AttributeError, TypeError) as error:
-        raise UserError(f"{path} is not {WHAT} ({reason(error)}): {AGAIN}{CURE}.") from error
+        raise UserError(
+            f"{path} is not {RESULT.what} ({reason(error)}): {RESULT.again}{RESULT.cure}."
+        ) from error
 
 
 def _of_npz(path: pathlib.Path) -> Prediction:
-    with open_archive(path, WHAT, "give a motion.npz or a file of AMASS") as archive:
+    with open_archive(path, RESULT.what, "give a motion.npz or a file of AMASS") as archive:
         arrays, gender = archive.arrays(_ARRAYS), _gender(archive)
     missing = [name for name in ("poses", "trans") if name not in arrays]
     if missing:
-        raise UserError(f"{path} has no '{missing[0]}', so it is no motion: {CURE}.")
+        raise UserError(f"{path} has no '{missing[0]}', so it is no motion: {RESULT.cure}.")
     poses = arrays["poses"]
     rate = arrays.get("mocap_framerate", arrays.get("mocap_frame_rate"))
     body = str(arrays["body"]) if "body" in arrays else "smpl"

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hpof_jax.observe.crops import crop, mask_in_square, square_to_frame
+from hpof_jax.observe.crops import crop, mask_in_square, person_crops, square_to_frame
 
 
 def ramp(height=40, width=60):
@@ -46,3 +46,14 @@ def test_masks_lie_on_the_frame():
     square = mask_in_square(mask, to_frame, np.array([45.0, 30.0, 20.0]), 10)
     np.testing.assert_allclose(square.sum(0), [10] * 7 + [5] + [0] * 2, atol=3)  # x from 35 to 55, 2 px each
     assert not mask_in_square(mask, np.zeros((2, 3)), np.array([40, 30, 80]), 80).any()  # nobody is seen
+
+
+def test_crops_for_a_network_have_imagenets_mean_and_deviation():
+    image = np.empty((60, 80, 3), np.uint8)
+    image[:] = (124, 116, 104)  # the mean, rounded
+    boxes = np.float32([[40, 30, 20], [-100, 30, 20]])
+    inside, outside = person_crops(image, boxes)
+    assert inside.shape == (224, 224, 3) and inside.dtype == np.float32
+    np.testing.assert_allclose(inside, np.zeros_like(inside), atol=0.02)
+    np.testing.assert_allclose(outside[0, 0], [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225], rtol=1e-5)
+    assert person_crops(image, boxes[:0], 32).shape == (0, 32, 32, 3)

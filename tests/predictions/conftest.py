@@ -60,7 +60,7 @@ class Tensor:
 
 @pytest.fixture
 def write(monkeypatch):
-    """A function (path, content, kind): "joblib", "compressed" or "torch", where arrays become tensors."""
+    """A function (path, content, kind): "joblib", "compressed", or "torch" and "legacy" with `write.tensor`."""
     modules = {name: types.ModuleType(name) for name in ("joblib.numpy_pickle", "torch", "torch._utils")}
     modules["joblib.numpy_pickle"].NumpyArrayWrapper = NumpyArrayWrapper
     for name in ("FloatStorage", "LongStorage", "BoolStorage"):
@@ -81,7 +81,7 @@ def write(monkeypatch):
 
     def write_now(path, content, kind):
         file = io.BytesIO()
-        if kind != "torch":
+        if kind not in ("torch", "legacy"):
             Joblib(file).dump(content)
             data = file.getvalue()
             path.write_bytes(zlib.compress(data) if kind == "compressed" else data)
@@ -93,9 +93,19 @@ def write(monkeypatch):
                 if isinstance(value, Storage):
                     stored.append(value.array)
                     kind = getattr(modules["torch"], value.kind)
-                    return "storage", kind, str(len(stored) - 1), "cpu", value.array.size
+                    return "storage", kind, str(len(stored) - 1), "cpu", value.array.size, *more
                 return None
 
+        more = (None,) if kind == "legacy" else ()  # no view of another storage
+        if kind == "legacy":
+            for part in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}):
+                pickle.dump(part, file, 2)
+            Torch(file, 2).dump(content)
+            pickle.dump([str(key) for key in range(len(stored))], file, 2)
+            for array in stored:
+                file.write(np.int64(array.size).tobytes() + array.tobytes())
+            path.write_bytes(file.getvalue())
+            return path
         Torch(file, 2).dump(content)
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("results/data.pkl", file.getvalue())

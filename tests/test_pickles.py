@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from hpof_jax.errors import UserError
-from hpof_jax.predictions.pickles import read_results, to_array
+from hpof_jax.pickles import read_pickled, to_array
+from tests.predictions import conftest
+
+write = conftest.write
 
 ARRAY = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -17,7 +20,7 @@ ARRAY = np.arange(12, dtype=np.float32).reshape(3, 4)
 def test_arrays_in_joblibs_stream(write, tmp_path, kind):
     people = collections.defaultdict(dict)
     people[np.int64(3)] = {"pose": ARRAY, "verts": np.asfortranarray(ARRAY), "ids": np.arange(3), "fps": 30.0}
-    content = read_results(write(tmp_path / "result.pkl", people, kind))
+    content = read_pickled(write(tmp_path / "result.pkl", people, kind))
     ((name, person),) = content.items()
     assert to_array(name) == 3
     np.testing.assert_array_equal(to_array(person["pose"]), ARRAY, strict=True)
@@ -26,7 +29,8 @@ def test_arrays_in_joblibs_stream(write, tmp_path, kind):
     assert to_array(person["fps"]) == 30
 
 
-def test_tensors_in_torchs_archive(write, tmp_path):
+@pytest.mark.parametrize("kind", ["torch", "legacy"])
+def test_tensors_in_torchs_files(write, tmp_path, kind):
     tensor = write.tensor
     content = {
         "pose": tensor(ARRAY),
@@ -36,7 +40,8 @@ def test_tensors_in_torchs_archive(write, tmp_path):
         "mask": tensor(np.ones(3, bool), "BoolStorage"),
         "more": collections.OrderedDict(a=tensor(ARRAY)),
     }
-    found = read_results(write(tmp_path / "result.pt", content, "torch"))
+    content["more"]._metadata = collections.OrderedDict(version=1)  # as in the state of a network
+    found = read_pickled(write(tmp_path / "result.pt", content, kind))
     np.testing.assert_array_equal(to_array(found["pose"]), ARRAY, strict=True)
     np.testing.assert_array_equal(to_array(found["turned"]), ARRAY.T)
     np.testing.assert_array_equal(to_array(found["same"]), np.tile(ARRAY[0], (5, 1)))
@@ -46,7 +51,7 @@ def test_tensors_in_torchs_archive(write, tmp_path):
 
 def test_numbers_and_lists_of_plain_pickles(tmp_path):
     (tmp_path / "result.pkl").write_bytes(pickle.dumps({"ids": [1, 2], "pose": ARRAY, "x": np.float64(0.5)}))
-    found = read_results(tmp_path / "result.pkl")
+    found = read_pickled(tmp_path / "result.pkl")
     np.testing.assert_array_equal(to_array(found["ids"]), [1, 2])
     np.testing.assert_array_equal(to_array(found["pose"]), ARRAY)
     assert to_array(found["x"]) == 0.5
@@ -60,7 +65,7 @@ def test_a_file_of_another_kind_is_named_as_such(tmp_path, content):
     with pytest.raises(
         UserError, match=r"is not a readable result \(it is no file of joblib, torch or pickle\)"
     ):
-        read_results(tmp_path / "result.pkl")
+        read_pickled(tmp_path / "result.pkl")
 
 
 class Asks:
@@ -73,28 +78,28 @@ class Asks:
         return os.mkdir, (self.path,)
 
 
-@pytest.mark.parametrize("kind", ["joblib", "compressed", "torch"])
+@pytest.mark.parametrize("kind", ["joblib", "compressed", "torch", "legacy"])
 def test_other_names_are_refused_and_not_run(write, tmp_path, kind):
     ran = tmp_path / "ran"
     path = write(tmp_path / "result.pkl", {"pose": Asks(str(ran))}, kind)
     with pytest.raises(UserError, match=r"result\.pkl asks for (posix|nt)\.mkdir.*numpy\.savez"):
-        read_results(path)
+        read_pickled(path)
     assert not ran.exists()
 
 
-@pytest.mark.parametrize("kind", ["joblib", "compressed", "torch"])
+@pytest.mark.parametrize("kind", ["joblib", "compressed", "torch", "legacy"])
 def test_a_file_that_is_cut_off_anywhere_is_one_sentence(write, tmp_path, kind):
-    arrays = {"pose": write.tensor(ARRAY) if kind == "torch" else ARRAY}
+    arrays = {"pose": write.tensor(ARRAY) if kind in ("torch", "legacy") else ARRAY}
     path = write(tmp_path / "result.pkl", arrays, kind)
     whole = path.read_bytes()
     for size in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:size])
         with pytest.raises(UserError, match=r"result\.pkl") as error:
-            read_results(path)
+            read_pickled(path)
         assert str(error.value).isprintable()
 
 
 def test_tensors_larger_than_their_numbers_are_refused(write, tmp_path):
     lying = write.tensor(ARRAY.copy(), shape=(3, 5))
     with pytest.raises(UserError, match="does not fit"):
-        read_results(write(tmp_path / "result.pt", {"pose": lying}, "torch"))
+        read_pickled(write(tmp_path / "result.pt", {"pose": lying}, "torch"))
