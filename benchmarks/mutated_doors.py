@@ -1,9 +1,6 @@
-"""The functions of the package that read files, each with a valid file and the ways to damage it."""
+"""Every function of the package that reads a user's file, each with a valid file: `DOORS`."""
 
-import dataclasses
-import functools
 import hashlib
-import io
 import json
 import pathlib
 import pickle
@@ -11,12 +8,12 @@ import shutil
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable
 from unittest import mock
 
 import numpy as np
 
-from benchmarks import mutations
+from benchmarks import mutated_results, mutated_videos
+from benchmarks.door import Door
 from hpof_jax import downloads
 from hpof_jax.body.files import load_body, save_body
 from hpof_jax.body.skeletons import SMPL_PARENTS
@@ -27,69 +24,6 @@ from hpof_jax.observe.optical_flow import read_flow
 
 FRAMES, HEIGHT, WIDTH = 8, 6, 8
 _DOWNLOADED = b"content" * 100
-Change = Callable[[np.random.Generator, bytes], bytes]
-
-
-@dataclasses.dataclass(frozen=True)
-class Door:
-    """A function that reads files.
-
-    make: writes a valid file, and what lies beside it, to a folder.
-    file: the path of that file in the folder.
-    kind: "npz", "zip" (of text), "npy", "text", "bytes": how the file is damaged, apart from its bytes.
-    open: reads the file, given its path.
-    must_read: whether refusing the file is a defect.
-    """
-
-    file: str
-    kind: str
-    make: Callable[[pathlib.Path], object]
-    open: Callable[[pathlib.Path], object]
-    must_read: bool = False
-    _folder: list[pathlib.Path] = dataclasses.field(default_factory=list)
-
-    def prepare(self, folder: pathlib.Path) -> None:
-        """Makes the valid file, which later calls copy."""
-        self.make(folder)
-        self._folder[:] = [folder]
-
-    def valid(self, folder: pathlib.Path) -> pathlib.Path:
-        return folder / self.file
-
-    def damage(self, rng: np.random.Generator, scratch: pathlib.Path) -> pathlib.Path:
-        """Copies the valid folder into the empty folder `scratch`, damages the file, and returns its path."""
-        (folder,) = self._folder
-        shutil.copytree(folder, scratch, dirs_exist_ok=True)
-        path = scratch / self.file
-        path.write_bytes(self._change(rng, path.read_bytes(), scratch.parent / "outside"))
-        return path
-
-    def _change(self, rng: np.random.Generator, content: bytes, outside: pathlib.Path) -> bytes:
-        odd = functools.partial(mutations.odd_array, outside=outside)
-        if rng.random() < 0.4 or self.kind == "bytes":
-            return mutations.damaged(rng, content)
-        if self.kind == "text":
-            return mutations.damaged_text(rng, content)
-        if self.kind == "npy":
-            return odd(rng, content)
-        if rng.random() < mutations.BOMB_SHARE:
-            return _bomb(content)
-        if rng.random() < 0.3:
-            return mutations.lying_directory(rng, content)
-        return mutations.repacked(rng, content, odd if self.kind == "npz" else mutations.damaged_text)
-
-
-@functools.lru_cache(maxsize=1)
-def _bomb(content: bytes) -> bytes:
-    """An archive whose first member goes on with zeros; an array's header says so."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        name = archive.namelist()[0]
-    count = mutations.BOMB // 288
-    header = (
-        f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, 72), }}".encode().ljust(117) + b"\n"
-    )
-    head = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
-    return mutations.bomb(name, head if name.endswith(".npy") else b"")
 
 
 # --- valid files ------------------------------------------------------------------------------------
@@ -379,4 +313,6 @@ DOORS = {
     "records_info": Door("motion/1.0.0/dataset_info.json", "text", _records, _open_records),
     "wheel": Door("models-1.0-py3-none-any.whl", "zip", _wheel, _open_download),
     "npm": Door("models.tgz", "bytes", _npm, _open_download),
+    **mutated_results.DOORS,
+    **mutated_videos.DOORS,
 }

@@ -25,6 +25,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 
 from hpof_jax import ablation_report, cli, evaluate, train
+from hpof_jax.archives import damage
 from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
@@ -204,7 +205,7 @@ def ablate(
                 text = json.dumps({"domains": measured["sources"]}, indent=2)
                 partial.write_text(text + "\n", encoding="utf-8")
             jax.clear_caches()  # every run compiles other programs
-        results[variant].append(json.loads(path.read_text(encoding="utf-8")))
+        results[variant].append(read_result(path, domains))
         scores = results[variant][-1]["domains"]
         text = ", ".join(f"{scores[source]['pa_mpjpe']:.1f} mm on {source}" for source in domains)
         logging.info("%d of %d finished: %s, seed %d: PA-MPJPE %s", number, len(runs), variant, seed, text)
@@ -221,13 +222,37 @@ def ablate(
     return results
 
 
+def read_result(path: pathlib.Path, sources: Sequence[str]) -> dict:
+    """The result of a run, {"domains": {source: {metric: number}}}.
+
+    Raises:
+      UserError: it cannot be read, or lacks a source.
+    """
+    with damage(
+        path, "the result of a run on these sources", "delete it; the same command measures the run again"
+    ):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        scores = result.get("domains") if isinstance(result, dict) else None
+        for source in sources:
+            row = scores.get(source) if isinstance(scores, dict) else None
+            if not isinstance(row, dict) or not all(isinstance(x, int | float) for x in row.values()):
+                raise ValueError(f"it has no scores on {source}")
+            if "pa_mpjpe" not in row:
+                raise ValueError(f"it has no pa_mpjpe on {source}")
+    return result
+
+
 def _claim(workdir: pathlib.Path, config: ConfigDict) -> None:
     """Writes the config into `workdir`; raises UserError if runs of another one are there."""
     path, made = workdir / "config.json", json.loads(config.to_json_best_effort())
     made.pop("seed")
     saved = (next(workdir.glob(f"*/seed_*/{kind}"), None) for kind in ("checkpoints/*", "result.json"))
     if path.exists() and any(saved):
-        before, now = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(made)
+        with damage(path, "a readable config", f"give another --workdir than {workdir}"):
+            before = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(before, dict):
+                raise ValueError("it holds no dictionary")
+        before, now = _flat(before), _flat(made)
         if odd := sorted(key for key in before | now if before.get(key) != now.get(key)):
             raise UserError(
                 f"The runs in {workdir} are of another config ('{odd[0]}' differs): use another "

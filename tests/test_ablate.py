@@ -244,3 +244,20 @@ def test_a_wrong_command_ends_in_one_sentence(capsys, tmp_path, arguments, words
     for word in words:
         assert word in lines[0]
     assert not (ROOT / "runs" / "ablation").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[" * 5000, '{"domains": {"synthetic": 3}}', '{"domains": []}'])
+def test_a_damaged_result_is_one_sentence(tmp_path, text):
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(
+        UserError, match=r"result\.json is not the result of a run .*: delete it; the same command"
+    ):
+        ablate.read_result(tmp_path / "result.json", ["synthetic"])
+
+
+def test_a_damaged_config_of_earlier_runs_is_one_sentence(tmp_path):
+    finished(tmp_path, ("full",), (0,), (50.0,))
+    assert ablate.read_result(tmp_path / "full/seed_0/result.json", ["synthetic"])
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(UserError, match=r"config\.json is not a readable config .*: give another --workdir"):
+        ablate._claim(tmp_path, config())

@@ -225,7 +225,7 @@ def _open_collection(folder: pathlib.Path, options: Options) -> None:
         found = {**json.loads(manifest.read_text())} if manifest.exists() else None
         if found is None:
             folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"The folder {folder} cannot be used ({error}): give another one.") from error
     if found is None:
         with replacing(manifest, "The manifest") as partial:

@@ -57,7 +57,7 @@ def _of_run(folder: pathlib.Path) -> list[pathlib.Path]:
         step = path.parent.name
         try:
             error = min(json.loads((path.parent / "metrics" / "metrics").read_text()).values())
-        except (OSError, ValueError, AttributeError, TypeError):
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             error = float("inf")
         return error, -int(step) if step.isdecimal() else 0
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from absl import logging
 
+from hpof_jax.archives import DAMAGE
 from hpof_jax.atomic import replacing
 from hpof_jax.downloads import cache_dir, sha256_of
 from hpof_jax.errors import UserError
@@ -62,7 +63,7 @@ def _cached(
         return load(stored)
     except FileNotFoundError:
         pass
-    except (UserError, OSError, ValueError) as error:
+    except (UserError, *DAMAGE, TypeError) as error:
         logging.warning("%s is observed again: %s", video, error)
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,8 @@ except ImportError:  # Windows, where a second program on the same video is not 
 
 FLUSH_EVERY = 1.0  # seconds of work that are lost at most
 DETECT, LANDMARKS = 1, 2
-# What was asked: which network, and the square or region. Then the length and the CRC-32 of the answer.
+# What was asked: which network, and the square or region. Then the length of the answer, and a CRC-32 of all this and
+# the answer.
 _HEADER = struct.Struct("<B4dII")
 _NUMBERS = 6 * NUM_LANDMARKS  # float32 values of both kinds of landmarks
 _PLACE = struct.Struct("<5d")  # the score and the next region
@@ -104,7 +105,7 @@ class JournaledBlazePose:
         if len(header) == _HEADER.size:
             *asked, length, checksum = _HEADER.unpack(header)
             answer = self._file.read(length) if tuple(asked) == question else b""
-            if tuple(asked) == question and len(answer) == length and zlib.crc32(answer) == checksum:
+            if tuple(asked) == question and len(answer) == length and _checksum(question, answer) == checksum:
                 self.replayed += 1
                 return answer
         self._replays = False
@@ -119,7 +120,7 @@ class JournaledBlazePose:
         if not self._file:
             return
         try:
-            self._file.write(_HEADER.pack(*question, len(answer), zlib.crc32(answer)) + answer)
+            self._file.write(_HEADER.pack(*question, len(answer), _checksum(question, answer)) + answer)
             if time.monotonic() - self._flushed > FLUSH_EVERY:
                 self._file.flush()
                 self._flushed = time.monotonic()
@@ -133,6 +134,10 @@ class JournaledBlazePose:
         if self._file:
             self._file.close()
         self._file = None
+
+
+def _checksum(question: tuple, answer: bytes) -> int:
+    return zlib.crc32(answer, zlib.crc32(_HEADER.pack(*question, len(answer), 0)))
 
 
 def _pack(pose: Pose) -> bytes:

@@ -26,13 +26,13 @@ def find_damage(folder: epath.Path) -> str | None:
     try:
         expected = json.loads((folder / NAME).read_text())
         damaged = [name for name, digest in expected.items() if _digest(folder / name) != digest]
-    except (ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return f"{NAME} cannot be read"
     if damaged:
         return f"{damaged[0]} is damaged" if (folder / damaged[0]).exists() else f"{damaged[0]} is missing"
     try:
         readable = isinstance(json.loads((folder / _METADATA).read_text()), dict)
-    except (ValueError, OSError):
+    except (OSError, ValueError, RecursionError):
         readable = False
     return None if readable else f"{_METADATA} cannot be read"
 

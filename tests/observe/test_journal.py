@@ -128,3 +128,16 @@ def test_a_finished_journal_is_removed(tmp_path):
         ask(journaled, 1)
         journaled.remove()
     assert not any(tmp_path.iterdir())
+
+
+def test_an_empty_answer_is_not_taken_for_one_of_landmarks(tmp_path):
+    path, net = tmp_path / "a.journal", Net()
+    with JournaledBlazePose(path, lambda: net) as journaled:
+        first = journaled.landmarks(IMAGE, REGION)
+    content = bytearray(path.read_bytes())
+    content[33:41] = bytes(8)  # the length and the checksum
+    path.write_bytes(content)
+    net.asked = 0
+    with JournaledBlazePose(path, lambda: net) as journaled:
+        assert_equal([first], [journaled.landmarks(IMAGE, REGION)])
+        assert journaled.replayed == 0
