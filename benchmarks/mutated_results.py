@@ -28,13 +28,13 @@ def _wham(folder: pathlib.Path) -> None:
     write(folder / "wham_output.pkl", {0: person | {"frame_ids": np.arange(FRAMES)}})
 
 
-def _gvhmr(folder: pathlib.Path) -> None:
+def _gvhmr(folder: pathlib.Path, kind: str = "torch") -> None:
     rng = np.random.default_rng(0)
     sizes = {"global_orient": 3, "body_pose": 63, "betas": 10, "transl": 3}
     motion = {
         name: Tensor(rng.normal(size=(FRAMES, size)).astype(np.float32)) for name, size in sizes.items()
     }
-    write(folder / "hmr4d_results.pt", {"smpl_params_incam": motion}, "torch")
+    write(folder / "hmr4d_results.pt", {"smpl_params_incam": motion}, kind)
 
 
 def _phalp(folder: pathlib.Path) -> None:
@@ -140,6 +140,9 @@ DOORS = {
     "prediction_npz": Door("walk.npz", "npz", _amass, read_prediction),
     "prediction_wham": Door("wham_output.pkl", "bytes", _wham, read_prediction),
     "prediction_gvhmr": Door("hmr4d_results.pt", "zip_bytes", _gvhmr, read_prediction),
+    "torch_legacy": Door(
+        "hmr4d_results.pt", "bytes", lambda folder: _gvhmr(folder, "legacy"), read_prediction
+    ),
     "prediction_4dhumans": Door("demo.pkl", "bytes", _phalp, read_prediction),
     "regressor": Door("J_regressor_h36m.npy", "npy", _regressor, _open_regressor),
     "batch_table": Door("table.csv", "text", _table, batch.read_table),
