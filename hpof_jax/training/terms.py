@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from hpof_jax.body.model import BodyModel, keypoints, skin
 from hpof_jax.geometry import camera
+from hpof_jax.geometry.picture_losses import in_frame
 from hpof_jax.geometry.rasterizer import soft_silhouette
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.geometry.visibility import in_front
@@ -124,7 +125,7 @@ def _outline_terms(body, inputs, prediction, batch, loss_weights):
         silhouettes = soft_silhouette(drawn, body.faces, (side, side), sigma=0.0)
     if "silhouette" in loss_weights:
         masks = batch["masks"].astype(points.dtype) / 255
-        errors = losses.silhouette(silhouettes, masks, _in_frame(box, image_size, side))
+        errors = losses.silhouette(silhouettes, masks, in_frame(box, image_size, side))
         terms["silhouette"] = losses.masked_sum(errors, seen & batch["has_mask"][:, None])
     if "flow_silhouette" in loss_weights:
         terms["flow_silhouette"] = losses.masked_sum(*losses.flow_silhouette(silhouettes, moves, valid, STEP))
@@ -135,14 +136,6 @@ def _outline_terms(body, inputs, prediction, batch, loss_weights):
         visible = in_front(jax.lax.stop_gradient(points), depth, body.faces, side)
         terms["vertex_flow"] = losses.masked_sum(*losses.vertex_flow(points, moves, valid, visible))
     return terms
-
-
-def _in_frame(box, image_size, side):
-    """Which pixels of the boxes (B, K, 3) lie in the frame: (B, K, R, R), 0 or 1."""
-    along = (jnp.arange(side) + 0.5) / side - 0.5
-    place = box[..., :2, None] + along * box[..., 2, None, None]  # (B, K, [x, y], R)
-    inside = (place > 0) & (place < image_size[:, None, ::-1, None])
-    return (inside[..., 0, None, :] & inside[..., 1, :, None]).astype(box.dtype)
 
 
 def _relative(joints, points):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data_pipelines.motion.skeleton import JOINT_LIMITS, joint_positions
+from data_pipelines.motion.skeleton import joint_positions
 from data_pipelines.motion.synthetic import sample_gait, sample_poses
+from hpof_jax.body.joint_limits import JOINT_LIMITS
 
 SOURCES = [sample_gait, sample_poses]
 
