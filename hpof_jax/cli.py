@@ -57,6 +57,14 @@ def positive_int(text: str) -> int:
     return number
 
 
+def add_camera(parser: argparse.ArgumentParser) -> None:
+    """Adds the options about the camera's pose, with the names of `world.find_world`'s arguments."""
+    add = functools.partial(parser.add_argument, type=float)
+    add("--camera-pitch", help="degrees, positive if the camera looks up (default: estimated)")
+    add("--camera-roll", help="degrees, positive if turned clockwise, seen from behind (default: estimated)")
+    add("--camera-height", help="metres above the floor (default: estimated)")
+
+
 def keep_compiled_programs() -> None:
     """Makes JAX keep compiled programs in the user's cache folder.
 

@@ -39,7 +39,7 @@ _SHAPES = {
 _INTEGERS = ("frame_index", "image_size")
 _SCALARS = ("focal_length", "mocap_framerate")
 _DOUBLES = ("times",)  # after an hour, float32 seconds are 0.2 ms apart
-_TEXTS = ("gender", "body", "focal_length_source", "camera_motion")
+_TEXTS = ("gender", "body", "focal_length_source", "camera_motion", "gravity_source")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,8 +48,9 @@ class Motion:
 
     Arrays are float32 unless stated otherwise. Camera frame: x right, y down, z forward, metres.
 
-    The first five fields have AMASS's names and shapes, so programs that read AMASS read the file of `save`.
-    The root is in the camera frame, however, and not in a world with z up.
+    The first five fields have AMASS's names and shapes, so programs that read AMASS read the file of `save`. The
+    root is in the camera frame, however. Where the world is known, the file also has `world_poses (T, 72)` and
+    `world_trans (T, 3)`, the same motion with z up and the floor at 0.
 
     Raises:
       UserError: an array has the wrong shape, or a number is not finite or out of range.
@@ -72,13 +73,17 @@ class Motion:
     # (T,) float64 seconds of the video. None: at `mocap_framerate`; the attribute is never None.
     times: np.ndarray = None  # type: ignore[assignment]
     focal_length_source: str = "assumed"  # where `focal_length` comes from: 'given', 'metadata' or 'assumed'
-
     # The camera's motion, relative to the first frame of the shot. None: the camera stands still.
     camera_rotation: np.ndarray = None  # type: ignore[assignment]  # (T, 3, 3) from the first frame's axes to the frame's
     camera_position: np.ndarray = None  # type: ignore[assignment]  # (T, 3) metres, in the first frame's axes
     camera_motion: str = (
         "static"  # 'static', 'rotating', 'moving' or 'unknown'; of several shots, with commas
     )
+
+    # (4, 4) float64 from the world (z up, floor at 0, metres) to the camera frame. None: not known.
+    world_to_camera: np.ndarray | None = None
+    gravity_source: str = "level"  # of its tilt: 'given', 'estimated', or 'level' if it is assumed
+    gravity_sigma: float = 0.0  # degrees, the standard deviation of the tilt
 
     def __post_init__(self):
         if self.times is None:
@@ -115,6 +120,14 @@ class Motion:
                 raise UserError(f"'{name}' of the motion does not ascend from frame to frame: make it again.")
         for name in _TEXTS:
             object.__setattr__(self, name, str(getattr(self, name)))
+        object.__setattr__(self, "gravity_sigma", float(self.gravity_sigma))
+        if self.world_to_camera is not None:
+            pose = np.asarray(self.world_to_camera, np.float64)
+            if pose.shape != (4, 4) or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-4):
+                raise UserError(
+                    "'world_to_camera' of the motion is no rigid transform (4, 4): make it again."
+                )
+            object.__setattr__(self, "world_to_camera", pose)
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -154,14 +167,16 @@ class Motion:
             body, self.betas, self.global_orient[rows], self.body_pose[rows], self.trans[rows]
         )
 
-    def joint_angles(self, *, pitch: float = 0.0, roll: float = 0.0) -> dict[str, np.ndarray]:
+    def joint_angles(
+        self, *, camera_pitch: float | None = None, camera_roll: float | None = None
+    ) -> dict[str, np.ndarray]:
         """Anatomical joint angles by name, (T,) degrees each, such as `knee_angle_r`.
 
         `hpof_jax.body.joint_angles` says what they mean. `pelvis_rotation` is 0 where the person faces the right of
         the picture, and -90 where the person faces the camera.
 
         Args:
-          pitch, roll: of the camera, in degrees; see `hpof_jax.world.share_world`.
+          camera_pitch, camera_roll: degrees; see `hpof_jax.world.find_world`. None: estimated.
 
         Raises:
           UserError: an angle of the camera is out of range.
@@ -172,28 +187,27 @@ class Motion:
         from hpof_jax.geometry.numpy_rotations import compose
 
         # Not an import statement: `hpof_jax.world` uses this module, not the other way round.
-        turn = importlib.import_module("hpof_jax.world").camera_to_world(pitch, roll)
+        turn = importlib.import_module("hpof_jax.world").upright(self, camera_pitch, camera_roll)
         pose = self.pose.astype(np.float64)
         pose[:, 0] = compose(Rotation.from_matrix(turn).as_rotvec(), pose[:, 0])
         return joint_angles(pose)
 
-    def to_world(
-        self, body: "BodyModel | None" = None, *, pitch: float = 0.0, roll: float = 0.0
-    ) -> "WorldMotion":
+    def to_world(self, body: "BodyModel | None" = None, **camera: float | None) -> "WorldMotion":
         """The motion in AMASS's world frame: z up, metres, the floor at z = 0.
 
         Args:
           body: the body that the motion was made with. None: the free body.
-          pitch, roll: of the camera, in degrees; see `hpof_jax.world.share_world`.
+          camera: `camera_pitch`, `camera_roll` and `camera_height`; see `hpof_jax.world.find_world`. Without them,
+            the world is that of `world_to_camera`, or estimated where that is not known.
 
         Raises:
-          UserError: another body, no frame, or an angle that is out of range.
+          UserError: another body, no frame, or a number that is out of range.
         """
         from hpof_jax.body import load_body  # here, because it loads JAX
 
         # Not an import statement: `hpof_jax.world` uses this module, not the other way round.
         world = importlib.import_module("hpof_jax.world")
-        return world.to_world(self, load_body() if body is None else body, pitch=pitch, roll=roll)
+        return world.to_world(self, load_body() if body is None else body, **camera)
 
     def render(
         self, video: str | os.PathLike, path: str | os.PathLike, body: "BodyModel | None" = None, **options
@@ -218,7 +232,14 @@ class Motion:
         Raises:
           UserError: the file cannot be written (full disk, no such folder, no permission).
         """
-        arrays = {field.name: np.asarray(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.world_to_camera is None:
+            del arrays["world_to_camera"]
+        else:
+            root_in_world = importlib.import_module("hpof_jax.world").root_in_world  # as in `to_world`
+            root, trans = root_in_world(self, self.world_to_camera)
+            world_poses = np.concatenate([root, self.poses[:, 3:]], axis=1)
+            arrays |= {"world_poses": np.float32(world_poses), "world_trans": np.float32(trans)}
         with replacing(path, "The motion") as partial, partial.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
@@ -228,7 +249,7 @@ class Motion:
         Args:
           path: the ending decides the format; see `hpof_jax.export.ENDINGS`.
           body: the body that the motion was made with. None: the free body.
-          options: `names`, `bvh_unit`, `pitch` and `roll`; see `hpof_jax.export.export`.
+          options: `names`, `bvh_unit`, `camera_pitch` and others; see `hpof_jax.export.export`.
 
         Raises:
           UserError: an unknown format, another body, no frame, or a file that cannot be written.
@@ -265,6 +286,13 @@ class Motion:
             return cls(**arrays)
         except UserError as error:
             raise UserError(f"{path} is damaged: {error}") from error
+
+
+def _rigid(pose: np.ndarray) -> np.ndarray:
+    pose = np.asarray(pose)
+    if pose.shape != (4, 4) or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-4):
+        raise UserError("'world_to_camera' of the motion is no rigid transform (4, 4): make it again.")
+    return pose.astype(np.float64)
 
 
 def posed_vertices(

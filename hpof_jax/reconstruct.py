@@ -26,6 +26,7 @@ from hpof_jax import export as exports
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.camera import DEFAULT_FOCAL_RATIO, focal_length_of_fov
+from hpof_jax.gravity import angles_of
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights, weights_file
 from hpof_jax.motion import Motion
@@ -33,12 +34,19 @@ from hpof_jax.observe import cache, clip, swaps
 from hpof_jax.observe.everybody import observe_everybody
 from hpof_jax.observe.video import is_webcam, read_video
 from hpof_jax.progress import rate
+from hpof_jax.world import with_world
 
 _FOCAL_LENGTH_SOURCES = {
     "given": "as given",
     "metadata": "from the video's metadata",
     "assumed": f"assumed to be {DEFAULT_FOCAL_RATIO} of the frame's diagonal; set --focal-length or --fov if "
     "you know it",
+}
+
+_GRAVITY_SOURCES = {
+    "given": "as given",
+    "estimated": "estimated to about {:.0f} degrees; set --camera-pitch and --camera-roll if you know them",
+    "level": "assumed, because nobody stands upright for long enough",
 }
 
 
@@ -61,6 +69,9 @@ class _Options(TypedDict, total=False):
     side_view: bool
     export: str | None
     camera: str
+    camera_pitch: float | None
+    camera_roll: float | None
+    camera_height: float | None
     progress: bool
 
 
@@ -94,6 +105,9 @@ def reconstruct(
     body: str | os.PathLike | None = None,
     focal_length: float | None = None,
     fov: float | None = None,
+    camera_pitch: float | None = None,
+    camera_roll: float | None = None,
+    camera_height: float | None = None,
     fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
@@ -124,6 +138,8 @@ def reconstruct(
       body: a file in SMPL's format. None: the free body.
       focal_length: pixels. None: from the video's metadata, or else 0.75 of the frame's diagonal.
       fov: horizontal field of view in degrees, instead of `focal_length`.
+      camera_pitch, camera_roll, camera_height: degrees and metres, see `hpof_jax.world.find_world`. None:
+        estimated.
       fps: frames/s instead of the video's own rate. None: the video's own rate, and 30 for pictures.
       start, end: seconds; only this part of the video. None: from its first frame, to its last.
       max_frames: read at most this many frames. None: all of them.
@@ -186,6 +202,9 @@ def reconstruct(
             )
             for number, (observations, turns) in enumerate(zip(people, cameras), 1)
         }
+        pose = dict(camera_pitch=camera_pitch, camera_roll=camera_roll, camera_height=camera_height)
+        motions = dict(zip(motions, with_world([*motions.values()], body_model, **pose)))
+        _log_camera(next(iter(motions.values())))
         logging.info("lifting: %s", rate(sum(map(len, people)), time.monotonic() - start_time))
         if folder:
             for name, motion in motions.items():
@@ -281,6 +300,19 @@ def _log_video(observations: clip.Observations, cuts: np.ndarray) -> None:
         logging.info("The video has %d cut(s), at %s s.", len(cuts), ", ".join(f"{at:.2f}" for at in cuts))
     source = _FOCAL_LENGTH_SOURCES[observations.focal_length_source]
     logging.info("The focal length is %.0f pixels, %s.", observations.focal_length, source)
+
+
+def _log_camera(motion: Motion) -> None:
+    assert motion.world_to_camera is not None
+    turn, shift = motion.world_to_camera[:3, :3], motion.world_to_camera[:3, 3]
+    pitch, roll = angles_of(turn[:, 2])
+    logging.info(
+        "The camera is %.2f m above the floor; its pitch is %.0f and its roll %.0f degrees, %s.",
+        -turn[:, 2] @ shift,
+        pitch,
+        roll,
+        _GRAVITY_SOURCES[motion.gravity_source].format(motion.gravity_sigma),
+    )
 
 
 def _made_with(
@@ -395,6 +427,7 @@ def main() -> None:
     lens.add_argument(
         "--fov", type=float, help="horizontal field of view in degrees, instead of --focal-length"
     )
+    cli.add_camera(parser)
     add("--fps", type=float, help="frame rate, instead of the video's (default for pictures: 30)")
     add("--start", type=float, help="begin at this time, in seconds")
     add("--end", type=float, help="end before this time, in seconds")

@@ -1,7 +1,7 @@
 """Motion in a world with a floor: from the camera frame to AMASS's world frame.
 
 World frame: z up, metres, the floor at z = 0; seen from the camera, x points right and y away from it. The
-camera stands still, and its tilt is not estimated: it is taken as level unless the caller knows better.
+camera stands still. Its tilt is given, or estimated from the people (`hpof_jax.gravity`).
 """
 
 import dataclasses
@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.spatial.transform import Rotation
 
 from hpof_jax.body.model import BodyModel, posed_joints
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import temporal
 from hpof_jax.geometry.numpy_rotations import to_matrix
+from hpof_jax.gravity import Gravity, find_gravity, up_of
 
 if TYPE_CHECKING:
     from hpof_jax.motion import Motion
@@ -23,6 +25,8 @@ CONFIDENT = 0.5  # frames above this confidence show the person; the others are 
 FLOOR_PERCENTILE = 5.0  # of the lowest vertices: jumps stay above the floor, a few noisy frames may be below
 FLOOR_FRAMES = 1000  # at most so many frames, evenly spaced, decide where the floor is
 SAME_RATE = 1e-3  # seconds; frame times this close to a constant rate count as constant
+HIGHEST = 100.0  # metres of a camera above the floor
+STEEPEST = 60.0  # degrees that a given height may change the pitch by
 _BLOCK = 256  # frames whose meshes are in memory at a time
 
 # From a level camera (x right, y down, z forward) to the world.
@@ -56,47 +60,131 @@ class WorldMotion:
         return np.concatenate([self.global_orient[:, None], self.body_pose], axis=1)
 
 
-def to_world(motion: "Motion", body: BodyModel, *, pitch: float = 0.0, roll: float = 0.0) -> WorldMotion:
+def to_world(motion: "Motion", body: BodyModel, **camera: float | None) -> WorldMotion:
     """`share_world` for one motion."""
-    return share_world([motion], body, pitch=pitch, roll=roll)[0]
+    return share_world([motion], body, **camera)[0]
 
 
 def share_world(
-    motions: Sequence["Motion"], body: BodyModel, *, pitch: float = 0.0, roll: float = 0.0
+    motions: Sequence["Motion"],
+    body: BodyModel,
+    *,
+    camera_pitch: float | None = None,
+    camera_roll: float | None = None,
+    camera_height: float | None = None,
 ) -> list[WorldMotion]:
     """Motions that one camera saw, in one world. Distances between the people stay as they are.
 
-    The floor is at a low percentile of the lowest vertex of the bodies. Origin and times: the first motion's
-    pelvis stands above the origin in its first confident frame.
+    The world is that of `Motion.world_to_camera` if the motions have one in common and nothing is given, and
+    that of `find_world` otherwise.
 
     Args:
       motions: at least one.
       body: the body that the motions were made with.
-      pitch: of the camera, in degrees; positive if it looks up.
-      roll: of the camera, in degrees; positive if it is turned clockwise, seen from behind it.
+      camera_pitch, camera_roll, camera_height: as in `find_world`.
 
     Raises:
-      UserError: a motion has no frame or another body, or an angle is out of range.
+      UserError: a motion has no frame or another body, or a number is out of range.
     """
     for motion in motions:
         check(motion, body)
-    turn = camera_to_world(pitch, roll)
-    lowest = np.concatenate([_lowest_vertices(motion, body, turn[2]) for motion in motions])
+    given = (camera_pitch, camera_roll, camera_height) != (None, None, None)
+    poses = [motion.world_to_camera for motion in motions]
+    if given or any(pose is None or not np.array_equal(pose, poses[0]) for pose in poses):
+        found, _ = find_world(motions, body, camera_pitch, camera_roll, camera_height)
+        poses = [found] * len(motions)
+    return [_moved(motion, pose) for motion, pose in zip(motions, poses)]
+
+
+def with_world(
+    motions: Sequence["Motion"],
+    body: BodyModel,
+    *,
+    camera_pitch: float | None = None,
+    camera_roll: float | None = None,
+    camera_height: float | None = None,
+) -> list["Motion"]:
+    """The motions with the world of `find_world`, which `Motion.save` and `to_world` then use."""
+    for motion in motions:
+        check(motion, body)
+    pose, gravity = find_world(motions, body, camera_pitch, camera_roll, camera_height)
+    found = dict(world_to_camera=pose, gravity_source=gravity.source, gravity_sigma=gravity.sigma)
+    return [dataclasses.replace(motion, **found) for motion in motions]
+
+
+def find_world(
+    motions: Sequence["Motion"],
+    body: BodyModel,
+    camera_pitch: float | None = None,
+    camera_roll: float | None = None,
+    camera_height: float | None = None,
+) -> tuple[np.ndarray, Gravity]:
+    """The pose of a still camera in the world of the people whom it filmed.
+
+    Without a given height, the floor is at a low percentile of the lowest vertex of the bodies. The first
+    motion's pelvis stands above the origin in its first confident frame.
+
+    Args:
+      motions: at least one; each has frames and was made with `body`.
+      camera_pitch: degrees, positive if the camera looks up. None: estimated, see `gravity.find_gravity`. If the
+        height is given, the pitch is the one that puts the people's feet at the floor.
+      camera_roll: degrees, positive if the camera is turned clockwise, seen from behind it. None: estimated.
+      camera_height: metres above the floor. None: from the people's feet.
+
+    Returns:
+      world_to_camera (4, 4) and the camera's tilt.
+
+    Raises:
+      UserError: a number is out of range.
+    """
+    if camera_height is not None and not 0 < camera_height < HIGHEST:  # NaN fails as well
+        raise UserError(
+            f"The camera's height is {camera_height} metres: give one above 0 and below {HIGHEST:g}."
+        )
+    gravity = find_gravity(motions, camera_pitch, camera_roll)
+    if camera_height is not None and camera_pitch is None:
+        gravity = _pitch_of_height(motions, body, gravity, camera_height)
+    turn = camera_to_world(gravity.pitch, gravity.roll)
     start = turn @ motions[0].joints[_confident(motions[0])[0], 0].astype(np.float64)
-    shift = -np.array([start[0], start[1], np.percentile(lowest, FLOOR_PERCENTILE)])
-    return [_moved(motion, body, turn, shift) for motion in motions]
+    floor = _floor(motions, body, turn[2]) if camera_height is None else -camera_height
+    world_to_camera = np.eye(4)
+    world_to_camera[:3] = np.column_stack([turn.T, turn.T @ (start[0], start[1], floor)])
+    return world_to_camera, gravity
 
 
 def camera_to_world(pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
-    """The rotation (3, 3) from the camera frame to a world with z up; angles as in `share_world`.
+    """The rotation (3, 3) from the camera frame to a world with z up; angles as in `find_world`.
 
     Raises:
       UserError: an angle is out of range.
     """
-    for name, angle, limit in (("pitch", pitch, 90), ("roll", roll, 180)):
-        if not abs(angle) <= limit:  # NaN fails as well
-            raise UserError(f"The camera's {name} is {angle} degrees: give one from -{limit} to {limit}.")
-    return _LEVEL @ Rotation.from_euler("XZ", [pitch, roll], degrees=True).as_matrix()
+    gravity = find_gravity([], pitch, roll)
+    return _LEVEL @ Rotation.from_euler("XZ", [gravity.pitch, gravity.roll], degrees=True).as_matrix()
+
+
+def upright(
+    motion: "Motion", camera_pitch: float | None = None, camera_roll: float | None = None
+) -> np.ndarray:
+    """The rotation (3, 3) from a motion's camera frame to its world; angles as in `find_world`."""
+    if motion.world_to_camera is not None and camera_pitch is None and camera_roll is None:
+        return motion.world_to_camera[:3, :3].T
+    gravity = find_gravity([motion], camera_pitch, camera_roll)
+    return camera_to_world(gravity.pitch, gravity.roll)
+
+
+def root_in_world(motion: "Motion", world_to_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The root of a motion in a world: axis-angle (T, 3) and SMPL's translation (T, 3), float64.
+
+    Args:
+      world_to_camera: (4, 4) rigid.
+    """
+    to_world_ = np.linalg.inv(world_to_camera)
+    turn = Rotation.from_matrix(to_world_[:3, :3])
+    # The root turns about the pelvis at rest, not about the origin.
+    pelvis = motion.joints[:, 0].astype(np.float64)
+    rest_pelvis = (pelvis - motion.trans).mean(axis=0) if len(motion) else np.zeros(3)
+    transl = (motion.trans + rest_pelvis) @ to_world_[:3, :3].T + to_world_[:3, 3] - rest_pelvis
+    return (turn * Rotation.from_rotvec(motion.global_orient.astype(np.float64))).as_rotvec(), transl
 
 
 def at_constant_rate(motion: WorldMotion, body: BodyModel) -> WorldMotion:
@@ -148,6 +236,12 @@ def _confident(motion: "Motion") -> np.ndarray:
     return frames if len(frames) else np.arange(len(motion))
 
 
+def _floor(motions: Sequence["Motion"], body: BodyModel, up: np.ndarray) -> float:
+    """The floor's height over the camera, along `up` (3,) in the camera frame."""
+    lowest = np.concatenate([_lowest_vertices(motion, body, up) for motion in motions])
+    return float(np.percentile(lowest, FLOOR_PERCENTILE))
+
+
 def _lowest_vertices(motion: "Motion", body: BodyModel, up: np.ndarray) -> np.ndarray:
     """The height of the lowest vertex in each of some confident frames, along `up` (3,) in the camera frame."""
     frames = _confident(motion)
@@ -157,20 +251,37 @@ def _lowest_vertices(motion: "Motion", body: BodyModel, up: np.ndarray) -> np.nd
     return np.concatenate([(motion.vertices(body, block) @ up).min(axis=1) for block in blocks])
 
 
-def _moved(motion: "Motion", body: BodyModel, turn: np.ndarray, shift: np.ndarray) -> WorldMotion:
-    """Rotates by `turn` (3, 3) and then moves by `shift` (3,)."""
-    rest_pelvis = np.asarray(body.J_template[0] + motion.betas @ body.J_shapedirs[:, 0], np.float64)
-    # The root turns about the pelvis at rest, not about the origin.
-    transl = (motion.trans + rest_pelvis) @ turn.T + shift - rest_pelvis
-    world_to_camera = np.eye(4)
-    world_to_camera[:3] = np.column_stack([turn.T, -turn.T @ shift])
+def _pitch_of_height(
+    motions: Sequence["Motion"], body: BodyModel, gravity: Gravity, height: float
+) -> Gravity:
+    """The pitch nearest to the estimate at which the floor is `height` metres below the camera."""
+
+    def excess(pitch: float) -> float:
+        return _floor(motions, body, up_of(pitch, gravity.roll)) + height
+
+    pitches = gravity.pitch + np.linspace(-STEEPEST, STEEPEST, 25)
+    pitches = pitches[abs(pitches) < 90]
+    values = np.array([excess(pitch) for pitch in pitches])
+    crossings = np.flatnonzero(values[:-1] * values[1:] <= 0)
+    if not len(crossings):
+        raise UserError(
+            f"With a camera {height:g} m above the floor, nobody stands on the floor: correct the camera's height, or "
+            "give its pitch, too."
+        )
+    first = crossings[np.abs(pitches[crossings] - gravity.pitch).argmin()]
+    pitch = brentq(excess, pitches[first], pitches[first + 1], xtol=0.01)
+    return dataclasses.replace(gravity, pitch=float(pitch))
+
+
+def _moved(motion: "Motion", world_to_camera: np.ndarray) -> WorldMotion:
+    """The motion in the world in which the camera has this pose (4, 4)."""
+    global_orient, transl = root_in_world(motion, world_to_camera)
+    to_world_ = np.linalg.inv(world_to_camera)
     return WorldMotion(
-        global_orient=(
-            Rotation.from_matrix(turn) * Rotation.from_rotvec(motion.global_orient.astype(np.float64))
-        ).as_rotvec(),
+        global_orient=global_orient,
         body_pose=motion.body_pose.astype(np.float64),
         transl=transl,
-        joints=motion.joints @ turn.T + shift,
+        joints=motion.joints @ to_world_[:3, :3].T + to_world_[:3, 3],
         betas=motion.betas.astype(np.float64),
         times=motion.times,
         fps=motion.mocap_framerate,

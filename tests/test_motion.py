@@ -42,6 +42,9 @@ def make(frames=4, **changes):
         camera_rotation=draw(frames, 3, 3),
         camera_position=draw(frames, 3),
         camera_motion="moving",
+        world_to_camera=np.diag([1.0, -1.0, -1.0, 1.0]),
+        gravity_source="estimated",
+        gravity_sigma=4.5,
     )
     return Motion(**{**fields, **changes})
 
@@ -70,14 +73,16 @@ def test_the_file_has_the_arrays_of_amass(tmp_path):
 
 
 def test_a_file_without_times_has_those_of_its_frame_rate(tmp_path):
-    """Earlier versions wrote neither `times` nor `focal_length_source`."""
+    """Earlier versions wrote neither `times` nor `focal_length_source`, and no world."""
     make().save(tmp_path / "clip.npz")
     with np.load(tmp_path / "clip.npz") as file:
-        arrays = {k: v for k, v in file.items() if k not in ("times", "focal_length_source")}
+        later = ("times", "focal_length_source", "world_to_camera", "gravity_source", "gravity_sigma")
+        arrays = {k: v for k, v in file.items() if k not in later}
     np.savez(tmp_path / "old.npz", **arrays)
     old = Motion.load(tmp_path / "old.npz")
     np.testing.assert_allclose(old.times, np.arange(2, 6) * 1001 / 30000, rtol=1e-12)
     assert old.times.dtype == np.float64 and old.focal_length_source == "assumed"
+    assert old.world_to_camera is None and old.gravity_source == "level"
 
 
 def test_a_file_without_a_camera_motion_has_a_static_camera(tmp_path):
@@ -99,8 +104,8 @@ def test_a_motion_says_what_it_is():
 
 def test_a_motion_stands_on_the_floor_of_the_world():
     motion = make(body="free_body")
-    world = motion.to_world(pitch=10.0)
-    direct = to_world(motion, load_body(), pitch=10.0)
+    world = motion.to_world(camera_pitch=10.0)
+    direct = to_world(motion, load_body(), camera_pitch=10.0)
     np.testing.assert_array_equal(world.joints, direct.joints)
     with pytest.raises(UserError, match="was made with the body 'free' and not with 'free_body'"):
         make().to_world()
@@ -137,11 +142,11 @@ def test_the_joint_angles_of_a_person_who_faces_a_level_camera(small_motion):
     angles = small_motion.joint_angles()
     assert angles["knee_angle_r"].shape == (5,)
     assert abs(angles["pelvis_rotation"][0] + 90) < 30 and abs(angles["pelvis_tilt"][0]) < 30
-    down = small_motion.joint_angles(pitch=-20)
+    down = small_motion.joint_angles(camera_pitch=-20)
     np.testing.assert_allclose(down["knee_angle_r"], angles["knee_angle_r"])
     assert 10 < down["pelvis_tilt"][0] - angles["pelvis_tilt"][0] < 30
     with pytest.raises(UserError, match="The camera's roll is 200 degrees"):
-        small_motion.joint_angles(roll=200)
+        small_motion.joint_angles(camera_roll=200)
 
 
 @pytest.mark.parametrize(

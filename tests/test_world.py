@@ -8,7 +8,7 @@ import pytest
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.numpy_rotations import to_matrix
-from hpof_jax.world import at_constant_rate, share_world, to_world
+from hpof_jax.world import at_constant_rate, find_world, share_world, to_world, with_world
 
 
 def homogeneous(points):
@@ -35,7 +35,7 @@ def world_vertices(motion, world):
 
 @pytest.mark.parametrize(("pitch", "roll"), [(0, 0), (-20, 15)])
 def test_joints_and_camera_say_the_same_as_the_motion(small_motion, pitch, roll):
-    world = to_world(small_motion, load_body(), pitch=pitch, roll=roll)
+    world = to_world(small_motion, load_body(), camera_pitch=pitch, camera_roll=roll)
     in_camera = homogeneous(world.joints) @ world.world_to_camera[:3].T
     np.testing.assert_allclose(in_camera, small_motion.joints, atol=1e-5)
     # The pose, put through the body, gives the same joints.
@@ -48,16 +48,57 @@ def test_joints_and_camera_say_the_same_as_the_motion(small_motion, pitch, roll)
 @pytest.mark.parametrize(
     ("angles", "forward"),
     [
-        (dict(pitch=30), [0, np.cos(np.pi / 6), 0.5]),  # looks up
-        (dict(pitch=-30), [0, np.cos(np.pi / 6), -0.5]),
-        (dict(roll=30), [0, 1, 0]),
+        (dict(camera_pitch=30), [0, np.cos(np.pi / 6), 0.5]),  # looks up
+        (dict(camera_pitch=-30), [0, np.cos(np.pi / 6), -0.5]),
+        (dict(camera_roll=30), [0, 1, 0]),
     ],
 )
 def test_pitch_and_roll_tilt_the_camera(small_motion, angles, forward):
     to_camera = to_world(small_motion, load_body(), **angles).world_to_camera[:3, :3]
     np.testing.assert_allclose(to_camera[2], forward, atol=1e-9)
-    if "roll" in angles:  # the right side of the camera is lower
+    if "camera_roll" in angles:  # the right side of the camera is lower
         np.testing.assert_allclose(to_camera[0], [np.cos(np.pi / 6), 0, -0.5], atol=1e-9)
+
+
+def test_the_world_is_kept_in_the_motion_and_its_file(small_motion, tmp_path):
+    body = load_body()
+    (motion,) = with_world([small_motion], body, camera_pitch=-10, camera_roll=2)
+    assert motion.gravity_source == "given" and motion.gravity_sigma == 0
+    kept = motion.to_world(body)
+    np.testing.assert_array_equal(kept.world_to_camera, motion.world_to_camera)
+    np.testing.assert_allclose(
+        kept.joints, to_world(small_motion, body, camera_pitch=-10, camera_roll=2).joints, atol=1e-6
+    )
+    motion.save(tmp_path / "clip.npz")
+    with np.load(tmp_path / "clip.npz") as file:  # what a program that reads AMASS needs
+        np.testing.assert_allclose(file["world_poses"], kept.pose.reshape(-1, 72), atol=1e-6)
+        np.testing.assert_allclose(file["world_trans"], kept.transl, atol=1e-6)
+    # Another tilt that is given replaces the stored one.
+    assert abs(motion.to_world(body, camera_pitch=0).world_to_camera[2, 2]) < 1e-9
+
+
+def test_people_with_different_worlds_get_a_common_one(small_motion):
+    body = load_body()
+    (one,) = with_world([small_motion], body, camera_pitch=-10, camera_roll=2)
+    (other,) = with_world([small_motion], body, camera_pitch=5, camera_roll=2)
+    first, second = share_world([one, other], body)
+    np.testing.assert_array_equal(first.world_to_camera, second.world_to_camera)
+
+
+def test_the_height_of_the_camera_gives_its_pitch_or_the_floor(small_motion):
+    body = load_body()
+    true, _ = find_world([small_motion], body, -12, 0)
+    height = -true[:3, 2] @ true[:3, 3]
+    found, gravity = find_world([small_motion], body, None, 0, height)
+    assert abs(gravity.pitch + 12) < 0.1
+    np.testing.assert_allclose(found, true, atol=0.01)
+    floor, gravity = find_world([small_motion], body, -12, 0, height + 0.5)
+    assert gravity.pitch == -12
+    np.testing.assert_allclose(-floor[:3, 2] @ floor[:3, 3], height + 0.5)
+    with pytest.raises(UserError, match="The camera's height is -1 metres: give one above 0 and below 100"):
+        find_world([small_motion], body, camera_height=-1)
+    with pytest.raises(UserError, match="With a camera 50 m above the floor, nobody stands on the floor"):
+        find_world([small_motion], body, camera_height=50)
 
 
 def test_people_of_one_video_keep_their_distances(small_motion):
@@ -99,6 +140,6 @@ def test_wrong_input_gives_one_sentence(small_motion):
     with pytest.raises(UserError, match="made with the body 'SMPL_MALE' and not with 'free_body'"):
         to_world(dataclasses.replace(small_motion, body="SMPL_MALE"), body)
     with pytest.raises(UserError, match="The camera's pitch is nan degrees"):
-        to_world(small_motion, body, pitch=float("nan"))
+        to_world(small_motion, body, camera_pitch=float("nan"))
     with pytest.raises(UserError, match="The camera's roll is 200 degrees: give one from -180 to 180"):
-        to_world(small_motion, body, roll=200)
+        to_world(small_motion, body, camera_roll=200)

@@ -35,18 +35,7 @@ def main() -> None:
         help="joint names in .glb, .bvh and .usd (default: smpl)",
     )
     add("--bvh-unit", default="m", choices=("m", "cm"), help="unit of lengths in .bvh (default: m)")
-    add(
-        "--pitch",
-        type=float,
-        default=0.0,
-        help="of the camera in degrees, positive if it looks up (default: 0)",
-    )
-    add(
-        "--roll",
-        type=float,
-        default=0.0,
-        help="of the camera in degrees, positive if it is turned clockwise, seen from behind it (default: 0)",
-    )
+    cli.add_camera(parser)
     add("--with-video", dest="video", metavar="VIDEO", help="show this video beside the bodies in .html")
     add("--body", help="the body file that the motions were made with (default: the free body)")
     args = vars(parser.parse_args())

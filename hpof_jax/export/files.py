@@ -42,8 +42,9 @@ def export(
     *,
     names: str = "smpl",
     bvh_unit: str = "m",
-    pitch: float = 0.0,
-    roll: float = 0.0,
+    camera_pitch: float | None = None,
+    camera_roll: float | None = None,
+    camera_height: float | None = None,
     video: str | os.PathLike | None = None,
 ) -> list[pathlib.Path]:
     """Writes motions as files that other programs open.
@@ -58,7 +59,7 @@ def export(
       body: the body that the motions were made with, or its file. None: the free body.
       names: of the joints in `.glb`, `.bvh` and `.usd` files, 'smpl' or 'mixamo'.
       bvh_unit: of lengths in `.bvh` files, 'm' or 'cm'.
-      pitch, roll: of the camera, in degrees; see `world.share_world`.
+      camera_pitch, camera_roll, camera_height: see `world.find_world`.
       video: is shown beside the bodies in `.html`; the one that the motions were made from.
 
     Returns:
@@ -73,7 +74,7 @@ def export(
         if "html" not in formats:
             raise UserError("A video is shown only in .html files: add html to the formats.")
         viewer.check_video(video)
-    people, body = _people(motions, body, pitch, roll)
+    people, body = _people(motions, body, camera_pitch, camera_roll, camera_height)
     options = dict(names=names, unit=bvh_unit, video=video)
     _check_options(names, bvh_unit)
     out = pathlib.Path(out)
@@ -100,8 +101,9 @@ def export_file(
     *,
     names: str = "smpl",
     bvh_unit: str = "m",
-    pitch: float = 0.0,
-    roll: float = 0.0,
+    camera_pitch: float | None = None,
+    camera_roll: float | None = None,
+    camera_height: float | None = None,
     video: str | os.PathLike | None = None,
 ) -> None:
     """Writes one motion as one file, whose format is that of its ending; see `ENDINGS`.
@@ -112,7 +114,7 @@ def export_file(
     path = pathlib.Path(path)
     ending = _ending(path)
     check_formats(format_ for format_, endings in ENDINGS.items() if ending in endings)
-    people, body = _people({path.stem: motion}, body, pitch, roll)
+    people, body = _people({path.stem: motion}, body, camera_pitch, camera_roll, camera_height)
     _check_options(names, bvh_unit)
     _write(path, ending, people, body, names, bvh_unit, video)
 
@@ -158,11 +160,12 @@ def _check_options(names: str, unit: str) -> None:
         raise UserError(f"BVH files have no unit '{unit}': choose one of {', '.join(bvh.UNITS)}.")
 
 
-def _people(motions, body, pitch, roll) -> tuple[dict[str, WorldMotion], BodyModel]:
+def _people(motions, body, pitch, roll, height) -> tuple[dict[str, WorldMotion], BodyModel]:
     body = body if isinstance(body, BodyModel) else load_body(body)
     for name, motion in motions.items():
         check(motion, body, f"The motion '{name}'")
-    shared = share_world([*motions.values()], body, pitch=pitch, roll=roll)
+    camera = dict(camera_pitch=pitch, camera_roll=roll, camera_height=height)
+    shared = share_world([*motions.values()], body, **camera)
     return dict(zip(motions, shared, strict=True)), body
 
 

@@ -33,7 +33,9 @@ def test_several_people_share_one_glb_and_one_page(small_motion, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".glb", ".bvh", ".csv", "_angles.csv", ".trc", ".mot", ".npz", ".html"])
 def test_a_motion_exports_itself(small_motion, tmp_path, suffix):
-    small_motion.export(tmp_path / f"my clip{suffix}", load_body(), pitch=-5, names="mixamo", bvh_unit="cm")
+    small_motion.export(
+        tmp_path / f"my clip{suffix}", load_body(), camera_pitch=-5, names="mixamo", bvh_unit="cm"
+    )
     assert names(tmp_path) == [f"my clip{suffix}"]
     assert (tmp_path / f"my clip{suffix}").stat().st_size > 1000
 
@@ -75,7 +77,7 @@ def test_a_missing_package_gives_one_sentence_and_no_file(
         ({}, dict(formats="fbx"), "There is no format 'fbx'"),
         ({}, dict(names="unity"), "no joint names 'unity'"),
         ({}, dict(bvh_unit="inch"), "no unit 'inch': choose one of m, cm"),
-        ({}, dict(pitch=120), "The camera's pitch is 120 degrees"),
+        ({}, dict(camera_pitch=120), "The camera's pitch is 120 degrees"),
         ({}, dict(body="absent.pkl"), "no body file at absent.pkl"),
         ({}, dict(formats="html", video="absent.mp4"), "There is no video absent.mp4"),
         ({}, dict(formats="glb", video="a.mp4"), "A video is shown only in .html files: add html"),

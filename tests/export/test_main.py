@@ -11,7 +11,7 @@ def test_the_command_writes_a_file_per_person_and_format(small_motion, tmp_path,
         (tmp_path / folder).mkdir()
         small_motion.save(tmp_path / folder / "motion.npz")
     monkeypatch.chdir(tmp_path)
-    words = "export links/motion.npz rechts/motion.npz --to bvh,glb --out o --pitch -10 --names mixamo"
+    words = "export links/motion.npz rechts/motion.npz --to bvh,glb --out o --camera-pitch -10 --names mixamo"
     monkeypatch.setattr(sys, "argv", words.split())
     main()
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == [

@@ -76,7 +76,7 @@ def test_the_camera_sees_what_the_videos_saw(small_motion, tmp_path):
     from pxr import Gf, UsdGeom
 
     body = load_body()
-    world = to_world(small_motion, body, pitch=-10)
+    world = to_world(small_motion, body, camera_pitch=-10)
     usd.write(tmp_path / "a.usd", {"a": world}, body)
     stage, _ = read(tmp_path / "a.usd")
     camera = UsdGeom.Camera(stage.GetPrimAtPath("/World/camera")).GetCamera(0)
