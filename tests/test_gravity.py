@@ -13,7 +13,7 @@ from hpof_jax.gravity import angles_of, find_gravity, up_of
 def filmed(motion, pitch, roll, frames=60):
     """A motion's first frame, held, as a camera of this tilt sees it."""
     rows = np.zeros(frames, int)
-    arrays = "poses trans joints keypoints_2d cam box confidence".split()
+    arrays = "poses trans joints keypoints_2d cam box confidence camera_rotation camera_position".split()
     held = {name: getattr(motion, name)[rows] for name in arrays}
     turn = Rotation.from_euler("XZ", [pitch, roll], degrees=True).inv().as_matrix()
     held["joints"] = held["joints"] @ turn.T
