@@ -129,7 +129,7 @@ def test_uneven_times_are_resampled_and_even_ones_are_not(small_motion):
 
 
 def part(motion, frames):
-    arrays = "poses trans joints keypoints_2d cam box confidence frame_index times".split()
+    arrays = "poses trans joints keypoints_2d cam box confidence frame_index times camera_rotation camera_position".split()
     return dataclasses.replace(motion, **{name: getattr(motion, name)[frames] for name in arrays})
 
 

@@ -91,7 +91,7 @@ def test_wrong_input_gives_one_sentence_and_no_file(small_motion, tmp_path, chan
 
 
 def test_an_empty_motion_gives_one_sentence(small_motion, tmp_path):
-    arrays = "poses trans joints keypoints_2d cam box confidence frame_index times".split()
+    arrays = "poses trans joints keypoints_2d cam box confidence frame_index times camera_rotation camera_position".split()
     empty = dataclasses.replace(small_motion, **{name: getattr(small_motion, name)[:0] for name in arrays})
     with pytest.raises(UserError, match="The motion 'a' has no frame"):
         export({"a": empty}, tmp_path, "glb")
