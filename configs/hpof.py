@@ -287,6 +287,8 @@ def get_config(variant: str = "") -> ConfigDict:
             "mocap_share": 3.0,  # of bvh, amass and tfds together
             "rendered": "",  # comma-separated folders written by hpof_jax.data render
             "rendered_share": 4.0,
+            "prepared": "",  # comma-separated folders written by hpof_jax.data prepare
+            "prepared_share": 4.0,
             "unlabelled": "",  # comma-separated sources whose ground truth is withheld, such as "bvh:PATH"
             "unlabelled_share": 1.0,
             "videos": "",  # comma-separated videos, or folders of them

@@ -86,7 +86,7 @@ class OpenSources:
     """The opened sources in four groups. A batch holds a fixed number of clips of each group.
 
     rendered and videos hold `ObservedSource`s, motion and unlabelled_motion `MotionSource`s. Rendered clips
-    may be labelled or not. `group_shares` gives each group's share of the clips; the shares of all groups sum
+    may be labelled or not. Prepared data sets are videos, some of them labelled. `group_shares` gives each group's share of the clips; the shares of all groups sum
     to 1.
     """
 
@@ -242,6 +242,12 @@ def _open_recordings(name: str, path: str, split: str) -> Recordings:
     return Recordings(clips, f"{name}:{path}")
 
 
+def _open_prepared(path: str, split: str) -> ObservedSource:
+    from data_pipelines.observed.prepared import PreparedClips  # imports the detector
+
+    return PreparedClips(path, split)
+
+
 def _open_videos(path: str, split: str) -> ObservedSource:
     from data_pipelines.observed.videos import Videos  # imports the detector
 
@@ -255,6 +261,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("synthetic", "motion", _open_synthetic, has_path=False),
         *(Kind(name, "motion", functools.partial(_open_recordings, name)) for name in _MOCAP),
         Kind("rendered", "rendered", RenderedClips),
+        Kind("prepared", "videos", _open_prepared),
         Kind("videos", "videos", _open_videos, labelled=False),
     )
 }

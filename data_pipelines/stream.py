@@ -27,6 +27,8 @@ from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
 
+POINT_KEYS = ("keypoints_2d", "keypoints_3d")  # of prepared data sets
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StreamOptions:
@@ -66,6 +68,7 @@ def make_stream(
         detector observes these.
         "rendered:PATH": rendered clips, observed by the real detector, see `observed.rendered`.
         "videos:PATH": real videos, without ground truth, see `observed.videos`.
+        "prepared:PATH": a data set of the field, see `observed.prepared`.
         "unlabelled:" before a spec withholds the ground truth.
       process_index: of this process among the `process_count` that train together; each gets other clips.
       start_step: the step of the first batch.
@@ -76,7 +79,8 @@ def make_stream(
       image_size (B, 2), focal_length (B,) assumed, true_focal_length (B,), betas (B, 10), pose (B, T, 24, 3)
       and transl (B, T, 3) in the camera frame, has_smpl (B,), has_3d (B,), motion_class (B,), an index into
       `stream_classes(sources)`. Where has_smpl and has_3d are false, pose, transl and betas are 0, and
-      true_focal_length is the assumed one. For the keys of optical flow see `training.terms.loss_terms`.
+      true_focal_length is the assumed one. With prepared data sets also keypoints_2d (B, T, 24, 3) and
+      keypoints_3d (B, T, 24, 4), annotated points with their confidence last. For the keys of optical flow see `training.terms.loss_terms`.
 
     Raises:
       UserError: see `open_sources`; a process index that is not below the count, an unknown kind of flow, or
@@ -170,7 +174,7 @@ class BatchMaker:
         if parts:
             parts = [self._join_with_flow(rng, parts)]
         parts += self._draw_observed(rng, sources.videos, counts["videos"], video_flow)
-        batch = _withhold_ground_truth(_concatenate(parts))
+        batch = _withhold_ground_truth(_concatenate(_with_points(parts)))
         return batch | self._draw_real_motion(rng) if options.real_motion else batch
 
     def _draw_simulated(self, rng: np.random.Generator) -> list[Batch]:
@@ -265,6 +269,16 @@ def _withhold_ground_truth(batch: Batch) -> Batch:
     }
     focal_length = np.where(labelled, batch["true_focal_length"], batch["focal_length"])
     return batch | shown | {"true_focal_length": focal_length}
+
+
+def _with_points(parts: list[Batch]) -> list[Batch]:
+    """The parts, all with annotated points if one has some: with a confidence of 0 in the others."""
+    points = {key: value for part in parts for key, value in part.items() if key in POINT_KEYS}
+    return [
+        {key: np.zeros((len(part["seen"]), *value.shape[1:]), np.float32) for key, value in points.items()}
+        | part
+        for part in parts
+    ]
 
 
 def _concatenate(parts: list[Batch]) -> Batch:

@@ -41,7 +41,11 @@ def validation_windows(
     class_names = opened.classes
     clips = _simulated_clips(opened.motion, options, max_frames, synthetic_clips)
     clips = itertools.chain(
-        clips, *(s.windows(options.clip_length, max_frames) for s in opened.rendered.sources)
+        clips,
+        *(
+            source.windows(options.clip_length, max_frames)
+            for source in (*opened.rendered.sources, *opened.videos.sources)
+        ),
     )
     clips = itertools.islice(clips, process_index, None, process_count)
     rows: list[tuple[Batch, str, str]] = []

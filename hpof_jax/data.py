@@ -1,15 +1,20 @@
-"""Prepares training data: rendered clips, a check of BVH skeletons, and motion as a tfds data set.
+"""Prepares training data: rendered clips, the field's data sets, and motion as a tfds data set.
 
     python -m hpof_jax.data render --motion synthetic --out rendered/ --frames 100000
     python -m hpof_jax.data render --motion bvh:PATH --motion amass:PATH --out mine/ --frames 500000 --processes 8
     python -m hpof_jax.train --config configs/hpof.py --config.data.rendered=rendered/
+
+    python -m hpof_jax.data prepare 3dpw --raw 3DPW/ --out prepared/3dpw --processes 8
+    python -m hpof_jax.train --config configs/hpof.py --config.data.prepared=prepared/3dpw
 
     python -m hpof_jax.data skeletons recordings/
     python -m hpof_jax.data records --motion bvh:recordings/ --out my_motion
     python -m hpof_jax.train --config configs/hpof.py --config.data.tfds=my_motion
 
 `render` draws the body in random clothes, places and cameras, and runs the detector on the pictures. The same
-command resumes a stopped run; a larger --frames adds clips. `skeletons` prints which joint of each file
+command resumes a stopped run; a larger --frames adds clips. `prepare` reads the original files of a data set that
+you have downloaded, and runs the detector on its frames; docs/datasets.md says what to download. The same command
+resumes a stopped run. `skeletons` prints which joint of each file
 becomes which joint of SMPL. `records` writes motion for `tfds.builder_from_directory`.
 """
 
@@ -28,7 +33,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_render, _add_skeletons, _add_records):
+    for add in (_add_render, _add_prepare, _add_skeletons, _add_records):
         add(commands)
     args = parser.parse_args()
     args.run(args)
@@ -79,6 +84,58 @@ def _render(args: argparse.Namespace) -> None:
     )
     made, seen = collection.make_clips(args.out, args.frames, options, args.processes, args.keep_video)
     print(f"{args.out}: {made} new clips; the person is seen in {100 * seen:.1f} % of their frames.")
+
+
+def _add_prepare(commands) -> None:
+    from data_pipelines.datasets.catalogue import MODULES
+
+    command = commands.add_parser("prepare", help="read a data set of the field and run the detector on it")
+    add = command.add_argument
+    add("name", choices=MODULES, help="the data set")
+    add("--raw", required=True, metavar="FOLDER", help="the folder of its original files")
+    add("--out", required=True, metavar="FOLDER", help="the folder of the clips")
+    add(
+        "--split",
+        choices=("train", "validation", "test"),
+        action="append",
+        help="only this split (default: all)",
+    )
+    add("--processes", type=cli.positive_int, default=1, help="number of processes (default: 1)")
+    add("--partial", action="store_true", help="go on with what is there if files are missing")
+    add("--landmark-model", choices=("full", "heavy"), default="full", help="model of the detector")
+    add("--no-landmarks", action="store_true", help="only the annotations; the frames are not read")
+    add("--no-masks", action="store_true", help="store no masks of the people")
+    add("--no-flow", action="store_true", help="store no optical flow, most of the size of the clips")
+    command.set_defaults(run=_prepare)
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    import jax
+
+    from data_pipelines.datasets import prepare
+
+    jax.config.update("jax_platforms", "cpu")  # JAX only computes boxes here
+    options = prepare.Options(
+        landmarks=not args.no_landmarks,
+        masks=not args.no_masks,
+        flow=not args.no_flow,
+        landmark_model=args.landmark_model,
+    )
+    outcomes = prepare.prepare(
+        args.name,
+        args.raw,
+        args.out,
+        options,
+        splits=tuple(args.split or ("train", "validation", "test")),
+        processes=args.processes,
+        partial=args.partial,
+    )
+    failed = sum(bool(outcome.failure) for outcome in outcomes)
+    clips, frames, seen = (sum(getattr(o, name) for o in outcomes) for name in ("clips", "frames", "seen"))
+    share = f"; the person is seen in {100 * seen / frames:.1f} % of their {frames} frames" if seen else ""
+    print(
+        f"{args.out}: {clips} new clips{share}." + f" {failed} units were left out: see above." * bool(failed)
+    )
 
 
 def _add_skeletons(commands) -> None:

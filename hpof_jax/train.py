@@ -246,7 +246,7 @@ def has_labels(data: ConfigDict) -> bool:
     return any(parse_spec(spec).labelled for spec in _shares(data))
 
 
-_MOCAP, _ALONE = ("bvh", "amass", "tfds"), ("rendered", "unlabelled", "videos")
+_MOCAP, _ALONE = ("bvh", "amass", "tfds"), ("rendered", "prepared", "unlabelled", "videos")
 
 
 def _shares(data):

@@ -4,6 +4,7 @@ AMASS needs a registration, so it is not downloaded: the user gives the folder.
 """
 
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -25,7 +26,31 @@ _RATES = ("mocap_framerate", "mocap_frame_rate")
 LARGEST = 2**28  # bytes of a file's arrays: 29 minutes at 120 frames/s and double precision
 
 
+class AmassMotion(NamedTuple):
+    """A file's motion in its own world, z up, at its own rate."""
+
+    pose: np.ndarray  # (T, 24, 3) axis-angle, float64
+    trans: np.ndarray  # (T, 3) metres, SMPL's translation
+    betas: np.ndarray | None  # (10,) float32 of the file's own body model
+    fps: float
+
+
 def read_amass(path: str | pathlib.Path) -> MotionClip:
+    """Reads one file as a clip in the world of `MotionClip`; see `read_motion`."""
+    path = pathlib.Path(path)
+    pose, trans, betas, fps = read_motion(path)
+    pose[:, 0] = (Rotation.from_matrix(_WORLD) * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+    pose, transl = resample(pose, (trans + _PELVIS) @ _WORLD.T, fps)
+    return MotionClip(
+        path.name,
+        motion_class(path.name, path.parent.name),
+        pose.astype(np.float32),
+        on_floor(pose, transl).astype(np.float32),
+        betas,
+    )
+
+
+def read_motion(path: pathlib.Path) -> AmassMotion:
     """Reads one `.npz` with `poses` (T, >= 72) axis-angle, `trans` (T, 3), `betas` and `mocap_framerate`.
 
     The hand joints come from SMPL files, whose poses have 72 numbers, and are zero for other models. `betas`
@@ -34,7 +59,6 @@ def read_amass(path: str | pathlib.Path) -> MotionClip:
     Raises:
       UserError: no such file, not an `.npz`, or not a motion.
     """
-    path = pathlib.Path(path)
     kind = "a readable AMASS .npz", "download it again"
     file = read_arrays(path, *kind, names=("poses", "trans", "betas", *_RATES), largest=LARGEST)
     rate_key = next((key for key in _RATES if key in file), None)
@@ -64,17 +88,9 @@ def read_amass(path: str | pathlib.Path) -> MotionClip:
         raise UserError(f"{path} takes {frames / fps:.0f} s, more than {LONGEST}: leave it out.")
     pose = np.zeros((frames, 24, 3))
     pose[:, :joints] = poses.reshape(frames, joints, 3)
-    pose[:, 0] = (Rotation.from_matrix(_WORLD) * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
-    pose, transl = resample(pose, (trans + _PELVIS) @ _WORLD.T, fps)
     if betas is not None and (len(betas) < 10 or not np.isfinite(betas).all()):
         betas = None
-    return MotionClip(
-        path.name,
-        motion_class(path.name, path.parent.name),
-        pose.astype(np.float32),
-        on_floor(pose, transl).astype(np.float32),
-        betas,
-    )
+    return AmassMotion(pose, trans, betas, fps)
 
 
 def _is_below(numbers: np.ndarray, limit: float) -> bool:

@@ -13,7 +13,7 @@ from data_pipelines.feed import Batch
 from data_pipelines.motion.augment import mirror, perturb
 from data_pipelines.simulate.landmark_tables import SWAP_GROUPS
 from hpof_jax.body.mirror import mirror_observations
-from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_MIRROR
+from hpof_jax.body.skeletons import BLAZEPOSE_HIPS, BLAZEPOSE_MIRROR, SPIN24, mirror_permutation
 from hpof_jax.geometry.numpy_rotations import multiply, to_axis_angle, to_quaternion
 
 MIRROR_SHARE = 0.5  # of the windows
@@ -28,6 +28,7 @@ BODY_SHARE, POSE_FACTOR, BETAS_CORRELATION = 0.8, 0.8, 0.8
 # second or longer, which real video does.
 SWAP_RATE, SWAP_FRAMES = 0.003, (5, 40)
 DROP_RATE, DROP_FRAMES = 0.0012, (1, 15)
+_POINTS_MIRROR = mirror_permutation(SPIN24)
 
 
 def draw_speeds(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -140,6 +141,17 @@ def mirror_clips(batch: Batch, chosen: np.ndarray) -> Batch:
     mirrored = mirror_observations(batch) | {"pose": pose, "transl": transl}
     keys = ("pose", "transl", "landmarks_2d", "landmarks_3d")
     return batch | {key: _where(chosen, mirrored[key], batch[key], np.float32) for key in keys}
+
+
+def mirror_points(batch: Batch, chosen: np.ndarray) -> Batch:
+    """Mirrors annotated `keypoints_2d` and `keypoints_3d` of the clips in `chosen`, (B,) bool."""
+    flat, solid = (batch[key][..., _POINTS_MIRROR, :] for key in ("keypoints_2d", "keypoints_3d"))
+    there = flat[..., 2:] > 0
+    x = np.where(there, batch["image_size"][:, None, None, 1:] - flat[..., :1], 0)
+    flat = np.concatenate([x, flat[..., 1:]], axis=-1)
+    solid = solid * np.float32([-1, 1, 1, 1])
+    mirrored = {"keypoints_2d": flat, "keypoints_3d": solid}
+    return batch | {key: _where(chosen, value, batch[key], np.float32) for key, value in mirrored.items()}
 
 
 def mirror_flow(batch: Batch, chosen: np.ndarray) -> Batch:

@@ -6,7 +6,6 @@ A clip depends only on the options and its number. So a stopped run can be resum
 
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -16,14 +15,14 @@ import numpy as np
 import tqdm
 
 from data_pipelines.motion.clip import FPS
+from data_pipelines.observed.manifest import open_folder
 from data_pipelines.observed.rendered import clip_path, write_clip
 from data_pipelines.render.backdrop import list_pictures
 from data_pipelines.render.film import FRAMES, VERSION, Film, make_film, motion_files
 from data_pipelines.render.scene import Window
-from data_pipelines.render.workers import parallel_map
 from data_pipelines.sources import parse_spec
+from data_pipelines.workers import parallel_map
 from hpof_jax import interrupt, visualize
-from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 from hpof_jax.observe.blazepose import BlazePose, Pose
 from hpof_jax.observe.crops import crop
@@ -217,25 +216,8 @@ def _pictures(folder: str | None) -> tuple[pathlib.Path, ...]:
 
 def _open_collection(folder: pathlib.Path, options: Options) -> None:
     """Makes the folder and its manifest, or checks that its manifest has the same options and version."""
-    manifest = folder / "manifest.json"
     files = motion_files(options.motions)
-    wanted = dataclasses.asdict(options) | {"version": VERSION, "motion_files": files}
-    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
-    try:
-        found = {**json.loads(manifest.read_text())} if manifest.exists() else None
-        if found is None:
-            folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"The folder {folder} cannot be used ({error}): give another one.") from error
-    if found is None:
-        with replacing(manifest, "The manifest") as partial:
-            partial.write_text(json.dumps(wanted, indent=1) + "\n")
-    elif found != wanted:
-        changed = ", ".join(sorted(k for k in wanted | found if found.get(k) != wanted.get(k)))
-        raise UserError(
-            f"The clips in {folder} were made with another {changed}: "
-            "give another folder, or the same options."
-        )
+    open_folder(folder, dataclasses.asdict(options) | {"version": VERSION, "motion_files": files})
 
 
 def _remove_unfinished(folder: pathlib.Path) -> None:

@@ -177,7 +177,7 @@ def plain_array(noted: Noted) -> np.ndarray:
         _, shape, dtype, fortran, data = noted.state
         layout = "F" if fortran else "C"
     code, order = dtype.arguments[0], dtype.state[1]
-    if dtype.name != "dtype" or not re.fullmatch("[fiu][1248]", code) or order not in ("<", ">", "|", "="):
+    if dtype.name != "dtype" or not re.fullmatch("[fiu][1248]|b1", code) or order not in ("<", ">", "|", "="):
         raise ValueError(f"an array of {code} instead of numbers")
     return np.frombuffer(_bytes(data), order + code).reshape(shape, order=layout)
 

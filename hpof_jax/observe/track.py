@@ -41,37 +41,62 @@ def track(
       landmarks_2d, landmarks_3d, seen and shots; with `mask_side` masks and mask_to_frame; with `keep_flow`
       flow, flow_valid and flow_box; with `keep_background` background. See `hpof_jax.observe.clip.Observations`.
     """
-    seen, shots, flow, background = [], [0], FlowTracker(), BackgroundTracker()
-    landmarks_2d, landmarks_3d, masks, mask_to_frame = [], [], [], []
-    nothing = np.zeros((NUM_LANDMARKS, 3), np.float32)
+    collector, background = Collector(tracker, mask_side, keep_flow), BackgroundTracker()
     for frame, cut in mark_cuts(frames) if find_cuts else ((frame, False) for frame in frames):
-        if cut:
-            tracker.restart()
-            shots.append(len(seen))
-        pose = tracker(frame)
-        seen.append(pose is not None)
-        landmarks_2d.append(pose.landmarks_2d if pose else nothing)
-        landmarks_3d.append(pose.landmarks_3d if pose else nothing)
-        if mask_side:
-            size = (mask_side, mask_side)
-            mask = pose.mask if pose else np.zeros(size, np.uint8)
-            masks.append(cv2.resize(mask, size, interpolation=cv2.INTER_AREA))
-            mask_to_frame.append(pose.to_frame if pose else np.zeros((2, 3)))
-        if keep_flow:
-            flow(frame, np.asarray(_box(pose.landmarks_2d)) if pose else None, cut)
+        pose = collector(frame, cut)
         if keep_background:
             background(frame, [pose.landmarks_2d] if pose else [], cut)
-        if stop(seen):
+        if stop(collector.seen):
             break
-    found = {
-        "landmarks_2d": np.array(landmarks_2d, np.float32).reshape(-1, NUM_LANDMARKS, 3),
-        "landmarks_3d": np.array(landmarks_3d, np.float32).reshape(-1, NUM_LANDMARKS, 3),
-        "seen": np.array(seen, bool),
-        "shots": np.array(shots),
-    }
-    if mask_side:
-        found["masks"] = np.array(masks, np.uint8).reshape(-1, mask_side, mask_side)
-        found["mask_to_frame"] = np.array(mask_to_frame, np.float64).reshape(-1, 2, 3)
-    if keep_background:
-        found["background"] = background.background()
-    return found | (flow.arrays() if keep_flow else {})
+    return collector.arrays() | ({"background": background.background()} if keep_background else {})
+
+
+class Collector:
+    """Takes the frames of a clip one by one, and collects what a tracker finds. Arguments are those of `track`."""
+
+    def __init__(
+        self,
+        tracker: Callable[[np.ndarray], Pose | None],
+        mask_side: int | None = None,
+        keep_flow: bool = False,
+    ):
+        self._tracker, self._mask_side = tracker, mask_side
+        self._flow = FlowTracker() if keep_flow else None
+        self._shots = [0]
+        self._landmarks_2d: list[np.ndarray] = []
+        self._landmarks_3d: list[np.ndarray] = []
+        self._masks: list[np.ndarray] = []
+        self._mask_to_frame: list[np.ndarray] = []
+        self.seen: list[bool] = []
+
+    def __call__(self, frame: np.ndarray, cut: bool = False) -> Pose | None:
+        """Takes the next frame, (H, W, 3) uint8 RGB. `cut`: a new shot begins with it."""
+        if cut:
+            self._tracker.restart()
+            self._shots.append(len(self.seen))
+        pose, nothing = self._tracker(frame), np.zeros((NUM_LANDMARKS, 3), np.float32)
+        self.seen.append(pose is not None)
+        self._landmarks_2d.append(pose.landmarks_2d if pose else nothing)
+        self._landmarks_3d.append(pose.landmarks_3d if pose else nothing)
+        if self._mask_side:
+            size = (self._mask_side, self._mask_side)
+            mask = pose.mask if pose else np.zeros(size, np.uint8)
+            self._masks.append(cv2.resize(mask, size, interpolation=cv2.INTER_AREA))
+            self._mask_to_frame.append(pose.to_frame if pose else np.zeros((2, 3)))
+        if self._flow:
+            self._flow(frame, np.asarray(_box(pose.landmarks_2d)) if pose else None, cut)
+        return pose
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `track` returns, of the frames so far."""
+        found = {
+            "landmarks_2d": np.array(self._landmarks_2d, np.float32).reshape(-1, NUM_LANDMARKS, 3),
+            "landmarks_3d": np.array(self._landmarks_3d, np.float32).reshape(-1, NUM_LANDMARKS, 3),
+            "seen": np.array(self.seen, bool),
+            "shots": np.array(self._shots),
+        }
+        if self._mask_side:
+            side = self._mask_side
+            found["masks"] = np.array(self._masks, np.uint8).reshape(-1, side, side)
+            found["mask_to_frame"] = np.array(self._mask_to_frame, np.float64).reshape(-1, 2, 3)
+        return found | (self._flow.arrays() if self._flow else {})

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from data_pipelines.render.workers import parallel_map
+from data_pipelines.workers import parallel_map
 from hpof_jax.errors import UserError
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def square(number):
@@ -54,8 +54,8 @@ def test_the_workers_end_with_their_parent(sent, status):
     code = """
 from hpof_jax import interrupt
 interrupt.install()
-from data_pipelines.render.workers import parallel_map
-from tests.data_pipelines.render.test_workers import wait_forever
+from data_pipelines.workers import parallel_map
+from tests.data_pipelines.test_workers import wait_forever
 if __name__ == "__main__":
     with parallel_map(2) as each:
         list(each(wait_forever, range(2)))

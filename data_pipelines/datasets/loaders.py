@@ -1,0 +1,132 @@
+"""Safe readers of the formats that data sets come in: pickles, MATLAB's files, HDF5 and JSON.
+
+Nothing in a file is executed, and sizes are checked before memory is reserved. What is wrong with a file raises
+`UserError`, with one sentence.
+"""
+
+import contextlib
+import json
+import math
+import pathlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from hpof_jax.archives import damage
+from hpof_jax.errors import UserError
+from hpof_jax.predictions.pickles import read_results, to_array
+
+LARGEST_FILE = 2**33  # bytes of a MATLAB or HDF5 file; MPI-INF-3DHP's have up to 0.5 GB
+LARGEST_TEXT = 2**28  # bytes of a JSON or XML file
+LARGEST_ARRAY = 2**31  # bytes of one array of an HDF5 file
+CURE = "download it again"
+
+
+def read_pickle(path: pathlib.Path, what: str) -> dict[str, Any]:
+    """A pickled dictionary, such as 3DPW's; `to_array` of `predictions.pickles` makes arrays of its parts."""
+    _check(path, what, LARGEST_FILE)
+    try:
+        content = read_results(path)
+    except UserError as error:
+        raise UserError(f"{path} is not {what}, or not as it was distributed: {CURE}.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not {what} (it holds no dictionary): {CURE}.")
+    return content
+
+
+def take(content: dict[str, Any], key: str) -> Any:
+    """A part of a dictionary. Raises ValueError if it is not there."""
+    if key not in content:
+        raise ValueError(f"it has no '{key}'")
+    return content[key]
+
+
+def array(content: dict[str, Any], key: str, number: int | None = None) -> np.ndarray:
+    """An array of a pickled dictionary, or the one with a number in a list of arrays; it can be written to.
+
+    Raises ValueError, TypeError or IndexError if it is none.
+    """
+    found = take(content, key)
+    return np.array(to_array(found if number is None else found[number]))
+
+
+def read_matlab(path: pathlib.Path, names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
+    """Arrays of a MATLAB file of version 5 to 7.2; cells are arrays of objects."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError, MatReadWarning
+
+    _check(path, what, LARGEST_FILE)
+    try:
+        with damage(path, what, CURE), warnings.catch_warnings():
+            warnings.simplefilter("error", MatReadWarning)
+            found = loadmat(str(path), variable_names=names)
+            for name in names:
+                take(found, name)
+    except (MatReadError, MatReadWarning, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not {what} ({error}): {CURE}.") from error
+    return {name: found[name] for name in names}
+
+
+@contextlib.contextmanager
+def open_hdf5(path: pathlib.Path, what: str) -> Iterator["Hdf5"]:
+    """Opens an HDF5 file, as MATLAB writes since version 7.3."""
+    import h5py
+
+    _check(path, what, LARGEST_FILE)
+    with contextlib.ExitStack() as stack:
+        with damage(path, what, CURE):
+            file = stack.enter_context(h5py.File(path, "r"))
+        yield Hdf5(file, path, what)
+
+
+class Hdf5:
+    """An open HDF5 file."""
+
+    def __init__(self, file, path: pathlib.Path, what: str):
+        self._file, self._path, self._what = file, path, what
+
+    def read(self, name: str) -> np.ndarray:
+        """The numbers of a data set in the file."""
+        import h5py
+
+        with damage(self._path, self._what, CURE):
+            # A link to another file could read any file of the user's.
+            if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"it has no '{name}'")
+            found = self._file[name]
+            if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+                raise ValueError(f"'{name}' is no array")
+            if (
+                found.dtype.kind not in "fiub"
+                or math.prod(found.shape) * found.dtype.itemsize > LARGEST_ARRAY
+            ):
+                raise ValueError(f"'{name}' is {found.dtype}{found.shape}")
+            return found[()]
+
+
+def read_json(path: pathlib.Path, what: str) -> Any:
+    """The content of a JSON file."""
+    _check(path, what, LARGEST_TEXT)
+    with damage(path, what, CURE):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def reading(path: pathlib.Path, what: str) -> Iterator[None]:
+    """Like `archives.damage`, also for parts that are not of the expected kind."""
+    try:
+        with damage(path, what, CURE):
+            yield
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not {what} ({error}): {CURE}.") from error
+
+
+def _check(path: pathlib.Path, what: str, largest: int) -> None:
+    with damage(path, what, CURE):
+        size = path.stat().st_size
+        if not size:
+            raise ValueError("it is empty")
+        if size > largest:
+            raise ValueError(f"it has more than {largest / 1e9:.1f} GB")

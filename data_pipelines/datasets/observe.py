@@ -1,0 +1,105 @@
+"""Runs this package's detector where a data set says that a person is."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines.datasets.base import Sequence, fill_boxes
+from hpof_jax.observe.blazepose import MIN_PRESENCE, BlazePose, Pose, Region, overlap
+from hpof_jax.observe.track import Collector
+
+MASK_SIDE = 64
+SAME = 0.3  # intersection over union of what is found and the annotated box
+STEPS = 16  # per pixel, to which flow is rounded: finer steps are noise, which does not compress
+
+
+class Look(NamedTuple):
+    """What is computed from the frames."""
+
+    masks: bool = True
+    flow: bool = True
+
+
+class AnnotatedPerson:
+    """A tracker for `observe.track`: finds the person of the annotated boxes, one for each frame.
+
+    The landmark network looks where it found the person in the frame before, as in a video without annotations, and
+    where that fails in the annotated box. What it finds must lie in the box.
+    """
+
+    def __init__(self, net: BlazePose, boxes: np.ndarray):
+        self._net, self._boxes = net, boxes
+        self._frame = 0
+        self._last: Region | None = None
+
+    def __call__(self, image: np.ndarray) -> Pose | None:
+        box = self._boxes[self._frame]
+        self._frame += 1
+        if not box[2]:
+            self._last = None
+            return None
+        place = Region(*map(float, box), 0.0)
+        pose = self._look(image, self._last, place) if self._last else None
+        if pose is None:
+            # A network's own region is turned and larger: the second look is in the region that the first gives.
+            first = self._net.landmarks(image, place)
+            pose = self._look(image, first.region, place) or (first if self._fits(first, place) else None)
+        self._last = pose.region if pose else None
+        return pose
+
+    def restart(self) -> None:
+        self._last = None
+
+    def _look(self, image: np.ndarray, region: Region, place: Region) -> Pose | None:
+        pose = self._net.landmarks(image, region)
+        return pose if self._fits(pose, place) else None
+
+    def _fits(self, pose: Pose, place: Region) -> bool:
+        points = pose.landmarks_2d[:, :2]
+        low, high = points.min(axis=0), points.max(axis=0)
+        found = Region(*((low + high) / 2), float(max(high - low)), 0.0)
+        return pose.score >= MIN_PRESENCE and overlap(found, place) > SAME
+
+
+def observe_people(
+    frames: Iterable[np.ndarray], people: list[Sequence], look: Look, net: BlazePose
+) -> list[dict[str, np.ndarray]]:
+    """Observations of each person, of the frames in `Sequence.frame_index`; each frame is decoded once.
+
+    Args:
+      frames: (H, W, 3) uint8 RGB, all frames of the video.
+      net: the detector.
+
+    Returns:
+      for each person the arrays of `observe.clip.Observations`, image_size (2,).
+
+    Raises:
+      ValueError: the video has fewer frames than the annotations.
+    """
+    boxes = [fill_boxes(person.boxes) for person in people]
+    numbers = [{*person.frame_index.tolist()} for person in people]
+    collectors = [
+        Collector(AnnotatedPerson(net, box), MASK_SIDE if look.masks else None, look.flow) for box in boxes
+    ]
+    last = max(int(person.frame_index[-1]) for person in people)
+    number, size = -1, None
+    for number, frame in enumerate(frames):
+        size = frame.shape[:2]
+        for wanted, collector in zip(numbers, collectors, strict=True):
+            if number in wanted:
+                collector(frame)
+        if number >= last:
+            break
+    if number < last or size is None:
+        raise ValueError(f"its frames are {number + 1} instead of {last + 1} or more")
+    found = []
+    for collector in collectors:
+        arrays = collector.arrays()
+        del arrays["shots"]
+        if "mask_to_frame" in arrays:
+            arrays["mask_to_frame"] = arrays["mask_to_frame"].astype(np.float32)
+        if "flow" in arrays:
+            arrays["flow"] = np.round(STEPS * arrays["flow"]) / np.float16(STEPS)
+        found.append(arrays | {"image_size": np.array(size, np.float32)})
+    return found

@@ -1,0 +1,34 @@
+"""The manifest of a folder of clips: the options that they were made with."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from hpof_jax.atomic import replacing
+from hpof_jax.errors import UserError
+
+
+def open_folder(folder: pathlib.Path, options: Mapping[str, Any]) -> None:
+    """Makes the folder and its `manifest.json`, or checks that its manifest has the same options.
+
+    Raises:
+      UserError: the folder cannot be used, or its clips were made with other options.
+    """
+    manifest = folder / "manifest.json"
+    wanted = json.loads(json.dumps(options))  # tuples become lists, as in the file
+    try:
+        found = {**json.loads(manifest.read_text())} if manifest.exists() else None
+        if found is None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"The folder {folder} cannot be used ({error}): give another one.") from error
+    if found is None:
+        with replacing(manifest, "The manifest") as partial:
+            partial.write_text(json.dumps(wanted, indent=1) + "\n")
+    elif found != wanted:
+        changed = ", ".join(sorted(k for k in wanted | found if found.get(k) != wanted.get(k)))
+        raise UserError(
+            f"The clips in {folder} were made with another {changed}: "
+            "give another folder, or the same options."
+        )

@@ -1,0 +1,180 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines.datasets import prepare
+from data_pipelines.datasets.base import Sequence, Unit
+from data_pipelines.datasets.observe import AnnotatedPerson
+from data_pipelines.observed.prepared import LONGEST
+from hpof_jax.archives import read_arrays
+from hpof_jax.errors import UserError
+from hpof_jax.observe.clip import Observations
+from tests.data_pipelines.datasets.conftest import FRAMES, FakeNet, write_3dpw
+
+QUICK = prepare.Options(flow=False)
+
+
+def run(raw, out, options=QUICK, **more):
+    return prepare.prepare("3dpw", raw, out, options, **({"partial": True} | more))
+
+
+def clips(out):
+    return sorted(path.relative_to(out).as_posix() for path in out.rglob("clip_*.npz"))
+
+
+def arrays(path):
+    return read_arrays(path, "a clip", "make it again")
+
+
+def test_each_person_of_a_sequence_becomes_a_clip(tmp_path, net):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_3dpw(raw)
+    write_3dpw(raw, "office_00", "test", people=1)
+    outcomes = run(raw, out)
+    assert [(outcome.unit, outcome.clips) for outcome in outcomes] == [
+        ("downtown_cafe_00", 2),
+        ("office_00", 1),
+    ]
+    names = [f"train/clip_downtown_cafe_00_{person}_000.npz" for person in (0, 1)]
+    assert clips(out) == ["test/clip_office_00_0.npz", *names]
+    clip = arrays(out / names[0])
+    # Training clips have no frames without a label; those of the test are whole.
+    assert clip["valid"].all() and len(clip["seen"]) == FRAMES - 2 and clip["frame_index"][0] == 2
+    whole = arrays(out / "test/clip_office_00_0.npz")
+    assert len(whole["seen"]) == FRAMES and not whole["valid"][:2].any() and whole["valid"][2:].all()
+    assert not whole["seen"][:2].any() and whole["seen"][2:].all()
+    np.testing.assert_array_equal(clip["landmarks_3d"][:, 0, 0], clip["frame_index"])  # of the same frames
+    found = Observations.load(out / names[0])
+    assert len(found) == FRAMES - 2 and found.masks is not None
+    assert not list(out.rglob(".*"))
+
+
+def test_a_stopped_run_goes_on_and_repeats_nothing(tmp_path, net, monkeypatch):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    for number in range(3):
+        write_3dpw(raw, f"walk_{number:02d}", people=1)
+    done, real = [], prepare.prepare_unit
+
+    def stopping(name, folder, options, unit):
+        if len(done) == 1:
+            raise KeyboardInterrupt
+        done.append(unit.name)
+        return real(name, folder, options, unit)
+
+    monkeypatch.setattr(prepare, "prepare_unit", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(raw, out)
+    assert clips(out) == ["train/clip_walk_00_0_000.npz"]
+    first = (out / "train/clip_walk_00_0_000.npz").read_bytes()
+    monkeypatch.setattr(prepare, "prepare_unit", real)
+    assert [outcome.unit for outcome in run(raw, out)] == ["walk_01", "walk_02"]
+    assert len(clips(out)) == 3 and (out / "train/clip_walk_00_0_000.npz").read_bytes() == first
+    assert run(raw, out) == []
+
+
+def test_a_damaged_unit_is_left_out_and_tried_again(tmp_path, net, caplog):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_3dpw(raw, "good_00", people=1)
+    write_3dpw(raw, "bad_00", people=1, damage=lambda content: content.pop("trans"))
+    outcomes = run(raw, out)
+    assert [bool(outcome.failure) for outcome in outcomes] == [True, False]
+    assert "bad_00.pkl is not a readable sequence of 3DPW (it has no 'trans')" in caplog.text
+    write_3dpw(raw, "bad_00", people=1)
+    assert [outcome.unit for outcome in run(raw, out)] == ["bad_00"]
+    assert len(clips(out)) == 2
+
+
+def test_too_few_frames_leave_a_unit_out(tmp_path, net):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_3dpw(raw, "good_00", people=1)
+    write_3dpw(raw, "short_00", people=1)
+    (raw / "imageFiles" / "short_00" / f"image_{FRAMES - 1:05d}.jpg").unlink()
+    (failure,) = (outcome.failure for outcome in run(raw, out) if outcome.failure)
+    assert f"its frames are {FRAMES - 1} instead of {FRAMES} or more" in failure
+
+
+def test_missing_files_are_named_in_one_sentence(tmp_path, net):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_3dpw(raw)
+    with pytest.raises(UserError, match=r"lacks 23 of 24 files sequenceFiles/train.*--partial") as caught:
+        run(raw, out, partial=False)
+    assert "virtualhumans" in str(caught.value) and not out.exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="has no file of 3D Poses in the Wild: get them at"):
+        run(tmp_path / "empty", out)
+    with pytest.raises(UserError, match="There is no folder"):
+        run(tmp_path / "nowhere", out)
+
+
+def test_other_options_need_another_folder(tmp_path, net):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_3dpw(raw)
+    run(raw, out)
+    with pytest.raises(UserError, match="made with another landmark_model"):
+        run(raw, out, dataclasses.replace(QUICK, landmark_model="heavy"))
+
+
+def test_without_frames_there_are_only_annotations(tmp_path, net):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_3dpw(raw, people=1)
+    run(raw, out, dataclasses.replace(QUICK, landmarks=False))
+    clip = arrays(out / "train/clip_downtown_cafe_00_0_000.npz")
+    assert not net.looks and not clip["seen"].any() and clip["has_smpl"] and clip["pose"].any()
+    assert json.loads((out / "manifest.json").read_text())["landmarks"] is False
+
+
+def test_the_principal_point_becomes_the_middle_of_the_frame(tmp_path, net):
+    raw = tmp_path / "raw"
+
+    def shifted(content):
+        content["cam_intrinsics"] = content["cam_intrinsics"] + np.array([[0, 0, 8], [0, 0, -4], [0, 0, 0]])
+
+    write_3dpw(raw, people=1, damage=shifted)
+    run(raw, tmp_path / "out")
+    found = arrays(tmp_path / "out/train/clip_downtown_cafe_00_0_000.npz")
+    (number, region) = net.looks[5]
+    middle = found["landmarks_2d"][list(found["frame_index"]).index(number), 16, :2]
+    np.testing.assert_allclose(middle - (region.x, region.y), [-8, 4], atol=1e-3)
+
+
+def a_sequence(valid, frame_index=None, fps=30.0):
+    frames = len(valid)
+    boxes = np.tile([50.0, 50, 20], (frames, 1))
+    index = np.arange(frames) if frame_index is None else frame_index
+    pose = np.zeros((frames, 24, 3))
+    return Sequence("0", fps, (100, 100), index, np.array(valid, bool), boxes, pose=pose)
+
+
+def test_training_clips_are_runs_of_annotated_frames():
+    valid = [True] * 20 + [False] * 3 + [True] * 30 + [False] + [True] * 5  # the last run is too short
+    assert prepare.pieces(a_sequence(valid)) == [slice(0, 20), slice(23, 53)]
+    index = np.append(np.arange(0, 40, 2), np.arange(60, 100, 2))  # a gap in the frame numbers
+    assert prepare.pieces(a_sequence([True] * 40, index)) == [slice(0, 20), slice(20, 40)]
+    parts = prepare.pieces(a_sequence([True] * (2 * LONGEST + 1)))
+    assert len(parts) == 3 and parts[0].start == 0 and parts[-1].stop == 2 * LONGEST + 1
+    assert all(a.stop == b.start for a, b in zip(parts[:-1], parts[1:]))
+
+
+def test_training_clips_are_thinned_to_about_30_frames_a_second():
+    fast = a_sequence([True] * 50, fps=50.0)
+    thin = prepare.thinned(fast, "train")
+    assert len(thin) == 25 and thin.fps == 25 and list(thin.frame_index[:3]) == [0, 2, 4]
+    assert prepare.thinned(fast, "test") is fast
+
+
+def test_the_detector_looks_in_the_annotated_box():
+    net, boxes = FakeNet(), np.tile([50.0, 60, 40], (6, 1))
+    boxes[3] = 0
+    tracker = AnnotatedPerson(net, boxes)
+    poses = [tracker(np.full((8, 8, 3), number, np.uint8)) for number in range(6)]
+    assert [pose is not None for pose in poses] == [True, True, True, False, True, True]
+    assert all((region.x, region.y, region.size) == (50, 60, 40) for _, region in net.looks)
+    net.blind = {0}
+    assert AnnotatedPerson(net, boxes)(np.zeros((8, 8, 3), np.uint8)) is None
+
+
+def test_units_have_files_of_their_own(tmp_path):
+    one, other = (prepare._done_file(tmp_path, Unit(name, "train", tmp_path)) for name in ("a/b_c", "a_b/c"))
+    assert one != other and one.parent == other.parent
