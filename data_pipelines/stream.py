@@ -25,9 +25,8 @@ from data_pipelines.simulate.observations import simulate
 from data_pipelines.sources import Group, OpenSources, draw_windows, make_group, open_sources
 from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
+from hpof_jax.body.skeletons import SPIN24
 from hpof_jax.errors import UserError
-
-POINT_KEYS = ("keypoints_2d", "keypoints_3d")  # of prepared data sets
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,6 +144,7 @@ class BatchMaker:
                 "set --config.data.shards to a divisor of the batch size."
             )
         self._size = options.batch_size // options.shards  # clips of a shard
+        self._points = any(getattr(source, "points", False) for source in self._sources.videos.sources)
         self._counts = _count_clips(self._sources.group_shares, self._size)
         self._simulate = Simulator(options.body, options.noise)
         self._augmentation = Augmentation() if options.augment else None
@@ -174,7 +174,9 @@ class BatchMaker:
         if parts:
             parts = [self._join_with_flow(rng, parts)]
         parts += self._draw_observed(rng, sources.videos, counts["videos"], video_flow)
-        batch = _withhold_ground_truth(_concatenate(_with_points(parts)))
+        batch = _withhold_ground_truth(
+            _concatenate([_with_points(part) for part in parts] if self._points else parts)
+        )
         return batch | self._draw_real_motion(rng) if options.real_motion else batch
 
     def _draw_simulated(self, rng: np.random.Generator) -> list[Batch]:
@@ -271,14 +273,14 @@ def _withhold_ground_truth(batch: Batch) -> Batch:
     return batch | shown | {"true_focal_length": focal_length}
 
 
-def _with_points(parts: list[Batch]) -> list[Batch]:
-    """The parts, all with annotated points if one has some: with a confidence of 0 in the others."""
-    points = {key: value for part in parts for key, value in part.items() if key in POINT_KEYS}
-    return [
-        {key: np.zeros((len(part["seen"]), *value.shape[1:]), np.float32) for key, value in points.items()}
-        | part
-        for part in parts
-    ]
+def _with_points(part: Batch) -> Batch:
+    """The part with annotated points, of confidence 0 where it has none."""
+    shape = (*part["seen"].shape, len(SPIN24))
+    blank = {
+        "keypoints_2d": np.zeros((*shape, 3), np.float32),
+        "keypoints_3d": np.zeros((*shape, 4), np.float32),
+    }
+    return blank | part
 
 
 def _concatenate(parts: list[Batch]) -> Batch:

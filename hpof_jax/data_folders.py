@@ -68,7 +68,8 @@ def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 def _rendered(folder: pathlib.Path, paths: list[pathlib.Path]) -> Finding:
     problems = _lacking(paths, _CLIP, "is not a rendered clip: delete it and render it again")
     for parent in sorted({path.parent for path in paths}):
-        if not (parent / "manifest.json").is_file():
+        # A prepared data set has its manifest above the folders of its splits.
+        if not any((folder / "manifest.json").is_file() for folder in (parent, parent.parent)):
             problems.append(f"{parent} has no manifest.json: more clips cannot be added to it.")
     return Finding("rendered clips", len(paths), problems)
 

@@ -22,7 +22,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from hpof_jax import cli, config_files
-from hpof_jax.body import load_body
+from hpof_jax.body import keypoint_basis, load_body
 from hpof_jax.body.coarse import decimate
 from hpof_jax.errors import UserError
 from hpof_jax.models import weights
@@ -125,6 +125,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             hide_3d=config.data.hide_3d,
             axis_name=parallel.AXIS,
             outline=decimate(body) if outline else None,
+            annotated=keypoint_basis(body, "spin49") if config.data.prepared else None,
             adversary=judge,
             accumulate=config.accumulate,
             remat=config.remat,

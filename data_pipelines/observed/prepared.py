@@ -77,6 +77,7 @@ class PreparedClips:
     """
 
     labelled = True
+    points = True  # batches have annotated points
 
     def __init__(self, folder: str | os.PathLike, split: str):
         self._folder = pathlib.Path(folder).expanduser()

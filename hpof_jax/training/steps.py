@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from hpof_jax.body.mirror import mirror_observations
-from hpof_jax.body.model import BodyModel
+from hpof_jax.body.model import BodyModel, KeypointBasis
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.geometry.temporal import smooth_rotations
 from hpof_jax.models.flip import average_flipped
@@ -30,6 +30,7 @@ def make_train_step(
     hide_3d: float,
     axis_name: str,
     outline: BodyModel | None = None,
+    annotated: KeypointBasis | None = None,
     adversary: Adversary | None = None,
     accumulate: int = 1,
     remat: bool = False,
@@ -50,6 +51,7 @@ def make_train_step(
       hide_3d: share of the clips whose `landmarks_3d` are withheld from the model.
       axis_name: of the device axis that the step is mapped over.
       outline: a coarse body (`body.coarse.decimate`), for the losses on silhouettes and flow.
+      annotated: of batches with annotated points, see `terms.loss_terms`.
       adversary: for the loss `adversarial`; the batch then also has real motion, `real_pose` (B, T, 24, 3)
         axis-angle and `real_betas` (B, 10). Without it, the state's discriminator stays as it is.
       accumulate: parts into which the device's batch is cut. They are computed one after another, in less
@@ -82,7 +84,7 @@ def make_train_step(
     def all_terms(params, judge, inputs, batch, dropout):
         """The terms of the losses and of the adversary's heads, and the prediction."""
         prediction = predict(params, inputs, dropout)
-        terms = loss_terms(body, inputs, prediction, batch, loss_weights, outline)
+        terms = loss_terms(body, inputs, prediction, batch, loss_weights, outline, annotated)
         heads = adversary.generator_terms(judge, prediction, inputs.mask) if adversary else {}
         return terms, heads, prediction
 

@@ -1,12 +1,13 @@
 """The losses of a batch and a prediction, as sums and counts that add up over devices."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from hpof_jax.body.model import BodyModel, keypoints, skin
+from hpof_jax.body.model import BodyModel, KeypointBasis, keypoints, skin
+from hpof_jax.body.skeletons import SPIN24
 from hpof_jax.geometry import camera
 from hpof_jax.geometry.picture_losses import in_frame
 from hpof_jax.geometry.rasterizer import soft_silhouette
@@ -29,11 +30,13 @@ def loss_terms(
     batch: Batch,
     loss_weights: Mapping[str, Any],
     outline: BodyModel | None = None,
+    annotated: KeypointBasis | None = None,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """The losses that `loss_weights` names, except `adversarial`: name -> (sum, count). See `losses`.
 
     In clips without `has_3d` the target of `keypoints_2d` is the detector's landmarks, weighted by their
-    visibility, in frames in which the person is seen.
+    visibility, in frames in which the person is seen. Annotated points, where a batch has them, replace the
+    detector's landmarks, and give `keypoints_3d` in clips without `has_smpl`.
 
     Args:
       body: the full body.
@@ -44,10 +47,16 @@ def loss_terms(
         clip, from `flow_first` (B,) on: `flow_box` (B, K, 3), zeros where the person is not seen; in the
         R x R pixels of these boxes `flow` (B, K - 1, 2, R, R, 2), `flow_valid` (B, K - 1, 2, R, R) and
         `masks` (B, K, R, R) in 0..255; and whether they are known, `has_flow` and `has_mask` (B,).
+      annotated: the keypoint set `spin49`, whose last 24 points `keypoints_2d` (B, T, 24, 3) and `keypoints_3d`
+        (B, T, 24, 4) of the batch are, with their confidence last; None: the batch has none.
     """
     mask = inputs.mask
     has_smpl = mask & batch["has_smpl"][:, None]
     has_3d = mask & batch["has_3d"][:, None]
+    points = _annotated(body, annotated, prediction, batch, mask) if annotated is not None else None
+    # Clips whose ground truth in 3D is that of the body, and not of annotated points.
+    posed = batch["has_3d"] if points is None else batch["has_3d"] & ~points.clips
+    has_3d = has_3d & posed[:, None]
     # Unknown ground truth may be NaN, and NaN would reach the gradient even through a mask.
     known = has_smpl | has_3d
     betas = jnp.where(jnp.any(known, axis=-1)[:, None], batch["betas"], 0.0)
@@ -70,17 +79,32 @@ def loss_terms(
         true_2d = _project(
             true_points - true_joints[..., :1, :], place, batch["true_focal_length"], batch, inputs.box
         )
-        labelled = batch["has_3d"][:, None, None]
+        labelled = posed[:, None, None]
         detected, visibility = batch["landmarks_2d"][..., :2], batch["landmarks_2d"][..., 2]
         target = jnp.where(labelled[..., None], true_2d, camera.to_box(detected, inputs.box))
         # A landmark far outside the box lies beyond the frame's edge or behind the camera.
         inside = jnp.max(jnp.abs(target), axis=-1) < 3.0
         confidence = inside * jnp.where(labelled, 1.0, visibility)
         errors = losses.keypoints_2d(jnp.clip(pred_2d, -6.0, 6.0), target, confidence)
-        terms["keypoints_2d"] = losses.masked_sum(errors, jnp.where(labelled[..., 0], mask, inputs.seen))
+        counted = jnp.where(labelled[..., 0], mask, inputs.seen)
+        if points is not None:
+            offset = points.pred - pred_joints[..., :1, :]
+            drawn = _project(offset, pelvis, batch["focal_length"], batch, inputs.box)
+            target = camera.to_box(batch["keypoints_2d"][..., :2], inputs.box)
+            errors_of_points = losses.keypoints_2d(jnp.clip(drawn, -6.0, 6.0), target, points.confidence_2d)
+            errors = jnp.where(points.frames_2d, errors_of_points, errors)
+            counted = counted | points.frames_2d
+        terms["keypoints_2d"] = losses.masked_sum(errors, counted)
     if "keypoints_3d" in loss_weights:
         errors = losses.keypoints_3d(pred_3d, true_3d, jnp.ones_like(pred_3d[..., 0]))
-        terms["keypoints_3d"] = losses.masked_sum(errors, has_3d)
+        counted = has_3d
+        if points is not None:
+            root = SPIN24.index("pelvis")
+            pred, target = (x - x[..., root : root + 1, :] for x in (points.pred, points.target_3d))
+            errors_of_points = losses.keypoints_3d(pred, target, points.confidence_3d)
+            errors = jnp.where(points.frames_3d, errors_of_points, errors)
+            counted = counted | points.frames_3d
+        terms["keypoints_3d"] = losses.masked_sum(errors, counted)
     if "body_pose" in loss_weights:
         errors = losses.body_pose(prediction.rotations, true_rotations)
         terms["body_pose"] = losses.masked_sum(errors, has_smpl)
@@ -89,12 +113,41 @@ def loss_terms(
         there = has_smpl if errors.shape == mask.shape else jnp.any(has_smpl, axis=1, keepdims=True)
         terms["betas"] = losses.masked_sum(errors, there)
     if "smoothness" in loss_weights:
-        target = jnp.where(batch["has_3d"][:, None, None, None], true_3d, 0.0)
+        target = jnp.where(posed[:, None, None, None], true_3d, 0.0)
         errors = losses.smoothness(pred_3d, target)
         terms["smoothness"] = losses.masked_sum(errors, mask[:, 2:] & mask[:, 1:-1] & mask[:, :-2])
     if OUTLINE_LOSSES & set(loss_weights):
         terms |= _outline_terms(outline, inputs, prediction, batch, loss_weights)
     return terms
+
+
+class _Points(NamedTuple):
+    """Annotated points of a batch, and the same points of the predicted body."""
+
+    pred: jax.Array  # (B, T, 24, 3) metres, about the body's origin
+    target_3d: jax.Array  # (B, T, 24, 3) metres, camera frame
+    confidence_2d: jax.Array  # (B, T, 24)
+    confidence_3d: jax.Array  # (B, T, 24)
+    frames_2d: jax.Array  # (B, T) bool, where they replace other targets
+    frames_3d: jax.Array  # (B, T) bool
+    clips: jax.Array  # (B,) bool, clips that are annotated in 3D and have no `has_smpl`
+
+
+def _annotated(body, basis, prediction, batch, mask):
+    pred, _ = keypoints(body, basis, prediction.betas, prediction.rotations)
+    flat, solid = batch["keypoints_2d"], batch["keypoints_3d"]
+    # Where the body is known, it is the better target.
+    free = mask & ~batch["has_smpl"][:, None]
+    frames_3d = free & jnp.any(solid[..., 3] > 0, axis=-1) & batch["has_3d"][:, None]
+    return _Points(
+        pred=pred[..., -len(SPIN24) :, :],
+        target_3d=solid[..., :3],
+        confidence_2d=flat[..., 2],
+        confidence_3d=solid[..., 3],
+        frames_2d=free & jnp.any(flat[..., 2] > 0, axis=-1),
+        frames_3d=frames_3d,
+        clips=jnp.any(frames_3d, axis=-1),
+    )
 
 
 def _outline_terms(body, inputs, prediction, batch, loss_weights):

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from data_pipelines import stream
+from hpof_jax.body import keypoint_basis
 from hpof_jax.body.coarse import decimate
 from hpof_jax.body.model import keypoints
 from hpof_jax.geometry import camera
@@ -207,3 +208,41 @@ def test_the_same_shape_in_every_frame_equals_one_for_the_clip(outline, truth, c
     np.testing.assert_allclose(of_frames["vertex_flow"], of_clips["vertex_flow"], rtol=1e-5)
     np.testing.assert_allclose(of_clips["betas"], [3.0, 3.0], rtol=1e-6)  # clips 2, 4 and 6; 0 has no frame
     np.testing.assert_allclose(of_frames["betas"], [12.0, 12.0], rtol=1e-6)  # of 2, 4 and 6 frames
+
+
+def test_annotated_points_replace_what_is_unknown(body, truth, clips):
+    basis = keypoint_basis(body, "spin49")
+    points, joints = keypoints(body, basis, truth.betas, truth.rotations)
+    place = points[..., -24:, :] + (clips["transl"] + 0.0)[..., None, :]
+    pixels = camera.project(
+        place, clips["true_focal_length"][:, None, None], clips["image_size"][:, None, None]
+    )
+    there = np.ones((*pixels.shape[:-1], 1), np.float32)
+    there[:, :, :5] = 0  # points that are not annotated
+    right = {
+        "keypoints_2d": np.concatenate([pixels, there], axis=-1),
+        "keypoints_3d": np.concatenate([place, there], axis=-1),
+        "has_smpl": np.arange(8) < 2,
+        "has_3d": np.arange(8) < 4,
+        "pose": np.where((np.arange(8) < 2)[:, None, None, None], clips["pose"], 0),
+    }
+    wrong = {key: value.copy() for key, value in right.items()}
+    wrong["keypoints_2d"][4:, :, 10, 0] += 50  # where 2D is all that is known
+    wrong["keypoints_3d"][2:4, :, 10, 0] += 0.1
+    wrong["keypoints_2d"][..., :5, :2] = wrong["keypoints_3d"][..., :5, :3] = 1e3
+    wrong["keypoints_2d"][:2] = wrong["keypoints_3d"][:2] = 7  # where the body is known
+    weights = {"keypoints_2d": 1, "keypoints_3d": 1}
+
+    @jax.jit
+    def found(batch):
+        sums = terms.loss_terms(body, steps.batch_inputs(batch), truth, batch, weights, annotated=basis)
+        return {name: value / count for name, (value, count) in sums.items()}, {
+            n: c for n, (_, c) in sums.items()
+        }
+
+    exact, counts = found(clips | right)
+    assert exact["keypoints_3d"] < 1e-4 and exact["keypoints_2d"] < 1e-3
+    assert counts["keypoints_3d"] == 4 * 6 and counts["keypoints_2d"] == 8 * 6
+    off, _ = found(clips | wrong)
+    np.testing.assert_allclose(off["keypoints_3d"], 2 / 4 * (0.1 - 0.005) / 24, rtol=0.05)
+    assert off["keypoints_2d"] > 10 * exact["keypoints_2d"]
