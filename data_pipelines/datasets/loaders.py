@@ -16,7 +16,7 @@ import numpy as np
 
 from hpof_jax.archives import damage
 from hpof_jax.errors import UserError
-from hpof_jax.predictions.pickles import read_results, to_array
+from hpof_jax.pickles import Purpose, read_pickled, to_array
 
 LARGEST_FILE = 2**33  # bytes of a MATLAB or HDF5 file; MPI-INF-3DHP's have up to 0.5 GB
 LARGEST_TEXT = 2**28  # bytes of a JSON or XML file
@@ -25,12 +25,9 @@ CURE = "download it again"
 
 
 def read_pickle(path: pathlib.Path, what: str) -> dict[str, Any]:
-    """A pickled dictionary, such as 3DPW's; `to_array` of `predictions.pickles` makes arrays of its parts."""
+    """A pickled dictionary, such as 3DPW's; `array` makes arrays of its parts."""
     _check(path, what, LARGEST_FILE)
-    try:
-        content = read_results(path)
-    except UserError as error:
-        raise UserError(f"{path} is not {what}, or not as it was distributed: {CURE}.") from error
+    content = read_pickled(path, Purpose(what, "file of this data set", "", CURE))
     if not isinstance(content, dict):
         raise UserError(f"{path} is not {what} (it holds no dictionary): {CURE}.")
     return content
