@@ -7,11 +7,12 @@ T frames and J joints.
 import dataclasses
 import itertools
 import pathlib
-import xml.etree.ElementTree as ElementTree
 
 import cv2
 import numpy as np
 from scipy.signal import butter, filtfilt
+
+from hpof_jax.sessions import pose2sim
 
 OUTLIER_PX = 30.0  # a view with a larger reprojection error does not count; about 6 cm in `real_views`
 SWAP_COST_PX = 4.0  # for each view whose left and right are swapped: the error that the swap must save
@@ -66,25 +67,11 @@ class Reference:
 
 
 def read_qualisys(path: pathlib.Path) -> list[Camera]:
-    """The cameras of a Qualisys `.qca.txt` file: lengths in mm, intrinsics in 64ths of a pixel."""
-    cameras = []
-    for node in ElementTree.parse(path).getroot().iter("camera"):
-        pose = {key: float(value) for key, value in node.find("transform").attrib.items()}
-        lens = {key: float(value) for key, value in node.find("intrinsic").attrib.items()}
-        intrinsics = np.array(
-            [
-                [lens["focalLengthU"] / 64, 0, lens["centerPointU"] / 64],
-                [0, lens["focalLengthV"] / 64, lens["centerPointV"] / 64],
-                [0, 0, 1],
-            ]
-        )
-        names = ("radialDistortion1", "radialDistortion2", "tangentalDistortion1", "tangentalDistortion2")
-        # A Qualisys camera looks along -z and has y up.
-        rotation = np.diag([1.0, -1.0, -1.0]) @ [[pose[f"r{i}{j}"] for j in (1, 2, 3)] for i in (1, 2, 3)]
-        position = np.array([pose["x"], pose["y"], pose["z"]]) / 1000
-        distortion = np.array([lens[name] for name in names])
-        cameras.append(Camera(intrinsics, distortion, rotation, -rotation @ position))
-    return cameras
+    """The cameras of a Qualisys `.qca.txt` file."""
+    return [
+        Camera(camera.intrinsics, camera.distortion, camera.rotation, camera.translation)
+        for camera in pose2sim.read_qualisys(path)
+    ]
 
 
 def reconstruct(cameras: list[Camera], landmarks: np.ndarray, pairs: np.ndarray, fps: float) -> Reference:

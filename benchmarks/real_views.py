@@ -2,6 +2,7 @@
 
     python -m benchmarks.real_views
     python -m benchmarks.real_views --weights RUN --json real.json --pictures pictures/
+    python -m benchmarks.real_views --session session/     # then: python -m hpof_jax.evaluate --session session/
 
 - Video: `Demo_SinglePerson` of pose2sim 0.10.49 (BSD-3), a man who balances on one leg. Four synchronised,
   calibrated cameras at 3.2 to 3.8 m, one of them rolled by 26 degrees; 100 frames at 60 frames/s, 1080 x 1920
@@ -26,6 +27,7 @@ Observations are cached, see `hpof_jax.observe.cache`: a second run takes second
 
 import argparse
 import pathlib
+import shutil
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -37,6 +39,8 @@ from benchmarks.program import print_row, program
 from hpof_jax import downloads
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import BLAZEPOSE_LIMBS, LIMB_JOINTS, SMPL_LIMBS
+from hpof_jax.export.trc import write_markers
+from hpof_jax.geometry.numpy_rotations import Y_UP
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights
 from hpof_jax.observe.cache import observe_cached
@@ -76,11 +80,18 @@ def _options(parser: argparse.ArgumentParser) -> None:
         help="give all methods the reference in place of the detector's landmarks of the limbs",
     )
     parser.add_argument("--pictures", type=pathlib.Path, help="folder for frames with the reference drawn on")
+    parser.add_argument(
+        "--session",
+        type=pathlib.Path,
+        help="only write the recording there as a session of Pose2Sim, with the reference",
+    )
     parser.add_argument("--dump", type=pathlib.Path, help="folder for observations and reference, as .npz")
 
 
 @program(__doc__, _options)
 def main(options: argparse.Namespace) -> dict:
+    if options.session:
+        return write_session(options.session)
     methods = {"BlazePose": blazepose, "BlazePose, smoothed": smoothed_blazepose}
     for weights in [None] if options.weights is None else options.weights:
         name = pathlib.Path(weights).name if weights else "its weights"
@@ -245,6 +256,24 @@ def draw(
                 cv2.circle(image, (int(x), int(y)), 6, (255, 255, 0), -1)
             tiles.append(cv2.resize(image, None, fx=0.5, fy=0.5))
         cv2.imwrite(str(folder / f"{video.stem}.png"), np.hstack(tiles))
+
+
+def write_session(folder: pathlib.Path) -> dict:
+    """The recording as a session of Pose2Sim: videos, calibration, and the reference as keypoints in a `.trc`."""
+    source, views = downloads.fetch("pose2sim_demo"), observe_views("heavy")
+    reference = make_reference(views)
+    for name in ("videos", "calibration"):
+        shutil.copytree(source / name, folder / name, dirs_exist_ok=True)
+    (folder / "pose-3d").mkdir(exist_ok=True)
+    (folder / "Config.toml").write_text("[project]\n", encoding="utf-8")
+    names = [
+        f"{side[0].upper()}{part.capitalize()}" for side, part in (name.split("_") for name in LIMB_JOINTS)
+    ]
+    points = dict(zip(names, (reference.joints @ Y_UP.T).swapaxes(0, 1)))
+    path = folder / "pose-3d" / "reference.trc"
+    write_markers(path, np.asarray(views[0].times), points, float(views[0].fps))
+    print(f"wrote {path}")
+    return {"session": str(folder), "reference": describe(reference)}
 
 
 def dump(views: dict, reference: multiview.Reference, true: list[np.ndarray], folder: pathlib.Path) -> None:

@@ -3,8 +3,10 @@
     python -m hpof_jax.evaluate --weights runs/hpof --data synthetic,bvh:FOLDER [--json FILE] [--latex FILE]
     python -m hpof_jax.evaluate --predictions wham_output.pkl hmr4d_results.pt --reference truth.npz \\
         --protocol emdb2 --body SMPL_NEUTRAL.pkl [--json FILE] [--latex FILE]
+    python -m hpof_jax.evaluate --session DIR [--trial NAME] [--camera NAME] [--predictions motion.npz] [--json FILE]
 
-With --predictions, results of this package, of AMASS (.npz), WHAM, GVHMR and 4D-Humans are scored in one
+With --session, the videos or results are scored against the joint centres and angles of a motion laboratory, in a folder
+of OpenCap or Pose2Sim; see docs/biomechanics.md. Otherwise, with --predictions, results of this package, of AMASS (.npz), WHAM, GVHMR and 4D-Humans are scored in one
 table. With several references, list the files of one program in the references' order, then those of the
 next. docs/protocols.md has the protocols and the published numbers.
 
@@ -21,7 +23,7 @@ import json
 import os
 import pathlib
 
-from hpof_jax import cli, scoring
+from hpof_jax import cli, scoring, session_evaluation
 from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
@@ -203,6 +205,15 @@ def main() -> None:
     )
     parser.add_argument("--regressor", help="J_regressor_h36m.npy, for protocols of other joints than SMPL's")
     parser.add_argument("--person", help="of --predictions (default: the one in most frames)")
+    parser.add_argument("--session", metavar="DIR", help="score against this session of OpenCap or Pose2Sim")
+    parser.add_argument("--trial", help="of --session (default: all)")
+    parser.add_argument("--camera", help="of --session (default: all, each alone)")
+    parser.add_argument(
+        "--offset", type=float, help="seconds from the video to the reference of --session (default: found)"
+    )
+    parser.add_argument(
+        "--landmark-model", default="full", choices=("full", "heavy"), help="on the videos of --session"
+    )
     parser.add_argument("--clip-length", type=cli.positive_int, default=243)
     parser.add_argument("--max-frames", type=cli.positive_int, help="of each clip")
     parser.add_argument("--synthetic-clips", type=cli.positive_int, default=64)
@@ -225,9 +236,23 @@ def main() -> None:
             raise UserError(f"{path} is a folder: give the name of a file for {option}.")
         if path and not path.parent.is_dir():
             raise UserError(f"There is no folder {path.parent} to write {path.name} into: make it first.")
-    if bool(args.predictions) != bool(args.reference):
+    if args.session:
+        result = session_evaluation.evaluate_session(
+            args.session,
+            trial=args.trial,
+            camera=args.camera,
+            predictions=args.predictions or (),
+            reference=args.reference or (),
+            offset=args.offset,
+            weights=args.weights,
+            landmark_model=args.landmark_model,
+            body=args.body,
+            person=args.person,
+        )
+        print(session_evaluation.format_session(result))
+    elif bool(args.predictions) != bool(args.reference):
         raise UserError("--predictions and --reference belong together: give both.")
-    if args.predictions:
+    elif args.predictions:
         result = scoring.score(
             args.predictions,
             args.reference,
@@ -251,7 +276,8 @@ def main() -> None:
             hide_3d=args.hide_3d,
         )
         print(format_table(result))
-    for path, text in ((args.json, json.dumps(result, indent=2) + "\n"), (args.latex, format_latex(result))):
+    latex = session_evaluation.latex_session(result) if args.session else format_latex(result)
+    for path, text in ((args.json, json.dumps(result, indent=2) + "\n"), (args.latex, latex)):
         if path:
             with replacing(path, "The result") as partial:
                 partial.write_text(text, encoding="utf-8")

@@ -51,6 +51,11 @@ LIBRARY = {
     "config_files": set(),
     "timing": set(),
 }
+LIBRARY["sessions"] = {"pickles", "body", "geometry"}
+LIBRARY["session_scoring"] = {*LIBRARY["export"], *LIBRARY["scoring"], "export", "scoring", "sessions"}
+LIBRARY["session_evaluation"] = {
+    *LIBRARY["session_scoring"], *LIBRARY["lifting"], "session_scoring", "lifting", "tables"
+}  # fmt: skip
 DATA = {
     "data_pipelines.device": set(),
     "data_pipelines.feed": set(),

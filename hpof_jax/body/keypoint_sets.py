@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpof_jax.archives import map_array
+from hpof_jax.body.anatomical import anatomical_basis
 from hpof_jax.body.model import BodyModel, KeypointBasis, fold_regressor
 from hpof_jax.body.skeletons import (
     BLAZEPOSE_LANDMARKS,
@@ -90,7 +91,8 @@ _FILE_OF["spin49"] = "J_regressor_extra.npy"
 def keypoint_basis(model: BodyModel, name: str, regressor: str | os.PathLike | None = None) -> KeypointBasis:
     """A keypoint set on a body, for `keypoints(model, basis, betas, rotations)`.
 
-    The free body has every set. On SMPL, `smpl24`, `coco17`, `openpose25` and `blazepose33` need no file.
+    The free body has every set. On SMPL, `smpl24`, `coco17`, `openpose25`, `blazepose33` and
+    `anatomical12` need no file.
     `h36m17`, `mpi_inf_3dhp17` and `lsp14` (the 14 joints of 3DPW's protocol) need `J_regressor_h36m.npy` (17,
     V), the legs in either order; `spin49` needs `J_regressor_extra.npy` (9, V).
 
@@ -110,6 +112,8 @@ def keypoint_basis(model: BodyModel, name: str, regressor: str | os.PathLike | N
         raise UserError(f"{name} on {model.name!r} takes no regressor file: leave {regressor} out.")
     if regressor is None and file and not free:
         raise UserError(f"{name} on {model.name!r} needs SPIN's {file}: give its path as `regressor`.")
+    if name == "anatomical12":
+        return anatomical_basis(model)
     if free:
         points |= _picks(_FREE_BODY_VERTICES, model)
         openpose = {point: _mix(mix, points) for point, mix in _FREE_BODY_OPENPOSE.items()}

@@ -90,6 +90,13 @@ SPIN24 = tuple(
     right_ear""".split()
 )
 
+# The twelve joints on which all keypoint sets agree; the evaluation on real videos uses them.
+LIMB_JOINTS = tuple(
+    f"{side}_{joint}"
+    for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    for side in ("left", "right")
+)
+
 KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
     "smpl24": SMPL_JOINTS,
     "coco17": tuple(
@@ -112,6 +119,7 @@ KEYPOINT_SETS: dict[str, tuple[str, ...]] = {
     "blazepose33": BLAZEPOSE_LANDMARKS,
     "openpose25": OPENPOSE25,
     "spin49": tuple(f"{name}_openpose" for name in OPENPOSE25) + SPIN24,
+    "anatomical12": LIMB_JOINTS,  # joint centres as motion laboratories define them
 }
 
 # For each of BlazePose's landmarks the joint with which it moves.
@@ -120,13 +128,6 @@ BLAZEPOSE_CARRIERS = (
     *(f"{side}_{part}" for part in ("shoulder", "elbow", "wrist") for side in ("left", "right")),
     *["left_hand", "right_hand"] * 3,
     *(f"{side}_{part}" for part in ("hip", "knee", "ankle", "ankle", "foot") for side in ("left", "right")),
-)
-
-# The twelve joints on which all keypoint sets agree; the evaluation on real videos uses them.
-LIMB_JOINTS = tuple(
-    f"{side}_{joint}"
-    for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    for side in ("left", "right")
 )
 
 

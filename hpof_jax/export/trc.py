@@ -60,9 +60,24 @@ def write(path: str | os.PathLike, motion: WorldMotion, body: BodyModel, markers
     """
     motion = at_constant_rate(motion, body)
     points = _opencap(motion, body) if markers == "opencap" else _named(motion, body, markers)
-    names, frames = tuple(points), len(motion)
-    points = np.stack([*points.values()], axis=1) @ Y_UP.T * 1000.0
-    rate = f"{motion.fps:.6g}"
+    write_markers(path, motion.times, {name: place @ Y_UP.T for name, place in points.items()}, motion.fps)
+
+
+def write_markers(
+    path: str | os.PathLike, times: np.ndarray, points: dict[str, np.ndarray], fps: float
+) -> None:
+    """Writes markers of any kind.
+
+    Args:
+      times: (T,) seconds at the constant rate `fps`.
+      points: name -> (T, 3) metres, y up.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    names, frames = tuple(points), len(times)
+    values = 1000.0 * np.stack([*points.values()], axis=1).reshape(frames, -1)
+    rate = f"{fps:.6g}"
     lines = [
         f"PathFileType\t4\t(X/Y/Z)\t{os.path.basename(path)}",
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
@@ -71,7 +86,7 @@ def write(path: str | os.PathLike, motion: WorldMotion, body: BodyModel, markers
         "\t\t" + "\t".join(f"{axis}{number}" for number in range(1, len(names) + 1) for axis in "XYZ"),
         "",
     ]
-    values = np.column_stack([np.arange(1, frames + 1), motion.times, points.reshape(frames, -1)])
+    values = np.column_stack([np.arange(1, frames + 1), times, values])
     formats = ["%d", "%.6f"] + ["%.4f"] * (3 * len(names))
     with (
         replacing(path, "The TRC file") as partial,

@@ -15,7 +15,15 @@ from hpof_jax.body.skeletons import (
 from hpof_jax.errors import UserError
 
 SIZES = dict(
-    smpl24=24, coco17=17, h36m17=17, mpi_inf_3dhp17=17, lsp14=14, blazepose33=33, openpose25=25, spin49=49
+    smpl24=24,
+    coco17=17,
+    h36m17=17,
+    mpi_inf_3dhp17=17,
+    lsp14=14,
+    blazepose33=33,
+    openpose25=25,
+    spin49=49,
+    anatomical12=12,
 )
 ABBREVIATED = {"r": "right", "l": "left"}
 
