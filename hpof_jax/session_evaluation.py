@@ -18,7 +18,7 @@ from hpof_jax.predictions.formats import FREE_BODY, read_prediction
 from hpof_jax.session_scoring import Performance, compare, perform, read_reference
 from hpof_jax.sessions import Session, Trial, read_session
 from hpof_jax.sessions.session import pick_video
-from hpof_jax.tables import Column, latex_table, text_table
+from hpof_jax.tables import Column, latex_table, number, text_table
 
 FPS = 30.0  # frames/s of a result, where neither its file nor a video says it
 CENTRES = {
@@ -90,7 +90,7 @@ def evaluate_session(
         raise UserError(f"No trial in {folder} has a reference: give its .trc or .mot file with --reference.")
     return {
         "protocol": {
-            "name": "session",
+            "name": "predictions" if predictions else "hpof_jax",
             "title": f"{session.program} session {pathlib.Path(folder).resolve().name}",
             "joints": "anatomical12",
             "weights": None if predictions else str(weights or SHIPPED),
@@ -170,6 +170,11 @@ def format_session(result: dict[str, Any]) -> str:
     if angles:
         mean = _mean([*(overall["angles"] or overall["bends"]).values()])
         parts += ["Joint angles, degrees:", text_table(angles | {"mean": mean}, ANGLES), ""]
+    if overall["angles"] and overall["centres"]:
+        angle = np.mean([row["mae"] for row in overall["angles"].values()])
+        pelvis = number(overall["centres"].get("mid_hip"), Column("", 0))
+        row = f"| {result['protocol']['name']} | {angle:.1f} | {pelvis} |"
+        parts += ["Row for the table of docs/protocols.md:", row, ""]
     for name, sequence in sequences.items():
         correlation = sequence["correlation"]
         how = "as given" if correlation is None else f"correlation {correlation:.2f}"
