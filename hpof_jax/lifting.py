@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from hpof_jax import confidence
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.mirror import mirror_observations
 from hpof_jax.body.model import keypoints, rest_joints
@@ -14,7 +15,7 @@ from hpof_jax.geometry import camera, temporal
 from hpof_jax.geometry.placement import place
 from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
 from hpof_jax.models.build import model_for
-from hpof_jax.models.flip import average_flipped
+from hpof_jax.models.flip import average_flipped, disagreement
 from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.models.weights import load_weights
@@ -28,7 +29,6 @@ MIN_SHOT = 25
 # JAX compiles a program for each shape of its arrays. Numbers of frames are rounded up to a power of two, or
 # to a multiple of this, so that few programs serve videos of all lengths.
 CHUNK = 512
-GAP_DECAY = 15.0  # frames in which the confidence within a gap falls to 1 / e
 
 
 def lift(
@@ -58,6 +58,19 @@ def lift(
     Raises:
       UserError: the weights cannot be read, or are not those of the model that they name.
     """
+    return lift_and_compare(observations, weights, body, flip=flip, smooth=smooth, undo_swaps=undo_swaps)[0]
+
+
+def lift_and_compare(
+    observations: clip.Observations,
+    weights: str | os.PathLike | tuple[Any, Any] | None = None,
+    body: BodyModel | None = None,
+    *,
+    flip: bool = True,
+    smooth: bool = True,
+    undo_swaps: bool = True,
+) -> tuple[Motion, np.ndarray | None]:
+    """Like `lift`; also returns the model's disagreement with its mirror image, (T,) metres; None without `flip`."""
     if undo_swaps:  # before resampling, which would average swapped and unswapped landmarks
         landmarks_2d, landmarks_3d, _ = swaps.undo_swaps(
             observations.landmarks_2d, observations.landmarks_3d, observations.seen, observations.shots
@@ -70,7 +83,7 @@ def lift(
     sampled = clip.resample(observations, MODEL_FPS)
     shots = _shots(observations, sampled)
     parts = _slices(np.cumsum([0, *(len(shot.samples) for shot in shots)]))
-    rotations, cam, box, betas = _predict(model, params, body, sampled, shots, parts, flip)
+    rotations, cam, box, betas, apart = _predict(model, params, body, sampled, shots, parts, flip)
     if smooth:
         rotations = np.concatenate([_smoothed(rotations, part) for part in parts])
 
@@ -89,7 +102,7 @@ def lift(
         known = observations.landmarks_2d[s], box[s, 2], pelvis[s], focal_length, image_size, times[s]
         pelvises.append(place(points[s], *known))
     pelvis = np.concatenate(pelvises)
-    return Motion(
+    motion = Motion(
         poses=poses,
         betas=betas,
         trans=pelvis - rest,
@@ -100,13 +113,19 @@ def lift(
         cam=_by_chunk(_to_cam, (pelvis, box), focal_length, image_size),
         box=box,
         frame_index=observations.first_frame + np.arange(len(observations)),
-        confidence=_confidence(observations.landmarks_2d, observations.seen),
+        confidence=np.zeros(len(observations)),
         image_size=observations.image_size,
         focal_length=float(observations.focal_length),
         body=body.name,
         times=times,
         focal_length_source=observations.focal_length_source,
     )
+    if apart is not None:
+        apart = np.concatenate(
+            [temporal.linear(apart[part], shot.positions) for part, shot in zip(parts, shots)]
+        )
+    sure = confidence.of_motion(motion, points + pelvis[:, None], apart)
+    return dataclasses.replace(motion, confidence=sure), apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,15 +161,25 @@ def _slices(bounds) -> list[slice]:
 def _predict(
     model, params, body, sampled: clip.Observations, shots: list[_Shot], parts: list[slice], flip: bool
 ):
-    """Rotations (N, 24, 3, 3), cam (N, 3) and box (N, 3) of all samples, shot after shot, and betas (10,)."""
+    """Rotations (N, 24, 3, 3), cam (N, 3) and box (N, 3) of all samples, shot after shot, and betas (10,).
+
+    Also the disagreement (N,) with the mirror image, metres; None without `flip`.
+    """
     inputs, mirrored = _inputs_of(sampled, shots)
     padded = [*parts[:-1], slice(parts[-1].start, inputs.mask.shape[1])]
-    prediction = predict_long(model, params, inputs, body, shots=padded)
+    prediction = straight = predict_long(model, params, inputs, body, shots=padded)
     if flip:
-        prediction = _average_flipped(prediction, predict_long(model, params, mirrored, body, shots=padded))
+        flipped = predict_long(model, params, mirrored, body, shots=padded)
+        prediction = _average_flipped(straight, flipped)
+    count, betas = parts[-1].stop, np.asarray(prediction.clip_betas(inputs.mask))[0]
+    apart = None
+    if flip:
+        apart = _by_chunk(
+            _disagreement, (straight.rotations[0, :count], flipped.rotations[0, :count]), body, betas
+        )
     per_sample = (prediction.rotations, prediction.cam, inputs.box)
-    rotations, cam, box = (np.array(x[0, : parts[-1].stop]) for x in per_sample)
-    return rotations, cam, box, np.asarray(prediction.clip_betas(inputs.mask))[0]
+    rotations, cam, box = (np.array(x[0, :count]) for x in per_sample)
+    return rotations, cam, box, betas, apart
 
 
 def _inputs_of(sampled: clip.Observations, shots: list[_Shot]):
@@ -199,6 +228,7 @@ def _both_inputs(batch):
 
 
 _average_flipped = jax.jit(average_flipped)
+_disagreement = jax.jit(disagreement)
 _smooth = jax.jit(temporal.smooth_rotations)
 _to_sixd = jax.jit(matrix_to_sixd)
 _to_translation = jax.jit(camera.cam_to_translation)
@@ -218,14 +248,3 @@ def _pose(sixd, body, betas):
 def _rest(body, betas):
     """The pelvis' rest position (3,)."""
     return rest_joints(body, betas)[0]
-
-
-def _confidence(landmarks_2d: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Mean visibility in seen frames; elsewhere at most 0.5, falling with the distance to a seen frame."""
-    frames, there = np.arange(len(seen)), np.flatnonzero(seen)
-    after = np.searchsorted(there, frames)
-    neighbours = there[np.clip([after - 1, after], 0, len(there) - 1)]
-    away = np.abs(frames - neighbours).min(axis=0)
-    return np.where(seen, landmarks_2d[..., 2].mean(axis=1), 0.5 * np.exp(-away / GAP_DECAY)).astype(
-        np.float32
-    )

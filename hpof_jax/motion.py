@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
     from hpof_jax.world import WorldMotion
 
+CONFIDENT = 0.5  # frames with at most this confidence are guesses
 CHUNK = 64  # frames that `Motion.vertices` skins at once: about 20 MB of intermediate results
 
 # The shape of each array of T frames.
@@ -66,7 +67,7 @@ class Motion:
     cam: np.ndarray  # (T, 3) [s, tx, ty], weak perspective in the box
     box: np.ndarray  # (T, 3) the person's square: [centre x, centre y, size] px
     frame_index: np.ndarray  # (T,) int64 number of each frame among those read from the video, ascending
-    confidence: np.ndarray  # (T,) mean visibility of the landmarks, 0 to 1; at most 0.5 where nobody was seen
+    confidence: np.ndarray  # (T,) probability that the pose is right, see `hpof_jax.confidence`
     image_size: np.ndarray  # (2,) int64 [height, width] of the video
     focal_length: float  # px; the principal point is the middle of the frame
     body: str  # name of the body that `betas` belongs to
@@ -139,6 +140,11 @@ class Motion:
             f"Motion({len(self)} frames, {seconds:.2f} s at {self.mocap_framerate:.4g} frames/s, "
             f"video of {width} x {height} pixels, body {self.body!r})"
         )
+
+    @property
+    def seen(self) -> np.ndarray:
+        """(T,) bool, whether the detector found the person."""
+        return self.keypoints_2d.any(axis=(1, 2))
 
     @property
     def pose(self) -> np.ndarray:

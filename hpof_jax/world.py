@@ -21,7 +21,6 @@ from hpof_jax.gravity import Gravity, find_gravity, up_of
 if TYPE_CHECKING:
     from hpof_jax.motion import Motion
 
-CONFIDENT = 0.5  # frames above this confidence show the person; the others are guesses
 FLOOR_PERCENTILE = 5.0  # of the lowest vertices: jumps stay above the floor, a few noisy frames may be below
 FLOOR_FRAMES = 1000  # at most so many frames, evenly spaced, decide where the floor is
 SAME_RATE = 1e-3  # seconds; frame times this close to a constant rate count as constant
@@ -122,7 +121,7 @@ def find_world(
     """The pose of a still camera in the world of the people whom it filmed.
 
     Without a given height, the floor is at a low percentile of the lowest vertex of the bodies. The first
-    motion's pelvis stands above the origin in its first confident frame.
+    motion's pelvis stands above the origin in the first frame that shows the person.
 
     Args:
       motions: at least one; each has frames and was made with `body`.
@@ -145,7 +144,7 @@ def find_world(
     if camera_height is not None and camera_pitch is None:
         gravity = _pitch_of_height(motions, body, gravity, camera_height)
     turn = camera_to_world(gravity.pitch, gravity.roll)
-    start = turn @ motions[0].joints[_confident(motions[0])[0], 0].astype(np.float64)
+    start = turn @ motions[0].joints[_seen(motions[0])[0], 0].astype(np.float64)
     floor = _floor(motions, body, turn[2]) if camera_height is None else -camera_height
     world_to_camera = np.eye(4)
     world_to_camera[:3] = np.column_stack([turn.T, turn.T @ (start[0], start[1], floor)])
@@ -230,9 +229,9 @@ def check(motion: "Motion", body: BodyModel, what: str = "The motion") -> None:
         )
 
 
-def _confident(motion: "Motion") -> np.ndarray:
+def _seen(motion: "Motion") -> np.ndarray:
     """The numbers of the frames that show the person; all frames if none does."""
-    frames = np.flatnonzero(motion.confidence > CONFIDENT)
+    frames = np.flatnonzero(motion.seen)
     return frames if len(frames) else np.arange(len(motion))
 
 
@@ -243,8 +242,8 @@ def _floor(motions: Sequence["Motion"], body: BodyModel, up: np.ndarray) -> floa
 
 
 def _lowest_vertices(motion: "Motion", body: BodyModel, up: np.ndarray) -> np.ndarray:
-    """The height of the lowest vertex in each of some confident frames, along `up` (3,) in the camera frame."""
-    frames = _confident(motion)
+    """The height of the lowest vertex in each of some frames that show the person, along `up` (3,) in the camera frame."""
+    frames = _seen(motion)
     if len(frames) > FLOOR_FRAMES:
         frames = frames[np.linspace(0, len(frames) - 1, FLOOR_FRAMES).astype(int)]
     blocks = np.split(frames, range(_BLOCK, len(frames), _BLOCK))

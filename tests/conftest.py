@@ -48,7 +48,7 @@ def small_motion():
         mocap_framerate=25.0,
         gender="neutral",
         joints=np.stack(joints, axis=1),
-        keypoints_2d=np.zeros((frames, 33, 3)),
+        keypoints_2d=np.ones((frames, 33, 3)) * (np.arange(frames) != 2)[:, None, None],
         cam=np.zeros((frames, 3)),
         box=np.zeros((frames, 3)),
         frame_index=np.arange(frames),

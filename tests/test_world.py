@@ -24,7 +24,7 @@ def test_the_person_stands_on_the_floor_near_the_origin_facing_the_camera(small_
     # Away from the camera is +y, and the chest points to the camera.
     assert world.joints[-1, 0, 1] > world.joints[0, 0, 1] + 0.1
     assert to_matrix(world.global_orient[0])[1, 2] < -0.9
-    lowest = world_vertices(small_motion, world)[small_motion.confidence > 0.5, :, 2].min(axis=1)
+    lowest = world_vertices(small_motion, world)[small_motion.seen, :, 2].min(axis=1)
     np.testing.assert_allclose(np.percentile(lowest, 5), 0, atol=1e-5)
 
 

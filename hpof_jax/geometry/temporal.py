@@ -119,6 +119,17 @@ def local_means(position: np.ndarray, reach: float, valid: np.ndarray) -> tuple[
     return frames, weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
 
 
+def sliding_mean(values: np.ndarray, counted: np.ndarray, window: int) -> np.ndarray:
+    """(T,) means of the values (T,) that are `counted` (T,), over `window` (odd) frames around each."""
+    total, count = (
+        np.concatenate([[0.0], np.cumsum(x, dtype=np.float64)])
+        for x in (np.where(counted, values, 0.0), counted)
+    )
+    rows = np.arange(len(values))
+    stop, start = np.minimum(rows + window // 2 + 1, len(rows)), np.maximum(rows - window // 2, 0)
+    return (total[stop] - total[start]) / np.maximum(count[stop] - count[start], 1)
+
+
 def interpolate_gaps(values: jax.Array, seen: jax.Array) -> jax.Array:
     """Fills the unseen frames of a track: linear between the seen neighbours, constant beyond the ends.
 

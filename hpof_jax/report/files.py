@@ -14,6 +14,7 @@ import numpy as np
 from hpof_jax import __version__
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
+from hpof_jax.motion import CONFIDENT
 from hpof_jax.report import judge, measure
 from hpof_jax.report.page import page
 
@@ -70,7 +71,7 @@ def make(
         )
     errors = measure.part_errors(motion, measure.reprojection(motion, body))
     acceleration, slides = measure.acceleration(motion), measure.foot_slide(motion)
-    seen, shape = measure.seen(motion), measure.shape(motion, body)
+    seen, shape = motion.seen, measure.shape(motion, body)
     height, width = (int(side) for side in motion.image_size)
     found = judge.judge(
         motion,
@@ -109,6 +110,10 @@ def make(
             "gaps": [[int(numbers[row]) for row in rows] for rows in judge.runs(~seen)],
             "cuts": [int(numbers[row]) for row in shots[1:]],
         },
+        "confidence": {
+            "mean": round(float(motion.confidence.mean()), 3),
+            "trusted_share": round(float((motion.confidence > CONFIDENT).mean()), 4),
+        },
         "reprojection_percent_of_box": {
             part: _summary(error) | {"visible_share": round(float(np.isfinite(error).mean()), 4)}
             for part, error in errors.items()
@@ -136,6 +141,7 @@ def make(
             "frame": numbers.tolist(),
             "seconds": _numbers(times, 4),
             "seen": seen.tolist(),
+            "confidence": _numbers(motion.confidence, 3),
             "reprojection_percent_of_box": {part: _numbers(error, 2) for part, error in errors.items()},
             "acceleration_m_s2": _numbers(acceleration, 2),
             "foot_slide_m_s": {foot: _numbers(speed, 3) for foot, speed in slides.items()},

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpof_jax.motion import CONFIDENT
 from hpof_jax.report import measure
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Finding:
     """A sentence about a stretch of frames, or about the whole clip."""
 
     text: str
-    kind: str  # "unseen", "outside", "fit", "swap", "jitter", "slide", "cut" or "clip"
+    kind: str  # "unseen", "doubt", "outside", "fit", "swap", "jitter", "slide", "cut" or "clip"
     rows: tuple[int, int] | None = None  # the first and the last row of the motion
 
 
@@ -85,7 +86,7 @@ def judge(
       swapped: (T,) bool, where left and right were swapped back; None if that is not known.
       cuts: the first row of each shot but the first.
     """
-    rate, seen, found = motion.mocap_framerate, measure.seen(motion), []
+    rate, seen, found = motion.mocap_framerate, motion.seen, []
 
     def warn(
         flags: np.ndarray, kind: str, sentence: str, shortest: float = SHORTEST, apart: float = APART
@@ -94,6 +95,7 @@ def judge(
             found.append(Finding(f"{frames_in_words(motion, rows)}: {sentence}", kind, rows))
 
     warn(~seen, "unseen", "the person is not seen; the body is a guess", 0.0, 0.0)
+    warn((motion.confidence <= CONFIDENT) & seen, "doubt", "do not trust the pose")
     for part, flags in measure.outside(motion).items():
         warn(flags & seen, "outside", f"the {part} is outside the picture; it is a guess")
     for part, error in errors.items():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS
+from hpof_jax.geometry.temporal import sliding_mean
 from hpof_jax.geometry.two_views import in_first_frame, pixels_in_first_frame
 
 if TYPE_CHECKING:
@@ -46,11 +47,6 @@ PLANTED = 8.0  # % of the box per second
 FOOT_REACH = 2 / 30  # seconds before and after a frame over which a foot's speed is taken
 FIT_WINDOW = 5 / 30  # seconds over which the error of a part is averaged
 CHUNK = 512  # frames whose landmarks are computed at once
-
-
-def seen(motion: "Motion") -> np.ndarray:
-    """(T,) bool: the detector found the person."""
-    return motion.keypoints_2d.any(axis=(1, 2))
 
 
 def reprojection(motion: "Motion", body: "BodyModel") -> np.ndarray:
@@ -104,8 +100,7 @@ def part_errors(motion: "Motion", errors: np.ndarray) -> dict[str, np.ndarray]:
         measured = np.isfinite(columns)
         total, count = np.where(measured, columns, 0.0).sum(axis=1), measured.sum(axis=1)
         here = total / np.maximum(count, 1)
-        around, weight = (_sliding_sum(x, window) for x in (np.where(count > 0, here, 0.0), count > 0))
-        parts[part] = np.where(count > 0, around / np.maximum(weight, 1), np.nan)
+        parts[part] = np.where(count > 0, sliding_mean(here, count > 0, window), np.nan)
     return parts
 
 
@@ -148,7 +143,7 @@ def foot_slide(motion: "Motion") -> dict[str, np.ndarray]:
             points[..., :2], motion.camera_rotation, motion.focal_length, motion.image_size
         )
         in_picture = _speed(pixels, motion.times, reach) / box * 100
-        visible = (points[..., 2] >= VISIBLE).all(axis=1) & seen(motion)
+        visible = (points[..., 2] >= VISIBLE).all(axis=1) & motion.seen
         joints = [SMPL_JOINTS.index(f"{side}_{name}") for name in ("ankle", "foot")]
         in_space = _speed(_still(motion, motion.joints[:, joints]), motion.times, reach)
         slides[f"{side} foot"] = np.where(visible & (in_picture < PLANTED), in_space, np.nan)
@@ -184,10 +179,3 @@ def _speed(points: np.ndarray, times: np.ndarray, reach: int) -> np.ndarray:
         moved = np.linalg.norm(points[2 * reach :] - points[: -2 * reach], axis=-1).max(axis=1)
         found[reach:-reach] = moved / (times[2 * reach :] - times[: -2 * reach])
     return found
-
-
-def _sliding_sum(values: np.ndarray, window: int) -> np.ndarray:
-    """(T,) sums over `window` (odd) values around each; at the ends over those that there are."""
-    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    rows, half = np.arange(len(values)), window // 2
-    return total[np.minimum(rows + half + 1, len(values))] - total[np.maximum(rows - half, 0)]

@@ -6,11 +6,13 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from hpof_jax.motion import CONFIDENT
 from hpof_jax.report import judge
 
 COLUMNS = 240  # at most so many columns of a strip; each shows its worst frame
 # Upper bounds of the first three of the four levels: good, fair, poor, bad.
 LEVELS = {
+    "doubt": (0.2, 0.35, 1 - CONFIDENT),
     "fit": (0.4 * judge.MISFIT, 0.7 * judge.MISFIT, judge.MISFIT),
     "jitter": (0.3 * judge.SHAKING, 0.6 * judge.SHAKING, judge.SHAKING),
     "slide": (0.25 * judge.SLIDING, 0.6 * judge.SLIDING, judge.SLIDING),
@@ -78,6 +80,7 @@ def _facts(report: Mapping[str, Any]) -> str:
     ]
     facts = {
         "of the frames have no warning": f"{100 * report['share_without_warning']:.0f} %",
+        "of the poses are expected to be right": f"{100 * report['confidence']['mean']:.0f} %",
         "of the frames show the person": f"{100 * report['coverage']['seen_share']:.0f} %",
         "of the person's box: mean error in the picture": f"{sum(fits) / len(fits):.1f} %"
         if fits
@@ -113,6 +116,7 @@ def _linked(warning: Mapping[str, Any], overlay: str | None) -> str:
 def _strips(report: Mapping[str, Any]) -> str:
     over_time = report["over_time"]
     rows = {"seen": [0 if seen else 3 for seen in over_time["seen"]]}
+    rows["confidence"] = _levels([1 - value for value in over_time["confidence"]], LEVELS["doubt"])
     for part, values in over_time["reprojection_percent_of_box"].items():
         rows[part] = _levels(values, LEVELS["fit"])
     rows["steadiness"] = _levels(over_time["acceleration_m_s2"], LEVELS["jitter"])

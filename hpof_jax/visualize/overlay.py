@@ -19,7 +19,7 @@ from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import zbuffer
-from hpof_jax.motion import Motion
+from hpof_jax.motion import CONFIDENT, Motion
 from hpof_jax.progress import progress as shown_progress
 from hpof_jax.visualize import draw
 from hpof_jax.visualize.video import even, resize, writing
@@ -33,8 +33,9 @@ SIDE_EXTENT = 2.3  # metres from the top to the bottom of the side view, at the 
 SIDE_DISTANCE = 6.0  # metres from the side view's camera to the pelvis
 SIDE_ASPECT = 0.7  # width of the side view over its height
 SIDE_MARGIN = 0.3  # metres around several people
-CONFIDENT = 0.5  # frames below this confidence are guesses
-FAINT = 0.2  # of several people, guesses below this confidence are not drawn: the person may be out of sight
+FAINT = (
+    0.2  # of several people, one who is not seen is not drawn below this confidence: the person may have left
+)
 LABEL_FROM = 200  # pixels: lower pictures have no room for labels
 DIMMED = 0.45  # brightness of the frame behind flow
 FASTEST = 95  # percentile of the joints' speeds that gets the full colour
@@ -92,8 +93,8 @@ def write_overlay(
 ) -> None:
     """Writes an H.264 video of the body over the frames, at the motion's frame rate and without sound.
 
-    A few frames are in memory at a time. A body with a confidence below 0.5, as where the person was not seen,
-    is drawn grey. A frame that the motion does not cover is shown unchanged. If the frame rate varies, frames
+    A few frames are in memory at a time. A body with a confidence of at most 0.5, as where the person was not
+    seen, is drawn grey. A frame that the motion does not cover is shown unchanged. If the frame rate varies, frames
     are repeated and left out, so that each is shown at its time.
 
     Args:
@@ -348,7 +349,7 @@ def _at_constant_rate(motions: Sequence[Motion]) -> tuple[float, dict[int, int]]
 
 def _posed(motion: Motion, body: BodyModel, number: int, several: bool) -> Callable[[int], _Posed | None]:
     """A function from a frame's number to the body in it; call it with ascending numbers."""
-    rows = {int(frame): row for row, frame in enumerate(motion.frame_index)}
+    rows, seen = {int(frame): row for row, frame in enumerate(motion.frame_index)}, motion.seen
 
     @functools.lru_cache(maxsize=2)
     def chunk(index: int) -> np.ndarray:
@@ -359,10 +360,10 @@ def _posed(motion: Motion, body: BodyModel, number: int, several: bool) -> Calla
             return None
         row = rows[frame]
         confidence = motion.confidence[row]
-        if several and confidence < FAINT:
+        if several and confidence < FAINT and not seen[row]:
             return None
         vertices, moved = (chunk(index // CHUNK)[index % CHUNK] for index in (row, rows.get(frame + 1, row)))
-        return _Posed(vertices, moved, motion.joints[row], confidence >= CONFIDENT, motion.times[row], number)
+        return _Posed(vertices, moved, motion.joints[row], confidence > CONFIDENT, motion.times[row], number)
 
     return at
 

@@ -112,3 +112,10 @@ def test_smoothing_agrees_with_scipy_and_ignores_padding():
     np.testing.assert_allclose(found[mask], expected[mask], atol=1e-5)
     spoilt = np.where(mask[..., None, None, None], matrices, matrices[:, :1])
     np.testing.assert_array_equal(np.asarray(smooth(spoilt, mask))[mask], found[mask])
+
+
+def test_a_sliding_mean_leaves_out_what_does_not_count():
+    counted = np.array([True, True, False, True, False, False, False, True])
+    values = np.array([1.0, 3.0, 100.0, 5.0, 100.0, 100.0, 100.0, 7.0])
+    found = temporal.sliding_mean(values, counted, 3)
+    np.testing.assert_allclose(found, [2, 2, 4, 5, 5, 0, 7, 7])

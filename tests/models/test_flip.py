@@ -1,9 +1,12 @@
 import jax
 import numpy as np
+import pytest
 
+from hpof_jax.body import load_body
 from hpof_jax.body.mirror import mirror_rotations
+from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
-from hpof_jax.models.flip import average_flipped
+from hpof_jax.models.flip import average_flipped, disagreement
 from hpof_jax.models.hpof import Prediction
 
 average = jax.jit(average_flipped)
@@ -40,3 +43,16 @@ def test_both_predictions_count_the_same():
     np.testing.assert_allclose(mean.cam, (a.cam + b.cam) / 2, atol=1e-6)
     identity = np.broadcast_to(np.eye(3), mean.rotations.shape)
     np.testing.assert_allclose(mean.rotations @ mean.rotations.swapaxes(-1, -2), identity, atol=1e-5)
+
+
+def test_the_disagreement_is_the_distance_of_the_limbs():
+    body, betas = load_body(), np.zeros(10, np.float32)
+    rotations = np.tile(np.eye(3, dtype=np.float32), (2, 5, 24, 1, 1))
+    found = disagreement(rotations, mirror_rotations(rotations), body, betas)
+    np.testing.assert_allclose(found, np.zeros((2, 5)), atol=1e-6)
+    bent = rotations.copy()
+    bent[0, 0, SMPL_JOINTS.index("left_elbow")] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    found = np.asarray(disagreement(bent, mirror_rotations(rotations), body, betas))
+    forearm = np.linalg.norm(body.J_template[20] - body.J_template[18])
+    assert found[0, 0] == pytest.approx(np.sqrt(2) * forearm / 12, rel=0.1), "one of twelve joints moved"
+    assert found[0, 1:].max() < 1e-6 and found[1].max() < 1e-6

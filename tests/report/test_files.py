@@ -94,7 +94,7 @@ def test_the_page_needs_no_network_and_escapes_names(motion, body, tmp_path):
     assert '<a href="overlay%20%C3%BC.mp4#t=1.00">frames 40 to 42</a>: the person is not seen' in html
     for outside in ("http:", "https:", "<script", "src=", "@import", "url("):
         assert outside not in html, outside
-    assert html.count("<svg") == 10 and "prefers-color-scheme: dark" in html and "width=device-width" in html
+    assert html.count("<svg") == 11 and "prefers-color-scheme: dark" in html and "width=device-width" in html
 
 
 def test_a_report_that_cannot_be_made_or_written_gives_one_sentence(motion, body, tmp_path):

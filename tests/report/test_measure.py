@@ -70,5 +70,5 @@ def test_a_part_is_outside_if_most_of_its_landmarks_are():
 def test_a_frame_without_landmarks_is_not_seen():
     landmarks = np.full((FRAMES, 33, 3), [100.0, 100.0, 1.0])
     landmarks[4] = 0
-    seen = measure.seen(make(keypoints_2d=landmarks))
+    seen = make(keypoints_2d=landmarks).seen
     assert seen.sum() == FRAMES - 1 and not seen[4]

@@ -21,8 +21,9 @@ from hpof_jax.body.model import BodyModel
 from hpof_jax.export import glb
 from hpof_jax.export.skeleton import Y_UP
 from hpof_jax.export.viewer.video import encode
+from hpof_jax.motion import CONFIDENT
 from hpof_jax.palette import PEOPLE
-from hpof_jax.world import CONFIDENT, WorldMotion, to_world
+from hpof_jax.world import WorldMotion, to_world
 
 if TYPE_CHECKING:
     from hpof_jax.motion import Motion
