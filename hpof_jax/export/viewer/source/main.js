@@ -48,10 +48,10 @@ function toggle(name, title, on, act) {
 
 function facts(data) {
   const frames = data.people.reduce((sum, person) => sum + person.times.length, 0);
-  const seen = data.people.reduce((sum, p) => sum + p.confidence.filter(value => value > data.confident).length, 0);
+  const trusted = data.people.reduce((sum, p) => sum + p.confidence.filter(value => value > data.confident).length, 0);
   const parts = [`${data.duration.toFixed(1)} s`, `${+data.fps.toFixed(2)} frames/s`];
   if (data.people.length > 1) parts.push(`${data.people.length} people`);
-  parts.push(`person seen in ${Math.round(100 * seen / frames)} % of the frames`);
+  parts.push(`trusted in ${Math.round(100 * trusted / frames)} % of the frames`);
   if (data.step > 1) parts.push(`every ${data.step}th frame`);
   return parts.join(" \u00b7 ");
 }
