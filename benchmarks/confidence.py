@@ -73,7 +73,7 @@ def figures(sure: np.ndarray, right: np.ndarray) -> dict[str, float]:
     """`FIGURES` of a confidence (T,) about whether the poses are `right` (T,) bool."""
     doubted = sure <= CONFIDENT
     *_, gaps = reliability(sure, right)
-    return {
+    found = {
         "right": 100 * right.mean(),
         "mean": 100 * sure.mean(),
         "ece": 100 * gaps,
@@ -82,6 +82,7 @@ def figures(sure: np.ndarray, right: np.ndarray) -> dict[str, float]:
         "precision": 100 * (~right[doubted]).mean() if doubted.any() else float("nan"),
         "recall": 100 * doubted[~right].mean() if not right.all() else float("nan"),
     }
+    return {name: float(value) for name, value in found.items()}
 
 
 def auroc(sure: np.ndarray, right: np.ndarray) -> float:
