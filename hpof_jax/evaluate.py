@@ -5,6 +5,12 @@
         --protocol emdb2 --body SMPL_NEUTRAL.pkl [--json FILE] [--latex FILE]
     python -m hpof_jax.evaluate --session DIR [--trial NAME] [--camera NAME] [--predictions motion.npz] [--json FILE]
 
+With --data prepared:FOLDER and --protocol, a model is scored on the test clips of a data set that `hpof_jax.data
+prepare` wrote, in the protocol's joints and frames (docs/datasets.md):
+
+    python -m hpof_jax.evaluate --data prepared:prepared/3dpw --protocol 3dpw --body smpl/ \\
+        --regressor J_regressor_h36m.npy
+
 With --session, the videos or results are scored against the joint centres and angles of a motion laboratory, in a folder
 of OpenCap or Pose2Sim; see docs/biomechanics.md. Otherwise, with --predictions, results of this package, of AMASS (.npz), WHAM, GVHMR and 4D-Humans are scored in one
 table. With several references, list the files of one program in the references' order, then those of the
@@ -23,7 +29,7 @@ import json
 import os
 import pathlib
 
-from hpof_jax import cli, scoring, session_evaluation
+from hpof_jax import cli, prepared, scoring, session_evaluation
 from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
@@ -189,7 +195,7 @@ def main() -> None:
     parser.add_argument(
         "--data",
         default="synthetic",
-        help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH, rendered:PATH",
+        help="comma-separated: synthetic, bvh:PATH, amass:PATH, tfds:PATH, rendered:PATH, prepared:PATH",
     )
     parser.add_argument("--json", type=pathlib.Path, help="also write the result there")
     parser.add_argument("--latex", type=pathlib.Path, help="also write the table there, for LaTeX")
@@ -198,7 +204,9 @@ def main() -> None:
     )
     parser.add_argument("--reference", nargs="+", metavar="FILE", help="motion .npz, one for each sequence")
     parser.add_argument(
-        "--protocol", default="smpl24", choices=PROTOCOLS, help="of --predictions (default: smpl24)"
+        "--protocol",
+        choices=PROTOCOLS,
+        help="of --predictions (default: smpl24), or of one --data prepared:FOLDER",
     )
     parser.add_argument(
         "--body", help="SMPL's file, or the folder with those of all genders, for SMPL motions"
@@ -256,10 +264,24 @@ def main() -> None:
         result = scoring.score(
             args.predictions,
             args.reference,
-            args.protocol,
+            args.protocol or "smpl24",
             body=args.body,
             regressor=args.regressor,
             person=args.person,
+        )
+        print(format_scores(result))
+    elif args.protocol:
+        if "," in args.data or not args.data.startswith("prepared:"):
+            raise UserError(
+                "--protocol needs --predictions, or one prepared data set: --data prepared:FOLDER."
+            )
+        result = prepared.score_prepared(
+            args.data.removeprefix("prepared:"),
+            args.protocol,
+            args.weights,
+            body=args.body,
+            regressor=args.regressor,
+            raw=args.raw,
         )
         print(format_scores(result))
     else:

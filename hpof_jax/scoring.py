@@ -1,5 +1,6 @@
 """Scores results of programs against reference motions by a benchmark's protocol."""
 
+import dataclasses
 import functools
 import math
 import os
@@ -14,7 +15,7 @@ import numpy as np
 
 from hpof_jax.body import BodyModel, keypoint_basis, load_body
 from hpof_jax.body.model import KeypointBasis, keypoints, skin
-from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, indices_of, keypoint_names
+from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, convert, indices_of, keypoint_names
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.rotations import axis_angle_to_matrix
 from hpof_jax.predictions.formats import FREE_BODY, Prediction, read_prediction
@@ -29,6 +30,18 @@ _FEET = indices_of(
     tuple(f"{side}_{part}" for side in ("left", "right") for part in ("heel", "foot_index")),
     BLAZEPOSE_LANDMARKS,
 )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Points:
+    """A reference of points in N frames of a video, where a data set's ground truth is no body."""
+
+    points: np.ndarray  # (N, K, 3) metres, in the frame of the protocol
+    keypoints: str  # their set, a key of `body.skeletons.KEYPOINT_SETS`
+    frames: np.ndarray  # (N,) int64, the numbers of the frames, ascending
+    fps: float | None = None
+    gender: str = "neutral"
+    body: str = "points"
 
 
 def score(
@@ -65,7 +78,7 @@ def score(
             f"{len(predictions)} predictions do not match {len(references)} references: give one for each "
             "reference, program after program."
         )
-    bodies = _Bodies(body, regressor, rules.keypoints)
+    bodies = Bodies(body, regressor, rules.keypoints)
     names = _names([pathlib.Path(path) for path in references])
     trues = [read_prediction(path, rules.frame) for path in references]
     programs: dict[str, dict] = {}
@@ -85,7 +98,7 @@ def score(
             name: compare(rules, motion, true, bodies, f"{path}")
             for name, path, motion, true in zip(names, paths, found, trues, strict=True)
         }
-        programs[label] = _table(totals)
+        programs[label] = table(totals)
         if any(motion.body == "smplx" for motion in found):
             notes.append(
                 f"{label}: SMPL-X's betas mean nothing on SMPL, so its poses are scored on the mean shape."
@@ -94,11 +107,22 @@ def score(
             notes.append(
                 f"{label}: the prediction is on the free body and the reference on SMPL; there is no PVE."
             )
-    gendered = any(motion.gender != "neutral" and motion.body != FREE_BODY for motion in trues)
-    if gendered and pathlib.Path(body or "").is_file():
-        notes.append(
-            "The references have a gender: give the folder of SMPL's files of all genders as --body."
-        )
+    return report(protocol, programs, [str(path) for path in references], notes + gender_notes(trues, body))
+
+
+def gender_notes(references: Sequence[Prediction | Points], body: str | os.PathLike | None) -> list[str]:
+    """A note if references of a gender are posed on one file for all."""
+    gendered = any(true.gender != "neutral" and true.body not in (FREE_BODY, "points") for true in references)
+    if not gendered or not pathlib.Path(body or "").is_file():
+        return []
+    return ["The references have a gender: give the folder of SMPL's files of all genders as --body."]
+
+
+def report(
+    protocol: str, programs: Mapping[str, dict], references: Sequence[str], notes: Sequence[str]
+) -> dict:
+    """The result of `score`. Args: programs: name -> `table`; references: their names or files."""
+    rules = PROTOCOLS[protocol]
     described = {
         "name": protocol,
         "title": rules.title,
@@ -106,12 +130,12 @@ def score(
         "root": list(rules.root),
         "frame": rules.frame,
         "interval": f"{LEVEL:.0f} %, percentile bootstrap over sequences",
-        "references": [str(path) for path in references],
+        "references": list(references),
     }
-    return {"protocol": described, "programs": programs, "notes": notes}
+    return {"protocol": described, "programs": dict(programs), "notes": list(notes)}
 
 
-class _Bodies:
+class Bodies:
     """The bodies of motions by name, each with its basis of the protocol's keypoints; loaded when needed."""
 
     def __init__(self, path: str | os.PathLike | None, regressor: str | os.PathLike | None, keypoints: str):
@@ -145,7 +169,11 @@ def _of_gender(folder: pathlib.Path, gender: str) -> pathlib.Path:
 
 
 def compare(
-    protocol: Protocol, pred: Prediction, true: Prediction, bodies: _Bodies, where: str = "the prediction"
+    protocol: Protocol,
+    pred: Prediction,
+    true: Prediction | Points,
+    bodies: Bodies,
+    where: str = "the prediction",
 ) -> dict[str, np.ndarray]:
     """The metrics of one sequence as totals (2,) = [sum, count], and `frames` = [common, of the reference].
 
@@ -161,21 +189,22 @@ def compare(
         raise UserError(
             f"{where} has only {len(ours)} frames of its reference: give the reference's sequence."
         )
-    (body, basis), (true_body, true_basis) = (
-        bodies.take(motion, name) for motion, name in ((pred, where), (true, "the reference"))
-    )
+    body, basis = bodies.take(pred, where)
     root = tuple(indices_of(protocol.root, keypoint_names(protocol.keypoints)).tolist())
-    vertices = "pve" in protocol.metrics and (pred.body == FREE_BODY) == (true.body == FREE_BODY)
-    p = _posable(pred, ours, body.num_betas)
-    t = _posable(true, theirs, true_body.num_betas)
+    arrays = (body, basis, *_posable(pred, ours, body.num_betas))
+    if isinstance(true, Points):
+        targets = (convert(true.points[theirs], true.keypoints, protocol.keypoints)[0].astype(np.float32),)
+        vertices = False
+    else:
+        true_body, true_basis = bodies.take(true, "the reference")
+        targets = (true_body, true_basis, *_posable(true, theirs, true_body.num_betas))
+        vertices = "pve" in protocol.metrics and (pred.body == FREE_BODY) == (true.body == FREE_BODY)
     parts = []
     for start in range(0, len(ours), CHUNK):
         # Padded to one size, so that a sequence of any length compiles once.
         rows = np.arange(start, min(start + CHUNK, len(ours)))
         filled = np.resize(rows, CHUNK)
-        chunk = _chunk(
-            body, basis, true_body, true_basis, *(x[filled] for x in (*p, *t)), root=root, vertices=vertices
-        )
+        chunk = _chunk(_rows(arrays, filled), _rows(targets, filled), root=root, vertices=vertices)
         parts.append(jax.tree.map(functools.partial(_first, len(rows)), chunk))
     per_frame, points = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     fps = true.fps or pred.fps or FPS
@@ -204,32 +233,42 @@ def _posable(motion: Prediction, rows: np.ndarray, num_betas: int) -> tuple[np.n
     return motion.pose[rows].astype(np.float32), betas.astype(np.float32)
 
 
+def _rows(arrays: tuple, rows: np.ndarray) -> tuple:
+    """Some rows of the arrays of a motion or of points; a body is left as it is."""
+    return tuple(x[rows] if isinstance(x, np.ndarray) else x for x in arrays)
+
+
 @functools.partial(jax.jit, static_argnames=("root", "vertices"))
 def _chunk(
-    body: BodyModel, basis: KeypointBasis, true_body: BodyModel, true_basis: KeypointBasis,
-    pose: jax.Array, betas: jax.Array, true_pose: jax.Array, true_betas: jax.Array,
-    *, root: tuple[int, ...], vertices: bool,
-) -> tuple[dict[str, jax.Array], dict[str, tuple[jax.Array, jax.Array]]]:  # fmt: skip
-    """Errors (T,) by metric; points, joints and feet of prediction and reference, about the body's origin."""
-    sides = (body, basis, betas, pose), (true_body, true_basis, true_betas, true_pose)
+    pred: tuple, true: tuple, *, root: tuple[int, ...], vertices: bool
+) -> tuple[dict[str, jax.Array], dict[str, tuple[jax.Array, ...]]]:
+    """Errors (T,) by metric; points, joints and feet of prediction and reference, about the body's origin.
+
+    Args:
+      pred, true: body, basis, pose and betas; or, for references of points, (points,).
+    """
     found = []
-    for one, regressor, shape, turns in sides:
+    for side in (pred, true):
+        if len(side) == 1:
+            found.append((side[0], None, None))
+            continue
+        one, regressor, turns, shape = side
         points, joints = keypoints(one, regressor, shape, axis_angle_to_matrix(turns))
         feet = keypoints(one, one.landmarks, shape, axis_angle_to_matrix(turns))[0][:, _FEET]
         found.append((points, joints, feet))
-    (pred, true), joints, feet = zip(*found, strict=True)
+    (ours, theirs), joints, feet = zip(*found, strict=True)
     errors = {
-        "mpjpe": metrics.mpjpe(pred, true, root),
-        "pa_mpjpe": metrics.pa_mpjpe(pred, true),
-        "n_mpjpe": metrics.n_mpjpe(pred, true),
-        "pck_150": metrics.pck(pred, true, metrics.PCK_THRESHOLD, root),
-        "auc": metrics.auc(pred, true, root),
+        "mpjpe": metrics.mpjpe(ours, theirs, root),
+        "pa_mpjpe": metrics.pa_mpjpe(ours, theirs),
+        "n_mpjpe": metrics.n_mpjpe(ours, theirs),
+        "pck_150": metrics.pck(ours, theirs, metrics.PCK_THRESHOLD, root),
+        "auc": metrics.auc(ours, theirs, root),
     }
     if vertices:
-        meshes = (skin(one, shape, axis_angle_to_matrix(turns))[0] for one, _, shape, turns in sides)
-        origins = (jnp.mean(x[:, root, :], axis=1) for x in (pred, true))
+        meshes = (skin(one, shape, axis_angle_to_matrix(turns))[0] for one, _, turns, shape in (pred, true))
+        origins = (jnp.mean(x[:, root, :], axis=1) for x in (ours, theirs))
         errors["pve"] = metrics.pve(*meshes, *origins)
-    return errors, {"points": (pred, true), "joints": joints, "feet": feet}
+    return errors, {"points": (ours, theirs), "joints": joints, "feet": feet}
 
 
 def _over_time(
@@ -266,7 +305,7 @@ def _names(paths: list[pathlib.Path]) -> list[str]:
     return [stem if stems.count(stem) == 1 else f"{stem} #{number + 1}" for number, stem in enumerate(stems)]
 
 
-def _table(sequences: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+def table(sequences: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
     """Means over all frames and of each sequence, and the intervals that can be given."""
     first = next(iter(sequences.values()))
     keys = [key for key in first if key != "frames" and all(key in totals for totals in sequences.values())]

@@ -72,7 +72,7 @@ DATA["data_pipelines.datasets"] = {*DATA, "observe", "pickles", "body", "geometr
 DATA["data_pipelines.render"] = {*DATA, "observe", "visualize", "motion", "body", "geometry"}
 ROOMS = LIBRARY | DATA
 # Entry points may import every room, and no room imports them. These ones need training data.
-USE_DATA = {"evaluate", "train", "data", "ablate"}
+USE_DATA = {"evaluate", "prepared", "train", "data", "ablate"}
 ENTRY_POINTS = {"__main__", "average", "cli", "doctor", "export_model", "reconstruct"} | USE_DATA
 
 

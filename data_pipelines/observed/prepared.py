@@ -14,7 +14,7 @@ the keys of `hpof_jax.observe.clip.Observations`, which can load it, and those o
 | `keypoints_2d` (T, 24, 3) | annotated points in pixels, confidence last, named as in `skeletons.SPIN24` |
 | `keypoints_3d` (T, 24, 4) | the same in metres, camera frame |
 | `features` (T, 2048) float16 | image features, zeros where the person is not in the picture |
-| `smpl_transl`, `smpl_betas`, `gender`, `body` | SMPL's own numbers, for the evaluation; `pose` is SMPL's, too |
+| `smpl_pose`, `smpl_transl`, `smpl_betas`, `gender`, `body` | SMPL's own numbers, for the evaluation |
 | `reference` (T, K, 3), `reference_set` | the points of the data set's protocol, where it is not SMPL |
 | `joints` (T, 24, 3), `world_to_camera` (T, 3, 4) | where known |
 | `subsets` | names of the protocols that count the clip, separated by commas; empty: all |
@@ -23,6 +23,7 @@ Where a key is missing, the data set has no such annotation. All pixels are thos
 the middle of the frame: observations and annotations are moved by the difference.
 """
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ from data_pipelines.observed import augment as augmentation
 from data_pipelines.observed.flow import stored_flow
 from data_pipelines.observed.rendered import LEAST_SEEN
 from hpof_jax.archives import check_array, damage, open_archive
-from hpof_jax.body.skeletons import SPIN24
+from hpof_jax.body.skeletons import SPIN24, keypoint_names
 from hpof_jax.errors import UserError
 from hpof_jax.observe.clip import Observations
 
@@ -187,6 +188,67 @@ def _flow(rng: np.random.Generator, clip: dict[str, Any], window: np.ndarray, co
 def clip_files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:
     """The clips of a split of a prepared folder, sorted."""
     return sorted((folder / split).glob("clip_*.npz"))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reference:
+    """The ground truth of a clip for an evaluation, in float64; None where there is none."""
+
+    frame_index: np.ndarray  # (T,) int64
+    valid: np.ndarray  # (T,) bool
+    fps: float
+    gender: str
+    body: str
+    subsets: tuple[str, ...]
+    pose: np.ndarray | None  # (T, 24, 3) of SMPL
+    betas: np.ndarray | None  # (10,)
+    transl: np.ndarray | None  # (T, 3)
+    reference: np.ndarray | None  # (T, K, 3)
+    reference_set: str
+
+
+def read_reference(path: pathlib.Path) -> Reference:
+    """The ground truth of a clip. Raises UserError if it cannot be read."""
+    texts = ("gender", "body", "subsets", "reference_set")
+    smpl = {"smpl_pose": (24, 3), "smpl_transl": (3,)}
+    names = ("frame_index", "valid", "fps", "smpl_betas", "reference", *smpl, *texts)
+    with open_archive(path, *KIND) as archive, damage(path, *KIND):
+        clip = archive.arrays(names)
+        if missing := {"frame_index", "valid", "fps"} - clip.keys():
+            raise ValueError(f"it has no '{min(missing)}'")
+        frames = clip["valid"].shape[:1]
+        check_array("valid", clip["valid"], frames, "b")
+        check_array("frame_index", clip["frame_index"], frames, "iu")
+        check_array("fps", clip["fps"], (), "fiu")
+        for name, shape in smpl.items():
+            if name in clip:
+                check_array(name, clip[name], (*frames, *shape))
+        if "smpl_betas" in clip:
+            check_array("smpl_betas", clip["smpl_betas"], (10,))
+        for name in texts:
+            check_array(name, clip.setdefault(name, np.array("")), (), "U")
+        if "reference" in clip:
+            points = len(keypoint_names(str(clip["reference_set"])))
+            check_array("reference", clip["reference"], (*frames, points, 3))
+        if not clip["valid"].any():
+            raise ValueError("no frame of it counts")
+    doubles = {
+        name: None if name not in clip else clip[name].astype(np.float64)
+        for name in (*smpl, "smpl_betas", "reference")
+    }
+    return Reference(
+        frame_index=clip["frame_index"].astype(np.int64),
+        valid=clip["valid"],
+        fps=float(clip["fps"]),
+        gender=str(clip["gender"]) or "neutral",
+        body=str(clip["body"]) or "smpl",
+        subsets=tuple(filter(None, str(clip["subsets"]).split(","))),
+        pose=doubles["smpl_pose"],
+        betas=doubles["smpl_betas"],
+        transl=doubles["smpl_transl"],
+        reference=doubles["reference"],
+        reference_set=str(clip["reference_set"]),
+    )
 
 
 def _read(folder: pathlib.Path, split: str) -> list[dict[str, Any]]:
