@@ -103,6 +103,7 @@ def _add_prepare(commands) -> None:
     add("--processes", type=cli.positive_int, default=1, help="number of processes (default: 1)")
     add("--partial", action="store_true", help="go on with what is there if files are missing")
     add("--landmark-model", choices=("full", "heavy"), default="full", help="model of the detector")
+    add("--features", metavar="FILE", help="also store image features, by a ResNet-50 with these weights")
     add("--no-landmarks", action="store_true", help="only the annotations; the frames are not read")
     add("--no-masks", action="store_true", help="store no masks of the people")
     add("--no-flow", action="store_true", help="store no optical flow, most of the size of the clips")
@@ -120,6 +121,7 @@ def _prepare(args: argparse.Namespace) -> None:
         masks=not args.no_masks,
         flow=not args.no_flow,
         landmark_model=args.landmark_model,
+        features=args.features,
     )
     outcomes = prepare.prepare(
         args.name,

@@ -68,7 +68,7 @@ DATA["data_pipelines.sources"] = {*DATA, "observe", "body", "geometry"}
 DATA["data_pipelines.stream"] = {*DATA, "observe", "body", "geometry"}
 DATA["data_pipelines.validation"] = {*DATA, "observe", "body", "geometry"}
 DATA["data_pipelines.workers"] = set()
-DATA["data_pipelines.datasets"] = {*DATA, "observe", "pickles", "body", "geometry"}
+DATA["data_pipelines.datasets"] = {*DATA, "features", "models", "observe", "pickles", "body", "geometry"}
 DATA["data_pipelines.render"] = {*DATA, "observe", "visualize", "motion", "body", "geometry"}
 ROOMS = LIBRARY | DATA
 # Entry points may import every room, and no room imports them. These ones need training data.

@@ -21,6 +21,7 @@ MARGIN = 1.25  # size of an annotated box over the extent of the points in it
 LONGEST_GAP = 15  # frames without an annotated box, between two with one, in which the box is interpolated
 FARTHEST = 1e3  # metres and radians; more is damage
 POINTS = SPIN24  # annotated keypoints are stored under these names, in this order
+SMPL_PELVIS = np.array([-0.0018, -0.2233, 0.0282])  # metres, of SMPL's mean body at rest
 NO_CHECKSUM = "not published"
 
 
@@ -177,6 +178,32 @@ def project(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     return pixels[..., :2] / np.maximum(pixels[..., 2:], 1e-3)
 
 
+def fit_intrinsics(solid: np.ndarray, flat: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Focal length and principal point, px, that project points (T, K, 3) in the camera to pixels (T, K, 2).
+
+    A linear least-squares fit, because the calibration is a text file of its own that not every copy has.
+
+    Raises:
+      ValueError: the points are no projection of each other.
+    """
+    points, pixels = solid.reshape(-1, 3)[::7], flat.reshape(-1, 2)[::7]
+    there = (points[:, 2] > 0.1) & np.isfinite(points).all(axis=1) & np.isfinite(pixels).all(axis=1)
+    points, pixels = points[there], pixels[there]
+    if len(points) < 10:
+        raise ValueError("its points are not in front of the camera")
+    rays = points[:, :2] / points[:, 2:]
+    found = []
+    for axis in range(2):
+        rows = np.stack([rays[:, axis], np.ones(len(rays))], axis=1)
+        found.append(np.linalg.lstsq(rows, pixels[:, axis], rcond=None)[0])
+        if np.median(np.abs(rows @ found[-1] - pixels[:, axis])) > 20:
+            raise ValueError("its points in 2D are not those in 3D")
+    focal = float(found[0][0] + found[1][0]) / 2
+    if not 100 < focal < 1e5:
+        raise ValueError(f"a focal length of {focal:.0f} pixels")
+    return focal, (float(found[0][1]), float(found[1][1]))
+
+
 def boxes_of(points: np.ndarray, confidence: np.ndarray, image_size: tuple[float, float]) -> np.ndarray:
     """Square boxes (T, 3) around points (T, K, 2) whose confidence (T, K) is not 0; zeros around fewer than 4.
 
@@ -190,6 +217,14 @@ def boxes_of(points: np.ndarray, confidence: np.ndarray, image_size: tuple[float
     low, high = np.where(enough, low, 0), np.where(enough, high, 0)
     size = MARGIN * np.max(high - low, axis=1, keepdims=True)
     return np.concatenate([(low + high) / 2, size], axis=1) * (enough & (size > 4))
+
+
+def boxes_of_corners(corners: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Square boxes (T, 3) around rectangles (T, 4) = [left, top, right, bottom] px, zeros where not valid, (T,)."""
+    low, high = corners[:, :2], corners[:, 2:]
+    size = 1.1 * np.max(high - low, axis=1, keepdims=True)
+    boxes = np.concatenate([(low + high) / 2, size], axis=1)
+    return np.where(valid[:, None] & (size > 4) & np.isfinite(boxes).all(axis=1, keepdims=True), boxes, 0.0)
 
 
 def fill_boxes(boxes: np.ndarray) -> np.ndarray:

@@ -10,7 +10,17 @@ from hpof_jax.errors import UserError
 if TYPE_CHECKING:  # JAX, which takes seconds
     from data_pipelines.datasets.base import DataSet
 
-MODULES = {"3dpw": "threedpw", "amass": "amass"}  # name -> module of this package
+MODULES = {  # name -> module of this package
+    "3dpw": "threedpw",
+    "amass": "amass",
+    "emdb": "emdb",
+    "human36m": "human36m",
+    "instavariety": "instavariety",
+    "mpi_inf_3dhp": "mpi_inf_3dhp",
+    "penn_action": "penn_action",
+    "posetrack": "posetrack",
+    "rich": "rich",
+}
 
 
 def load_dataset(name: str) -> DataSet:

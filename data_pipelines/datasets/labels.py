@@ -26,7 +26,6 @@ BONES = tuple(
 )
 LENGTH_ERROR = 0.01  # metres, by which the bones of two body models differ; a beta has a deviation of 1
 STEPS = 10
-SMPL_PELVIS = np.array([-0.0018, -0.2233, 0.0282])  # metres, of SMPL's mean body at rest
 
 
 def labels_of(sequence: Sequence) -> dict[str, np.ndarray]:

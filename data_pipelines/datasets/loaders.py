@@ -103,11 +103,34 @@ class Hdf5:
             return found[()]
 
 
-def read_json(path: pathlib.Path, what: str) -> Any:
-    """The content of a JSON file."""
+def read_cdf(path: pathlib.Path, name: str, what: str) -> np.ndarray:
+    """The numbers of a variable of a CDF file, NASA's format, without its first axis of one record."""
+    import cdflib
+
     _check(path, what, LARGEST_TEXT)
     with damage(path, what, CURE):
-        return json.loads(path.read_text(encoding="utf-8"))
+        try:
+            file = cdflib.CDF(str(path))
+            found = np.asarray(file.varget(name))
+        except Exception as error:  # the library raises almost any exception on damaged files
+            raise ValueError(str(error) or type(error).__name__) from error
+        if found.dtype.kind not in "fiu" or found.ndim < 2:
+            raise ValueError(f"'{name}' is {found.dtype}{found.shape}")
+        return np.asarray(found.reshape(-1, found.shape[-1]), np.float64)
+
+
+def read_json(path: pathlib.Path, what: str) -> Any:
+    """The content of a JSON file."""
+    text = read_text(path, what)
+    with damage(path, what, CURE):
+        return json.loads(text)
+
+
+def read_text(path: pathlib.Path, what: str) -> str:
+    """A text file."""
+    _check(path, what, LARGEST_TEXT)
+    with damage(path, what, CURE):
+        return path.read_text(encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from absl import logging
 from data_pipelines.datasets.base import DataSet, Reading, Sequence, Unit, checked, fill_boxes
 from data_pipelines.datasets.catalogue import load_dataset
 from data_pipelines.datasets.labels import labels_of
-from data_pipelines.datasets.observe import Look, observe_people
+from data_pipelines.datasets.observe import Features, Look, observe_people
 from data_pipelines.motion.clip import FPS
 from data_pipelines.observed.manifest import open_folder
 from data_pipelines.observed.prepared import LONGEST
@@ -45,6 +45,7 @@ class Options:
     masks: bool = True
     flow: bool = True
     landmark_model: str = "full"  # of the detector, or "heavy"
+    features: str | None = None  # weights of a ResNet-50, to store image features; None: store none
 
 
 class Outcome(NamedTuple):
@@ -144,7 +145,7 @@ def _write_people(
     people = [person for person in people if person.boxes[:, 2].any()]
     if not people:
         return []
-    look = Look(options.masks, options.flow)
+    look = Look(options.masks, options.flow, _extractor(options.features) if options.features else None)
     if reading.frames and options.landmarks:
         with damage(unit.frames or unit.path, what, "download them again"):
             found = observe_people(reading.frames(), people, look, _net(options.landmark_model))
@@ -307,6 +308,13 @@ def _done_file(out: pathlib.Path, unit: Unit) -> pathlib.Path:
 @functools.cache
 def _net(landmark_model: str) -> BlazePose:
     return BlazePose(landmark_model, threads=1)
+
+
+@functools.cache
+def _extractor(weights: str) -> Features:
+    from hpof_jax.features import Extractor  # Flax, which takes a second
+
+    return Extractor(weights)
 
 
 def _remove_unfinished(out: pathlib.Path) -> None:

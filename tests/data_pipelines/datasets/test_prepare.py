@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from data_pipelines.datasets import prepare
-from data_pipelines.datasets.base import Sequence, Unit
+from data_pipelines.datasets.base import NO_CHECKSUM, Sequence, Unit
+from data_pipelines.datasets.catalogue import MODULES, load_dataset
 from data_pipelines.datasets.observe import AnnotatedPerson
 from data_pipelines.observed.prepared import LONGEST
 from hpof_jax.archives import read_arrays
@@ -178,3 +179,33 @@ def test_the_detector_looks_in_the_annotated_box():
 def test_units_have_files_of_their_own(tmp_path):
     one, other = (prepare._done_file(tmp_path, Unit(name, "train", tmp_path)) for name in ("a/b_c", "a_b/c"))
     assert one != other and one.parent == other.parent
+
+
+def test_image_features_are_of_the_people_in_the_pictures(tmp_path, net, monkeypatch):
+    calls = []
+
+    def extract(crops):
+        calls.append(len(crops))
+        assert crops.shape[1:] == (224, 224, 3) and crops.dtype == np.float32
+        # The grey of a frame is its number; crops have ImageNet's mean and deviation.
+        grey = np.round(255 * (crops[:, 112, 112, 0] * 0.229 + 0.485))
+        return np.tile(grey[:, None], (1, 2048))
+
+    monkeypatch.setattr(prepare, "_extractor", lambda weights: extract)
+    raw = tmp_path / "raw"
+    write_3dpw(raw, split="test", people=1)
+    run(raw, tmp_path / "out", dataclasses.replace(QUICK, features="resnet50.pth"))
+    features = arrays(tmp_path / "out/test/clip_downtown_cafe_00_0.npz")["features"]
+    assert features.shape == (FRAMES, 2048) and sum(calls) == FRAMES - 2
+    np.testing.assert_array_equal(features[:, 7], [0, 0, *range(2, FRAMES)])
+
+
+def test_every_data_set_says_what_to_download_and_finds_nothing_in_an_empty_folder(tmp_path):
+    for name in MODULES:
+        dataset = load_dataset(name)
+        assert dataset.name == name and dataset.files and dataset.licence and dataset.url.startswith("http")
+        assert all(file.checksum == NO_CHECKSUM or len(file.checksum) in (32, 64) for file in dataset.files)
+        units, missing = dataset.find(tmp_path)
+        assert not units and missing
+    with pytest.raises(UserError, match="There is no data set 'coco': choose one of 3dpw, amass"):
+        load_dataset("coco")

@@ -1,0 +1,117 @@
+"""InstaVariety (Kanazawa et al., HMMR, CVPR 2019): Internet videos of 84 hashtags with OpenPose's points, as tfrecords.
+
+A record is a video of one person: pictures that are already cut out, 300 pixels wide, and points in their pixels. The
+pictures are taken as the frames of a video. OpenPose's points are no annotations of people, but the field uses them so.
+"""
+
+import pathlib
+import struct
+
+import cv2
+import numpy as np
+
+from data_pipelines.datasets import base
+from data_pipelines.datasets.loaders import reading
+from hpof_jax.archives import damage
+
+WHAT = "a readable tfrecord of InstaVariety"
+LARGEST_RECORD = 2**28  # bytes
+LONGEST = 10_000  # frames
+FPS = 30.0  # not stated by the data set
+# The points of `image/xys`, which call the ankles heels, and of `image/face_pts`.
+JOINTS = tuple(
+    """right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder
+    left_shoulder left_elbow left_wrist neck head_top_lsp nose left_eye right_eye left_ear right_ear""".split()
+)
+BODY, FACE = 14, 5
+
+
+def find(raw: pathlib.Path) -> base.Found:
+    """Each record is a unit. Only the lengths of the records are read, so a cut file gives those before the cut."""
+    files = sorted({*raw.rglob("*.tfrecord"), *raw.rglob("*.tfrecords")})
+    units, missing = [], []
+    for split, name in (("train", "train"), ("test", "test")):
+        here = [path for path in files if name in path.relative_to(raw).parts[:-1]]
+        if not here:
+            missing.append(f"{name}/*.tfrecord")
+        for path in here:
+            for number, (start, size) in enumerate(_records(path)):
+                units.append(base.Unit(f"{path.stem}_{number:04d}", split, path, path, f"{start}:{size}"))
+    return base.Found(units, missing)
+
+
+def _records(path: pathlib.Path) -> list[tuple[int, int]]:
+    """Start and size in bytes of each record: its length in 8 bytes, 4 of checksum, the content, 4 of checksum."""
+    found = []
+    with damage(path, WHAT, "download it again"), path.open("rb") as file:
+        end = path.stat().st_size
+        while len(head := file.read(12)) == 12:
+            (size,) = struct.unpack("<Q", head[:8])
+            start = file.tell()
+            if size > end - start - 4:
+                break
+            found.append((start, size))
+            file.seek(start + size + 4)
+    return found
+
+
+def read(unit: base.Unit) -> base.Reading:
+    import tensorflow as tf  # takes seconds
+
+    start, size = (int(number) for number in unit.part.split(":"))
+    with reading(unit.path, WHAT):
+        if size > LARGEST_RECORD:
+            raise ValueError(f"a record of {size} bytes")
+        with unit.path.open("rb") as file:
+            file.seek(start)
+            content = file.read(size)
+        try:
+            features = tf.train.Example.FromString(content).features.feature
+        except Exception as error:  # protobuf's own, which TensorFlow does not name
+            raise ValueError("a record that is no example") from error
+        frames = int(features["meta/N"].int64_list.value[0])
+        if not 2 <= frames <= LONGEST:
+            raise ValueError(f"a video of {frames} frames")
+        pictures = [bytes(picture) for picture in features["image/encoded"].bytes_list.value]
+        if len(pictures) != frames:
+            raise ValueError(f"{len(pictures)} pictures of {frames} frames")
+        points = np.array(features["image/xys"].float_list.value, np.float64).reshape(frames, BODY, 2)
+        visible = np.array(features["image/visibilities"].int64_list.value).reshape(frames, BODY) > 0
+        face = np.array(features["image/face_pts"].float_list.value, np.float64).reshape(frames, FACE, 3)
+        points = np.concatenate([points, face[..., :2]], axis=1)
+        visible = np.concatenate([visible, face[..., 2] > 0], axis=1)
+        height, width = _decode(pictures[0]).shape[:2]
+        person = base.checked(
+            base.Sequence(
+                person="0",
+                fps=FPS,
+                image_size=(height, width),
+                frame_index=np.arange(frames),
+                valid=visible.any(axis=1),
+                boxes=base.boxes_of(points, visible, (height, width)),
+                keypoints_2d=base.as_points(base.with_confidence(points, visible), JOINTS),
+                motion_class="instavariety",
+            )
+        )
+    return base.Reading([person], lambda: map(_decode, pictures))
+
+
+def _decode(picture: bytes) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+    if image is None:
+        raise ValueError("a picture that cannot be read")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+DATASET = base.DataSet(
+    name="instavariety",
+    title="InstaVariety",
+    url="https://github.com/akanazawa/human_dynamics/blob/master/doc/insta_variety.md",
+    licence="none is stated for the tfrecords; the videos belong to those who uploaded them",
+    files=(
+        base.File("train/*.tfrecord", "the tfrecords of HMMR's page, train"),
+        base.File("test/*.tfrecord", "the same, test"),
+    ),
+    find=find,
+    read=read,
+)
