@@ -61,6 +61,11 @@ def _add_render(commands) -> None:
     )
     add("--seed", type=int, default=0, help="seed of the collection (default: 0)")
     add("--pictures", metavar="FOLDER", help="photographs and videos for the background, without people")
+    add(
+        "--camera-motion",
+        choices=("pan", "handheld", "walk"),
+        help="a camera that moves, in a room (default: on a tripod or in the hand, at a fixed place)",
+    )
     add("--keep-flow", action="store_true", help="also compute and store optical flow")
     add("--as-recorded", action="store_true", help="do not augment the motion")
     add("--keep-video", action="store_true", help="also write the pictures of each clip as a video")
@@ -80,6 +85,7 @@ def _render(args: argparse.Namespace) -> None:
         pictures=args.pictures,
         augment=not args.as_recorded,
         keep_flow=args.keep_flow,
+        camera_motion=args.camera_motion,
         **({"frames": args.clip_frames} if args.clip_frames else {}),
     )
     made, seen = collection.make_clips(args.out, args.frames, options, args.processes, args.keep_video)

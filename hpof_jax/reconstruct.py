@@ -193,19 +193,20 @@ def reconstruct(
             )
             found = [dataclasses.replace(observations, **given) for observations in found]
         people = _describe(found, min_seen) if everybody else _check(found, min_seen)
-        cameras = moving_camera.find(people, camera)
-        moving_camera.log(cameras[0], people[0].times)
+        camera_motion = moving_camera.find(people, camera)
         start_time = time.monotonic()
+        lifted = [lift(observations, params_and_config, body_model) for observations in people]
+        camera_motion = moving_camera.in_metres(camera_motion, lifted)
         motions = {
-            f"motion_{number}" if everybody else "motion": moving_camera.keep(
-                lift(observations, params_and_config, body_model), turns
-            )
-            for number, (observations, turns) in enumerate(zip(people, cameras), 1)
+            f"motion_{number}" if everybody else "motion": moving_camera.keep(motion, camera_motion)
+            for number, motion in enumerate(lifted, 1)
         }
         pose = dict(camera_pitch=camera_pitch, camera_roll=camera_roll, camera_height=camera_height)
         motions = dict(zip(motions, with_world([*motions.values()], body_model, **pose)))
         _log_camera(next(iter(motions.values())))
         logging.info("lifting: %s", rate(sum(map(len, people)), time.monotonic() - start_time))
+        first = people[0]
+        moving_camera.log(camera_motion.part(first.first_frame, first.first_frame + len(first)), first.times)
         if folder:
             for name, motion in motions.items():
                 motion.save(folder / f"{name}.npz")

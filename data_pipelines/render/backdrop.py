@@ -153,7 +153,7 @@ def _room(rng, camera, rays, photo):
         ],
         axis=-1,
     )
-    wall = _surface(rng, 512) if photo is None else cv2.resize(photo, (512, 512))
+    wall = draw_surface(rng, 512) if photo is None else cv2.resize(photo, (512, 512))
     if photo is None:
         for _ in range(rng.integers(0, 40)):  # doors, windows, pictures, shelves
             corner, extent = rng.uniform(0, 512, 2), rng.gamma(1.5, 30, 2)
@@ -161,7 +161,7 @@ def _room(rng, camera, rays, photo):
                 wall,
                 corner.astype(int).tolist(),
                 (corner + extent).astype(int).tolist(),
-                _colour(rng),
+                draw_colour(rng),
                 int(rng.choice([-1, -1, 2])),
             )
     drawn = _look_up(wall, along * (-1, -1) * 512 / rng.uniform(4, 9), cv2.BORDER_REFLECT)
@@ -186,7 +186,7 @@ def _meadow(rng, camera, rays):
 def _blur(rng, rays):
     """Smooth colours, like a background out of focus."""
     rows, columns = rng.integers(2, 7, 2)
-    coarse = np.array([[_colour(rng) for _ in range(columns)] for _ in range(rows)], np.float32)
+    coarse = np.array([[draw_colour(rng) for _ in range(columns)] for _ in range(rows)], np.float32)
     return cv2.resize(coarse, rays.shape[1::-1], interpolation=cv2.INTER_CUBIC)
 
 
@@ -194,13 +194,13 @@ def _floor(rng, camera, rays):
     level = min(0.0, camera[1] - 0.2)
     reach = (level - camera[1]) / np.minimum(rays[..., 1], -1e-3)
     place = camera[[0, 2]] + rays[..., [0, 2]] * reach[..., None]
-    texture = _surface(rng, 256)
+    texture = draw_surface(rng, 256)
     drawn = _look_up(texture, place * 256 / rng.uniform(0.6, 3), cv2.BORDER_WRAP)
     far = np.clip(reach / 25, 0, 1)[..., None]
     return drawn * (1 - far) + texture.mean((0, 1)) * far
 
 
-def _surface(rng, side):
+def draw_surface(rng: np.random.Generator, side: int) -> np.ndarray:
     """A texture tile of a wall or floor, (side, side, 3) float32."""
     ground, other = _colour32(rng), _colour32(rng)
     x, y = np.meshgrid(np.arange(side), np.arange(side))
@@ -234,10 +234,14 @@ def _clutter(rng, plate):
         b = a + rng.normal(0, 0.15, 2) * height
         layer = plate.copy()
         if rng.random() < 0.6:
-            cv2.rectangle(layer, a.astype(int).tolist(), b.astype(int).tolist(), _colour(rng), -1)
+            cv2.rectangle(layer, a.astype(int).tolist(), b.astype(int).tolist(), draw_colour(rng), -1)
         else:
             cv2.line(
-                layer, a.astype(int).tolist(), b.astype(int).tolist(), _colour(rng), int(rng.integers(1, 9))
+                layer,
+                a.astype(int).tolist(),
+                b.astype(int).tolist(),
+                draw_colour(rng),
+                int(rng.integers(1, 9)),
             )
         opacity = rng.uniform(0.3, 1)
         cv2.addWeighted(layer, opacity, plate, 1 - opacity, 0, dst=plate)
@@ -264,7 +268,7 @@ def _draw_occluder(rng, plate, low, window):
     first, second = ((np.array(corner) - low).astype(int).tolist() for corner in corners)
     cv2.rectangle(occluder, first, second, 255, -1)
     if occluder.any():
-        surface = cv2.resize(_surface(rng, 256), plate.shape[1::-1])
+        surface = cv2.resize(draw_surface(rng, 256), plate.shape[1::-1])
         plate[occluder > 0] = np.clip(surface[occluder > 0], 0, 255)
     return occluder
 
@@ -326,10 +330,15 @@ def _noise(rng, shape, size):
 
 
 def _colour32(rng, *near) -> np.ndarray:
-    return np.float32(_colour(rng, *near))
+    return np.float32(draw_colour(rng, *near))
 
 
-def _colour(rng, hue=None, saturation=None, value=None) -> tuple[float, float, float]:
+def draw_colour(
+    rng: np.random.Generator,
+    hue: float | None = None,
+    saturation: float | None = None,
+    value: float | None = None,
+) -> tuple[float, float, float]:
     """A random RGB colour, 0..255, mostly unsaturated. A given hue, saturation or value is the mean."""
     usual = (rng.random(), rng.beta(1, 3), rng.beta(2, 1.6))
     hsv = [

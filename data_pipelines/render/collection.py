@@ -45,6 +45,7 @@ class Options:
     augment: bool = True  # augment the motion
     keep_flow: bool = False  # store optical flow
     frames: int = FRAMES  # in a clip
+    camera_motion: str | None = None  # one of `camera_path.KINDS`
 
 
 def make_clips(
@@ -107,10 +108,19 @@ def make_clips(
 def make_clip(folder: pathlib.Path, options: Options, number: int, keep_video: bool = False) -> int:
     """Writes one clip's file, and returns in how many frames the detector sees the person."""
     pictures = _pictures(options.pictures)
-    film = make_film(options.seed, number, options.motions, pictures, options.frames, options.augment)
+    film = make_film(
+        options.seed,
+        number,
+        options.motions,
+        pictures,
+        options.frames,
+        options.augment,
+        options.camera_motion,
+    )
     tracker = PersonTracker(options.landmark_model, fps=FPS, net=_net(options.landmark_model))
     images: list[np.ndarray] | None = [] if keep_video else None
-    observations = observe_film(film, tracker, options.keep_flow, images)
+    moves = options.camera_motion is not None
+    observations = observe_film(film, tracker, options.keep_flow, images, keep_background=moves)
     if keep_video:
         visualize.record(images, FPS, clip_path(folder, number).with_suffix(".mp4"))
     write_clip(clip_path(folder, number), observations | _ground_truth(film))
@@ -122,6 +132,7 @@ def observe_film(
     tracker: Callable[[np.ndarray], Pose | None],
     keep_flow: bool = False,
     images: list[np.ndarray] | None = None,
+    keep_background: bool = False,
 ) -> dict[str, np.ndarray]:
     """Observations of a film in pixels of the full frame, and the true masks on the squares of the masks.
 
@@ -129,9 +140,10 @@ def observe_film(
       tracker: as `observe.track.track` takes it.
       keep_flow: also optical flow, if the person is seen at all.
       images: a list to which the pictures are appended.
+      keep_background: also points of the background.
 
     Returns:
-      the arrays of `observe.clip.Observations`, and true_masks (T, 64, 64) uint8. If nobody is seen in its
+      the arrays of `observe.clip.Observations`, as it saves them, and true_masks (T, 64, 64) uint8. If nobody is seen in its
       first `PATIENCE` frames, the film is given up and counts as unseen.
     """
     true_masks: list[np.ndarray] = []
@@ -140,17 +152,25 @@ def observe_film(
         tracker,
         mask_side=MASK_SIDE,
         keep_flow=keep_flow,
+        keep_background=keep_background,
         find_cuts=False,
         stop=lambda seen: len(seen) > PATIENCE and not any(seen),
     )
     frames = len(film.shot.bones)
     del found["shots"]
+    background = found.pop("background", None)
     if not found["seen"].any():
         found = {key: _padded(rows, frames) for key, rows in found.items() if "flow" not in key}
     found["true_masks"] = np.zeros_like(found["masks"])
     for number in np.flatnonzero(found["seen"]):
         found["true_masks"][number] = _mask_on_square(true_masks[number], found["mask_to_frame"][number])
-    return _in_full_frame(found, film.shot.window) | {"fps": np.float32(FPS)}
+    found = _in_full_frame(found, film.shot.window) | {"fps": np.float32(FPS)}
+    if background is not None:
+        points = film.shot.window.to_frame(background.points).astype(np.float32)
+        found |= {
+            f"background_{name}": array for name, array in (vars(background) | {"points": points}).items()
+        }
+    return found
 
 
 def _in_full_frame(found: dict[str, np.ndarray], window: Window) -> dict[str, np.ndarray]:
@@ -170,7 +190,7 @@ def _in_full_frame(found: dict[str, np.ndarray], window: Window) -> dict[str, np
 
 def _ground_truth(film: Film) -> dict[str, np.ndarray]:
     shot = film.shot
-    shift = -np.einsum("tij,j->ti", shot.to_camera, shot.camera)[..., None]
+    shift = -np.einsum("tij,tj->ti", shot.to_camera, shot.positions)[..., None]
     return shot.ground_truth | {
         "world_to_camera": np.concatenate([shot.to_camera, shift], axis=-1).astype(np.float32),
         "window": np.float32([shot.window.scale, *shot.window.corner]),
@@ -217,7 +237,10 @@ def _pictures(folder: str | None) -> tuple[pathlib.Path, ...]:
 def _open_collection(folder: pathlib.Path, options: Options) -> None:
     """Makes the folder and its manifest, or checks that its manifest has the same options and version."""
     files = motion_files(options.motions)
-    open_folder(folder, dataclasses.asdict(options) | {"version": VERSION, "motion_files": files})
+    wanted = dataclasses.asdict(options) | {"version": VERSION, "motion_files": files}
+    if options.camera_motion is None:  # as in collections that were made before there was this option
+        del wanted["camera_motion"]
+    open_folder(folder, wanted)
 
 
 def _remove_unfinished(folder: pathlib.Path) -> None:

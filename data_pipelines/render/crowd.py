@@ -156,8 +156,10 @@ def _camera(rng: np.random.Generator, size: tuple[int, int], frames: int) -> tup
     to_camera = np.stack([right, np.cross(forward, right), forward])
     window = Window(1.0, np.zeros(2), size, focal_length, np.array([width / 2, height / 2]))
     turns = np.tile(to_camera, (frames, 1, 1))
-    camera = np.array([0.0, level, distance])
-    return Shot({}, np.empty((frames, 24, 3, 4)), turns, camera, window), width / 2 / focal_length * distance
+    positions = np.tile([0.0, level, distance], (frames, 1))
+    return Shot(
+        {}, np.empty((frames, 24, 3, 4)), turns, positions, window
+    ), width / 2 / focal_length * distance
 
 
 def _follow(pose: np.ndarray, transl: np.ndarray, path: np.ndarray) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from data_pipelines.motion.augment import Augmentation
+from data_pipelines.render import camera_path
 from data_pipelines.render.backdrop import make_backdrop
+from data_pipelines.render.hall import Hall
 from data_pipelines.render.looks import draw_look, textured_body
 from data_pipelines.render.picture import take_pictures
 from data_pipelines.render.scene import Shot, dress, pose_points, shoot
@@ -47,6 +49,7 @@ def make_film(
     pictures: Sequence[pathlib.Path] = (),
     frames: int = FRAMES,
     augment: bool = True,
+    camera_motion: str | None = None,
 ) -> Film:
     """Clip `number` of the collection that the other arguments define.
 
@@ -57,6 +60,7 @@ def make_film(
       pictures: photographs and videos for the background.
       frames: in the clip.
       augment: whether the motion is augmented.
+      camera_motion: one of `camera_path.KINDS`; the person is in a room, and the window is the whole frame. None: on a tripod or held in the hand, at a fixed place.
 
     Raises:
       UserError: a source is unknown or empty, or a picture cannot be read.
@@ -68,12 +72,13 @@ def make_film(
     motion = draw_windows(rng, list(sources.values()), shares, 3, frames, AUGMENTATION if augment else None)
     body, textured, weights = _body()
     look = draw_look(rng)
-    shot = shoot(rng, body, motion.pose[0], motion.transl[0], motion.betas[0])
+    moved = motion.pose[0], motion.transl[0], motion.betas[0]
+    shot = camera_path.film(rng, body, *moved, camera_motion) if camera_motion else shoot(rng, body, *moved)
     to_light = rng.normal(size=3) * (1, 0.5, 1) + (0, 1.2, 0)
     to_light /= np.linalg.norm(to_light)
     rest, normals = dress(textured, look, body, motion.betas[0])
     points, cosine = pose_points(shot, weights, rest, normals, to_light)
-    backdrop = make_backdrop(rng, shot, pictures)
+    backdrop = Hall(rng, shot) if camera_motion else make_backdrop(rng, shot, pictures)
     shown = take_pictures(rng, shot, textured, look, backdrop, points, cosine, to_light)
     return Film(shot, shown, str(motion.name[0]), str(motion.motion_class[0]), validation)
 

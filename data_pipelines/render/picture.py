@@ -11,6 +11,7 @@ import numpy as np
 
 from data_pipelines.motion.clip import FPS
 from data_pipelines.render.backdrop import Backdrop
+from data_pipelines.render.hall import Hall
 from data_pipelines.render.looks import Look, TexturedBody
 from data_pipelines.render.scene import Shot
 from hpof_jax.errors import UserError
@@ -28,7 +29,7 @@ def take_pictures(
     shot: Shot,
     body: TexturedBody,
     look: Look,
-    backdrop: Backdrop,
+    backdrop: Backdrop | Hall,
     points: np.ndarray,
     cosine: np.ndarray,
     to_light: np.ndarray,
@@ -58,7 +59,7 @@ def take_pictures_of_people(
     shot: Shot,
     body: TexturedBody,
     people: Sequence[tuple[Look, np.ndarray, np.ndarray]],
-    backdrop: Backdrop,
+    backdrop: Backdrop | Hall,
     to_light: np.ndarray,
 ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Like `take_pictures`, of several people. Whoever is nearer to the camera hides the others.
@@ -84,7 +85,7 @@ def take_pictures_of_people(
         before, after = max(number - 1, 0), min(number + 1, frames - 1)
         masks = [np.zeros(shot.window.size, np.uint8)] * len(people)
         for _, points, _ in people:
-            _cast_shadow(image, shot, points[number], shot.to_camera[number], to_light, dark)
+            _cast_shadow(image, shot, points[number], number, to_light, dark)
         # From the farthest to the nearest.
         for index in np.argsort([-points[number, 2].mean() for _, points, _ in people]):
             points = people[index][1]
@@ -245,12 +246,13 @@ def _mean(pictures):
     return cv2.convertScaleAbs(total, alpha=1 / len(pictures))
 
 
-def _cast_shadow(image, shot, points, turn, to_light, dark):
+def _cast_shadow(image, shot, points, number, to_light, dark):
     """Darkens `image` by a soft shadow of the body on the floor."""
     window = shot.window
     points = points[:, ::SHADOW_STEP]
+    turn = shot.to_camera[number]
     up, to_light = turn[:, 1], turn @ (to_light / max(to_light[1], 0.3))  # camera frame
-    below = min(-shot.camera[1], -0.2)  # height of the floor, seen from the camera
+    below = min(-shot.positions[number, 1], -0.2)  # height of the floor, seen from the camera
     points = points + to_light[:, None] * (below - up @ points)
     pixels = points[:2] * (window.focal_length / np.maximum(points[2], NEAR)) + window.centre[:, None]
     size = tuple(-(-side // SHADOW_STEP) for side in window.size)

@@ -43,8 +43,13 @@ class Shot:
     ground_truth: dict[str, np.ndarray]  # one clip's from `camera.film`; joints (T, 24, 3), camera frame
     bones: np.ndarray  # (T, 24, 3, 4) float32 transforms from the rest pose to the camera frame
     to_camera: np.ndarray  # (T, 3, 3) rotation from the world to the camera
-    camera: np.ndarray  # (3,) position of the camera in the world
+    positions: np.ndarray  # (T, 3) of the camera in the world
     window: Window
+
+    @property
+    def camera(self) -> np.ndarray:
+        """(3,) the mean position of the camera in the world."""
+        return self.positions.mean(axis=0)
 
 
 def shoot(
@@ -71,7 +76,8 @@ def shoot(
     camera = transl - np.einsum("tji,tj->ti", to_camera, joints[:, 0])
     focal_length = float(ground_truth["true_focal_length"])
     window = _window(rng, landmarks[0], focal_length, ground_truth["image_size"])
-    return Shot(ground_truth, bones, to_camera, camera.mean(0), window)
+    positions = np.tile(camera.mean(axis=0), (len(camera), 1))
+    return Shot(ground_truth, bones, to_camera, positions, window)
 
 
 def dress(

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from hpof_jax.geometry.two_views import rays, rotation_between
 from hpof_jax.observe.background import SIDE, Background
+from hpof_jax.observe.camera_path import find_path
 
 # Lengths are in pixels of a picture whose longer side is SIDE.
 STILL = 0.4  # a point that moved less stays in place: 0.05 degrees at a usual focal length
@@ -31,13 +32,15 @@ class CameraMotion:
     """The camera's motion in T frames, relative to the first frame of each shot.
 
     rotations: (T, 3, 3) from the camera axes of the shot's first frame to those of the frame.
+    positions: (T, 3) in the axes of the shot's first frame, up to scale; 0 in a shot that is not "moving".
     solved: (T,) bool; elsewhere the rotation is interpolated, or the identity in an unknown shot.
     shots: the first frame of each shot.
-    kinds: one for each shot: "static", "rotating", or "unknown", where the rotations are the identity.
+    kinds: one for each shot: "static", "rotating", "moving", or "unknown", where the rotations are the identity.
     reasons: one for each shot: why it is unknown, or "".
     """
 
     rotations: np.ndarray
+    positions: np.ndarray
     solved: np.ndarray
     shots: tuple[int, ...]
     kinds: tuple[str, ...]
@@ -46,6 +49,11 @@ class CameraMotion:
     def __len__(self) -> int:
         return len(self.rotations)
 
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """[first, stop) of each shot."""
+        return list(zip(self.shots, [*self.shots[1:], len(self)]))
+
     def turn(self, first: int, stop: int) -> float:
         """The largest angle in degrees between frames [first, stop) and the first of them."""
         relative = self.rotations[first:stop] @ self.rotations[first].T
@@ -53,13 +61,10 @@ class CameraMotion:
 
     def part(self, first: int, stop: int) -> "CameraMotion":
         """Frames [first, stop), still relative to the first frames of the shots in which they lie."""
-        rows = [
-            row
-            for row, end in enumerate([*self.shots[1:], len(self)])
-            if self.shots[row] < stop and end > first
-        ]
+        rows = [row for row, (start, end) in enumerate(self.spans) if start < stop and end > first]
         return CameraMotion(
             self.rotations[first:stop],
+            self.positions[first:stop],
             self.solved[first:stop],
             tuple(max(self.shots[row] - first, 0) for row in rows),
             tuple(self.kinds[row] for row in rows),
@@ -72,6 +77,7 @@ def static(frames: int, shots: Sequence[int] = (0,)) -> CameraMotion:
     count = len(shots)
     return CameraMotion(
         np.tile(np.eye(3), (frames, 1, 1)),
+        np.zeros((frames, 3)),
         np.ones(frames, bool),
         tuple(shots),
         ("static",) * count,
@@ -98,8 +104,10 @@ def solve(
     """
     frames, shots = len(background), background.shots.tolist()
     found = static(frames, shots)
-    rotations, solved, kinds, reasons = found.rotations, found.solved, [], []
-    view = _View(background, float(focal_length), np.asarray(image_size, np.float64))
+    rotations, positions, solved = found.rotations, found.positions, found.solved
+    kinds: list[str] = []
+    reasons: list[str] = []
+    view = View(background, float(focal_length), np.asarray(image_size, np.float64))
     for first, stop in zip(shots, [*shots[1:], frames]):
         part, reason = slice(first, stop), ""
         if stop - first == 1 or (may_be_static and _is_static(view, first, stop)):
@@ -110,11 +118,15 @@ def solve(
             kinds.append("unknown" if reason else "rotating")
             solved[part] = known & (not reason)
             rotations[part] = np.eye(3) if reason else _bridged(relative, known)
+            path = find_path(view, first, stop, rotations[part], fps) if known.all() else None
+            if path:
+                kinds[-1] = "moving"
+                rotations[part], positions[part] = path
         reasons.append(reason)
-    return CameraMotion(rotations, solved, tuple(shots), tuple(kinds), tuple(reasons))
+    return CameraMotion(rotations, positions, solved, tuple(shots), tuple(kinds), tuple(reasons))
 
 
-class _View:
+class View:
     """Points of the background by frame, and the camera's lens."""
 
     def __init__(self, background: Background, focal_length: float, image_size: np.ndarray):
@@ -134,7 +146,7 @@ class _View:
         return rows + starts[0], other_rows + starts[1]
 
 
-def _is_static(view: _View, first: int, stop: int) -> bool:
+def _is_static(view: View, first: int, stop: int) -> bool:
     """Whether most of the points stay where they were in nearly all frames."""
     key, still = first, 0
     for frame in range(first, stop):
@@ -149,7 +161,7 @@ def _is_static(view: _View, first: int, stop: int) -> bool:
     return still >= STILL_FRAMES * (stop - first)
 
 
-def _follow(view: _View, first: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+def _follow(view: View, first: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
     """Rotations (N, 3, 3) since the last gap, and (N,) whether each frame could be compared with one before."""
     rng = np.random.default_rng(0)
     rotations, known = np.tile(np.eye(3), (stop - first, 1, 1)), np.zeros(stop - first, bool)
@@ -168,7 +180,7 @@ def _follow(view: _View, first: int, stop: int) -> tuple[np.ndarray, np.ndarray]
     return rotations, known
 
 
-def _compare(view: _View, key: int, frame: int, rng: np.random.Generator) -> tuple[np.ndarray, float, float]:
+def _compare(view: View, key: int, frame: int, rng: np.random.Generator) -> tuple[np.ndarray, float, float]:
     """The rotation from a keyframe, the share of points that agree with it, and of the keyframe's points left."""
     rows, other = view.common(key, frame)
     kept = len(rows) / max(view.count(key), 1)
