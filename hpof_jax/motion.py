@@ -81,7 +81,8 @@ class Motion:
         "static"  # 'static', 'rotating', 'moving' or 'unknown'; of several shots, with commas
     )
 
-    # (4, 4) float64 from the world (z up, floor at 0, metres) to the camera frame. None: not known.
+    # (4, 4) float64 from the world (z up, floor at 0, metres) to the camera frame of the first frame of a shot, and of
+    # all frames if the camera stands still. None: not known.
     world_to_camera: np.ndarray | None = None
     gravity_source: str = "level"  # of its tilt: 'given', 'estimated', or 'level' if it is assumed
     gravity_sigma: float = 0.0  # degrees, the standard deviation of the tilt
@@ -161,6 +162,11 @@ class Motion:
         """(T, 23, 3) axis-angle of the other joints, each relative to its parent."""
         return self.pose[:, 1:]
 
+    @property
+    def camera_moves(self) -> bool:
+        """Whether the camera turns or changes its place."""
+        return bool(self.camera_position.any() or (self.camera_rotation != np.eye(3)).any())
+
     def vertices(self, body: "BodyModel", frames: slice | np.ndarray = slice(None)) -> np.ndarray:
         """The vertices of the mesh, (frames, V, 3) float32 metres, camera frame; computed at each call.
 
@@ -193,8 +199,9 @@ class Motion:
         from hpof_jax.geometry.numpy_rotations import compose
 
         # Not an import statement: `hpof_jax.world` uses this module, not the other way round.
-        turn = importlib.import_module("hpof_jax.world").upright(self, camera_pitch, camera_roll)
-        pose = self.pose.astype(np.float64)
+        world = importlib.import_module("hpof_jax.world")
+        turn = world.upright(self, camera_pitch, camera_roll)
+        pose = world.stilled(self).pose.astype(np.float64)
         pose[:, 0] = compose(Rotation.from_matrix(turn).as_rotvec(), pose[:, 0])
         return joint_angles(pose)
 

@@ -1,7 +1,8 @@
 """Motion in a world with a floor: from the camera frame to AMASS's world frame.
 
-World frame: z up, metres, the floor at z = 0; seen from the camera, x points right and y away from it. The
-camera stands still. Its tilt is given, or estimated from the people (`hpof_jax.gravity`).
+World frame: z up, metres, the floor at z = 0; seen from the camera in the first frame, x points right and y away from
+it. The camera's motion is that of `Motion.camera_rotation` and `camera_position`. Its tilt is given, or estimated from
+the people (`hpof_jax.gravity`).
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from hpof_jax.body.model import BodyModel, posed_joints
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import temporal
 from hpof_jax.geometry.numpy_rotations import to_matrix
+from hpof_jax.geometry.two_views import in_first_frame
 from hpof_jax.gravity import Gravity, find_gravity, up_of
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class WorldMotion:
     confidence: np.ndarray  # (T,) as `Motion.confidence`
     gender: str
     body: str  # name of the body that `betas` belongs to
-    world_to_camera: np.ndarray  # (4, 4) to x right, y down, z forward
+    world_to_camera: np.ndarray  # (4, 4), or (T, 4, 4) if the camera moves: to x right, y down, z forward
     focal_length: float  # px
     image_size: np.ndarray  # (2,) [height, width]
 
@@ -118,7 +120,7 @@ def find_world(
     camera_roll: float | None = None,
     camera_height: float | None = None,
 ) -> tuple[np.ndarray, Gravity]:
-    """The pose of a still camera in the world of the people whom it filmed.
+    """The pose of a camera, in the first frame of a shot, in the world of the people whom it filmed.
 
     Without a given height, the floor is at a low percentile of the lowest vertex of the bodies. The first
     motion's pelvis stands above the origin in the first frame that shows the person.
@@ -140,6 +142,7 @@ def find_world(
         raise UserError(
             f"The camera's height is {camera_height} metres: give one above 0 and below {HIGHEST:g}."
         )
+    motions = [stilled(motion) for motion in motions]
     gravity = find_gravity(motions, camera_pitch, camera_roll)
     if camera_height is not None and camera_pitch is None:
         gravity = _pitch_of_height(motions, body, gravity, camera_height)
@@ -164,10 +167,10 @@ def camera_to_world(pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
 def upright(
     motion: "Motion", camera_pitch: float | None = None, camera_roll: float | None = None
 ) -> np.ndarray:
-    """The rotation (3, 3) from a motion's camera frame to its world; angles as in `find_world`."""
+    """The rotation (3, 3) from the camera axes of a shot's first frame to the world; angles as in `find_world`."""
     if motion.world_to_camera is not None and camera_pitch is None and camera_roll is None:
         return motion.world_to_camera[:3, :3].T
-    gravity = find_gravity([motion], camera_pitch, camera_roll)
+    gravity = find_gravity([stilled(motion)], camera_pitch, camera_roll)
     return camera_to_world(gravity.pitch, gravity.roll)
 
 
@@ -175,8 +178,9 @@ def root_in_world(motion: "Motion", world_to_camera: np.ndarray) -> tuple[np.nda
     """The root of a motion in a world: axis-angle (T, 3) and SMPL's translation (T, 3), float64.
 
     Args:
-      world_to_camera: (4, 4) rigid.
+      world_to_camera: (4, 4) rigid, of the first frame of a shot.
     """
+    motion = stilled(motion)
     to_world_ = np.linalg.inv(world_to_camera)
     turn = Rotation.from_matrix(to_world_[:3, :3])
     # The root turns about the pelvis at rest, not about the origin.
@@ -184,6 +188,23 @@ def root_in_world(motion: "Motion", world_to_camera: np.ndarray) -> tuple[np.nda
     rest_pelvis = (pelvis - motion.trans).mean(axis=0) if len(motion) else np.zeros(3)
     transl = (motion.trans + rest_pelvis) @ to_world_[:3, :3].T + to_world_[:3, 3] - rest_pelvis
     return (turn * Rotation.from_rotvec(motion.global_orient.astype(np.float64))).as_rotvec(), transl
+
+
+def stilled(motion: "Motion") -> "Motion":
+    """The motion as a camera would have seen it that stays as in the first frame of each shot."""
+    if not motion.camera_moves:
+        return motion
+    rotation, position = motion.camera_rotation.astype(np.float64), motion.camera_position
+    joints = in_first_frame(motion.joints.astype(np.float64), rotation, position)
+    root = Rotation.from_matrix(np.swapaxes(rotation, 1, 2)) * Rotation.from_rotvec(motion.global_orient)
+    return dataclasses.replace(
+        motion,
+        poses=np.concatenate([root.as_rotvec(), motion.poses[:, 3:]], axis=1),
+        trans=motion.trans + joints[:, 0] - motion.joints[:, 0],
+        joints=joints,
+        camera_rotation=None,
+        camera_position=None,
+    )
 
 
 def at_constant_rate(motion: WorldMotion, body: BodyModel) -> WorldMotion:
@@ -210,9 +231,32 @@ def at_constant_rate(motion: WorldMotion, body: BodyModel) -> WorldMotion:
         transl=transl,
         joints=np.asarray(joints, np.float64),
         confidence=temporal.linear(motion.confidence, position),
+        world_to_camera=_resampled(motion.world_to_camera, position),
         times=times,
         fps=float(1 / step),
     )
+
+
+def _resampled(poses: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """The camera's poses (T, 4, 4) at positions (N,) in frames; one pose (4, 4) as it is."""
+    if poses.ndim == 2:
+        return poses
+    places = np.linalg.inv(poses)
+    turns = temporal.slerp(Rotation.from_matrix(places[:, :3, :3]).as_rotvec(), position)
+    found = np.tile(np.eye(4), (len(position), 1, 1))
+    found[:, :3, :3] = Rotation.from_rotvec(turns).as_matrix()
+    found[:, :3, 3] = temporal.linear(places[:, :3, 3], position)
+    return np.linalg.inv(found)
+
+
+def _camera_poses(motion: "Motion", world_to_camera: np.ndarray) -> np.ndarray:
+    """The camera's pose in each frame, (T, 4, 4), or (4, 4) if it stands still; from that of the first frame."""
+    if not motion.camera_moves:
+        return world_to_camera
+    moved = np.tile(np.eye(4), (len(motion), 1, 1))
+    moved[:, :3, :3] = motion.camera_rotation
+    moved[:, :3, 3] = -np.einsum("tij,tj->ti", motion.camera_rotation, motion.camera_position)
+    return moved @ world_to_camera
 
 
 def check(motion: "Motion", body: BodyModel, what: str = "The motion") -> None:
@@ -273,7 +317,8 @@ def _pitch_of_height(
 
 
 def _moved(motion: "Motion", world_to_camera: np.ndarray) -> WorldMotion:
-    """The motion in the world in which the camera has this pose (4, 4)."""
+    """The motion in the world in which the camera has this pose (4, 4) in the first frame."""
+    poses, motion = _camera_poses(motion, world_to_camera), stilled(motion)
     global_orient, transl = root_in_world(motion, world_to_camera)
     to_world_ = np.linalg.inv(world_to_camera)
     return WorldMotion(
@@ -287,7 +332,7 @@ def _moved(motion: "Motion", world_to_camera: np.ndarray) -> WorldMotion:
         confidence=motion.confidence.astype(np.float64),
         gender=motion.gender,
         body=motion.body,
-        world_to_camera=world_to_camera,
+        world_to_camera=poses,
         focal_length=motion.focal_length,
         image_size=motion.image_size,
     )

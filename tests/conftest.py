@@ -58,3 +58,29 @@ def small_motion():
         body="free_body",
         times=[1.0, 1.04, 1.10, 1.12, 1.16],
     )
+
+
+@pytest.fixture(scope="session")
+def filmed_by_hand(small_motion):
+    """The same motion, seen by a camera that turns and moves from frame to frame."""
+    import dataclasses
+
+    import numpy as np
+    from scipy.spatial.transform import Rotation
+
+    steps = np.arange(5)[:, None]
+    turns = Rotation.from_euler("yxz", steps * (8, -3, 2), degrees=True).as_matrix()
+    places = steps * np.array([0.2, -0.05, 0.1])
+    joints = np.einsum("tij,tkj->tki", turns, small_motion.joints - places[:, None])
+    poses = small_motion.poses.copy()
+    root = Rotation.from_matrix(turns) * Rotation.from_rotvec(small_motion.global_orient)
+    poses[:, :3] = root.as_rotvec()
+    return dataclasses.replace(
+        small_motion,
+        poses=poses,
+        trans=small_motion.trans + joints[:, 0] - small_motion.joints[:, 0],
+        joints=joints,
+        camera_rotation=turns,
+        camera_position=places,
+        camera_motion="moving",
+    )

@@ -45,6 +45,33 @@ def test_joints_and_camera_say_the_same_as_the_motion(small_motion, pitch, roll)
     np.testing.assert_allclose(moved.vertices(load_body()), world_vertices(small_motion, world), atol=1e-5)
 
 
+def test_a_camera_that_moves_leaves_the_world_as_it_is(small_motion, filmed_by_hand, tmp_path):
+    body = load_body()
+    still, moved = (to_world(motion, body, camera_pitch=-10) for motion in (small_motion, filmed_by_hand))
+    np.testing.assert_allclose(moved.joints, still.joints, atol=1e-5)
+    np.testing.assert_allclose(to_matrix(moved.pose), to_matrix(still.pose), atol=1e-5)
+    np.testing.assert_allclose(moved.transl, still.transl, atol=1e-5)
+    # In each frame, the camera sees what the motion says.
+    assert moved.world_to_camera.shape == (5, 4, 4)
+    seen = np.einsum("tij,tkj->tki", moved.world_to_camera, homogeneous(moved.joints))[..., :3]
+    np.testing.assert_allclose(seen, filmed_by_hand.joints, atol=1e-5)
+    angles, moved_angles = (
+        m.joint_angles(camera_pitch=-10, camera_roll=0) for m in (small_motion, filmed_by_hand)
+    )
+    for name, values in angles.items():
+        np.testing.assert_allclose(moved_angles[name], values, atol=0.01)
+
+    (kept,) = with_world([filmed_by_hand], body, camera_pitch=-10)
+    kept.save(tmp_path / "clip.npz")
+    with np.load(tmp_path / "clip.npz") as file:
+        np.testing.assert_allclose(file["world_trans"], still.transl, atol=1e-5)
+
+    even = at_constant_rate(moved, body)
+    place = np.linalg.inv(moved.world_to_camera)[0]
+    np.testing.assert_allclose(np.linalg.inv(even.world_to_camera)[0], place, atol=1e-9)
+    assert even.world_to_camera.shape == (len(even), 4, 4)
+
+
 @pytest.mark.parametrize(
     ("angles", "forward"),
     [

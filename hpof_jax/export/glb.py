@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 import hpof_jax
 from hpof_jax.atomic import replacing
@@ -96,9 +97,14 @@ def _document(people: Mapping[str, WorldMotion], body: BodyModel, names: tuple[s
         new_samplers, new_channels = _channels(buffer, motion, start, first, len(samplers))
         samplers += new_samplers
         channels += new_channels
-    camera, camera_node = _camera(next(iter(people.values())))
+    filmed = next(iter(people.values()))
+    camera, camera_node = _camera(filmed)
     nodes.append(camera_node)
     roots.append(len(nodes) - 1)
+    if filmed.world_to_camera.ndim == 3:
+        new_samplers, new_channels = _camera_channels(buffer, filmed, start, roots[-1], len(samplers))
+        samplers += new_samplers
+        channels += new_channels
     material = {
         "name": "body",
         "pbrMetallicRoughness": {
@@ -166,12 +172,29 @@ def _channels(buffer: _Buffer, motion: WorldMotion, start: float, first: int, nu
     rotations, pelvis = y_up(motion)
     quaternions = _continuous(rotations.as_quat().reshape(-1, 24, 4)).astype(np.float32)
     times = buffer.add((motion.times - start).astype(np.float32), bounds=True)
-    tracks = [(0, "translation", pelvis.astype(np.float32))]
-    tracks += [(joint, "rotation", quaternions[:, joint]) for joint in range(24)]
+    tracks = [(first, "translation", pelvis.astype(np.float32))]
+    tracks += [(first + joint, "rotation", quaternions[:, joint]) for joint in range(24)]
+    return _tracks(buffer, times, tracks, number)
+
+
+def _camera_channels(buffer: _Buffer, motion: WorldMotion, start: float, node: int, number: int):
+    """Samplers and channels of a camera that moves; `number` is that of the first sampler."""
+    matrices = camera_to_y_up(motion)
+    quaternions = _continuous(Rotation.from_matrix(matrices[:, :3, :3]).as_quat()[:, None])[:, 0]
+    times = buffer.add((motion.times - start).astype(np.float32), bounds=True)
+    tracks = [
+        (node, "translation", matrices[:, :3, 3].astype(np.float32)),
+        (node, "rotation", quaternions.astype(np.float32)),
+    ]
+    return _tracks(buffer, times, tracks, number)
+
+
+def _tracks(buffer: _Buffer, times: int, tracks: list[tuple[int, str, np.ndarray]], number: int):
+    """Samplers and channels of tracks (node, path, values); `number` is that of the first sampler."""
     samplers = [{"input": times, "output": buffer.add(track)} for _, _, track in tracks]
     channels = [
-        {"sampler": number + row, "target": {"node": first + joint, "path": what}}
-        for row, (joint, what, _) in enumerate(tracks)
+        {"sampler": number + row, "target": {"node": node, "path": what}}
+        for row, (node, what, _) in enumerate(tracks)
     ]
     return samplers, channels
 
@@ -195,5 +218,10 @@ def _camera(motion: WorldMotion) -> tuple[dict, dict]:
             "znear": 0.05,
         },
     }
-    matrix = camera_to_y_up(motion)
-    return camera, {"name": "camera", "camera": 0, "matrix": matrix.T.ravel().tolist()}
+    matrix = camera_to_y_up(motion).reshape(-1, 4, 4)[0]
+    # A node that is animated must not have a matrix.
+    place = {
+        "translation": matrix[:3, 3].tolist(),
+        "rotation": Rotation.from_matrix(matrix[:3, :3]).as_quat().tolist(),
+    }
+    return camera, {"name": "camera", "camera": 0, **place}

@@ -41,7 +41,8 @@ def write(path: str | os.PathLike, people: Mapping[str, WorldMotion], body: Body
         with rr.RecordingStream("hpof_jax", send_properties=False) as recording:
             recording.save(partial)
             recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
-            _camera(recording, next(iter(people.values())))
+            first = next(iter(people.values()))
+            _camera(recording, first, [rr.TimeColumn("time", duration=first.times)])
             for name, motion in people.items():
                 _person(recording, name, motion, body)
 
@@ -75,13 +76,18 @@ def _person(recording, name: str, motion: WorldMotion, body: BodyModel) -> None:
         recording.send_columns(rr.new_entity_path([name, curve]), times, rr.Scalars.columns(scalars=values))
 
 
-def _camera(recording, motion: WorldMotion) -> None:
+def _camera(recording, motion: WorldMotion, times) -> None:
     import rerun as rr
 
     height, width = motion.image_size.tolist()
     to_world = np.linalg.inv(motion.world_to_camera)
-    place = rr.Transform3D(translation=to_world[:3, 3], mat3x3=to_world[:3, :3])
     lens = rr.Pinhole(
         focal_length=motion.focal_length, width=width, height=height, image_plane_distance=_IMAGE_PLANE
     )
-    recording.log("world/camera", place, lens, static=True)  # Rerun's camera frame is ours
+    recording.log("world/camera", lens, static=True)  # Rerun's camera frame is ours
+    if to_world.ndim == 2:
+        place = rr.Transform3D(translation=to_world[:3, 3], mat3x3=to_world[:3, :3])
+        recording.log("world/camera", place, static=True)
+    else:
+        places = rr.Transform3D.columns(translation=to_world[:, :3, 3], mat3x3=to_world[:, :3, :3])
+        recording.send_columns("world/camera", times, places)

@@ -52,10 +52,13 @@ def y_up(motion: WorldMotion) -> tuple[Rotation, np.ndarray]:
 
 
 def camera_to_y_up(motion: WorldMotion) -> np.ndarray:
-    """The place (4, 4) of the video's camera in a world with y up, for cameras that look along -z with y up."""
-    matrix = np.eye(4)
-    matrix[:3] = Y_UP @ np.linalg.inv(motion.world_to_camera)[:3] @ np.diag([1.0, -1.0, -1.0, 1.0])
-    return matrix
+    """The place of the video's camera in a world with y up, for cameras that look along -z with y up.
+
+    (4, 4), or (T, 4, 4) if the camera moves.
+    """
+    matrices = np.linalg.inv(motion.world_to_camera) @ np.diag([1.0, -1.0, -1.0, 1.0])
+    matrices[..., :3, :] = Y_UP @ matrices[..., :3, :]
+    return matrices
 
 
 def influences(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -69,7 +69,7 @@ def write(
         path_ = _free_path(stage, name)
         _person(stage, path_, motion, codes[name], body, names, material)
         stage.GetPrimAtPath(path_).SetDisplayName(name)
-    _camera(stage, first)
+    _camera(stage, first, next(iter(codes.values())))
     with replacing(path, "The USD file") as partial:
         partial.touch()  # raises OSError where USD would only print
         try:
@@ -177,7 +177,7 @@ def _material(stage):
     return material
 
 
-def _camera(stage, motion: WorldMotion) -> None:
+def _camera(stage, motion: WorldMotion, codes: np.ndarray) -> None:
     """The camera of the video; USD's cameras look along -z, with y up."""
     from pxr import Gf, UsdGeom
 
@@ -187,5 +187,10 @@ def _camera(stage, motion: WorldMotion) -> None:
     camera.GetVerticalApertureAttr().Set(_APERTURE * height / width)
     camera.GetFocalLengthAttr().Set(_APERTURE * motion.focal_length / width)
     camera.GetClippingRangeAttr().Set(Gf.Vec2f(0.05, _FAR))
+    matrices, place = camera_to_y_up(motion), camera.AddTransformOp()
     # Gf's matrices act on row vectors.
-    camera.AddTransformOp().Set(Gf.Matrix4d(camera_to_y_up(motion).T.tolist()))
+    if matrices.ndim == 2:
+        place.Set(Gf.Matrix4d(matrices.T.tolist()))
+    else:
+        for code, matrix in zip(codes, matrices):
+            place.Set(Gf.Matrix4d(matrix.T.tolist()), float(code))

@@ -42,7 +42,8 @@ class Gltf:
     def frame(self, row):
         """World transforms (nodes, 4, 4) at the row-th key of every channel."""
         places = [np.array(node.get("translation", (0, 0, 0))) for node in self.document["nodes"]]
-        turns = [np.eye(3)] * len(places)
+        still = (node.get("rotation", (0, 0, 0, 1)) for node in self.document["nodes"])
+        turns = [Rotation.from_quat(turn).as_matrix() for turn in still]
         animation = self.document["animations"][0]
         for channel in animation["channels"]:
             node, what = channel["target"]["node"], channel["target"]["path"]
@@ -115,13 +116,23 @@ def test_names_times_and_weights(written):
 def test_the_camera_sees_what_the_video_saw(small_motion, written):
     gltf, world = written
     camera = gltf.document["cameras"][0]["perspective"]
-    matrix = np.array(gltf.document["nodes"][gltf.node("camera")]["matrix"]).reshape(4, 4).T
+    matrix = gltf.frame(0)[gltf.node("camera")]
     points = np.append(world.joints[0] @ Y_UP.T, np.ones((24, 1)), axis=1) @ np.linalg.inv(matrix).T
     focal = 240 / np.tan(camera["yfov"] / 2)
     pixels = focal * points[:, :2] / -points[:, 2:3] * (1, -1)
     want = small_motion.joints[0]
     np.testing.assert_allclose(pixels, 600 * want[:, :2] / want[:, 2:], atol=0.01)
     np.testing.assert_allclose(camera["aspectRatio"], 640 / 480)
+
+
+def test_a_camera_that_moves_is_animated(filmed_by_hand, tmp_path):
+    world = to_world(filmed_by_hand, load_body())
+    glb.write(tmp_path / "a.glb", {"a": world}, load_body())
+    gltf = Gltf(tmp_path / "a.glb")
+    for row in (0, 4):
+        matrix = gltf.frame(row)[gltf.node("camera")]
+        points = np.append(world.joints[row] @ Y_UP.T, np.ones((24, 1)), axis=1) @ np.linalg.inv(matrix).T
+        np.testing.assert_allclose(points[:, :3] * (1, -1, -1), filmed_by_hand.joints[row], atol=1e-4)
 
 
 def test_quaternions_do_not_jump(small_motion, tmp_path):

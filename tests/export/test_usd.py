@@ -89,6 +89,18 @@ def test_the_camera_sees_what_the_videos_saw(small_motion, tmp_path):
     np.testing.assert_allclose(seen[:2], expected, atol=1e-4)
 
 
+def test_a_camera_that_moves_is_animated(filmed_by_hand, tmp_path):
+    from pxr import UsdGeom
+
+    world = to_world(filmed_by_hand, load_body())
+    usd.write(tmp_path / "a.usd", {"a": world}, load_body())
+    stage, _ = read(tmp_path / "a.usd")
+    place = UsdGeom.Camera(stage.GetPrimAtPath("/World/camera")).GetLocalTransformation
+    for code, pose in ((stage.GetStartTimeCode(), 0), (stage.GetEndTimeCode(), -1)):
+        camera = np.linalg.inv(world.world_to_camera[pose])
+        np.testing.assert_allclose(np.array(place(code)).T[:3, 3], Y_UP @ camera[:3, 3], atol=1e-5)
+
+
 def test_a_folder_that_does_not_exist_gives_one_sentence(small_motion, tmp_path):
     with pytest.raises(UserError, match="The USD file cannot be written to .*nowhere"):
         usd.write(tmp_path / "nowhere" / "a.usd", {"a": to_world(small_motion, load_body())}, load_body())

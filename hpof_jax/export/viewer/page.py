@@ -19,7 +19,7 @@ from hpof_jax.body import load_body
 from hpof_jax.body.joint_angles import joint_angles
 from hpof_jax.body.model import BodyModel
 from hpof_jax.export import glb
-from hpof_jax.export.skeleton import Y_UP
+from hpof_jax.export.skeleton import Y_UP, camera_to_y_up
 from hpof_jax.export.viewer.video import encode
 from hpof_jax.motion import CONFIDENT
 from hpof_jax.palette import PEOPLE
@@ -171,9 +171,7 @@ def _camera(motion: WorldMotion, start: float) -> dict:
     The matrices (4, 4) go from a camera that looks along -z, with y up, to the world; they lie column by column.
     """
     height, width = motion.image_size.tolist()
-    places = np.linalg.inv(motion.world_to_camera.reshape(-1, 4, 4))
-    matrices = places @ np.diag([1.0, -1.0, -1.0, 1.0])
-    matrices[:, :3] = Y_UP @ matrices[:, :3]
+    matrices = camera_to_y_up(motion).reshape(-1, 4, 4)
     return {
         "yfov": 2 * float(np.arctan(height / 2 / motion.focal_length)),
         "aspect": width / height,
