@@ -112,6 +112,11 @@ class Motion:
             array = array.astype(kind, copy=False)
             # Scalars stay Python floats: 29.97 in float32 is another frame rate.
             object.__setattr__(self, name, float(getattr(self, name)) if name in _SCALARS else array)
+        turns = self.camera_rotation.astype(np.float64)
+        if not np.allclose(turns @ np.swapaxes(turns, 1, 2), np.eye(3), atol=1e-3):
+            raise UserError(
+                "'camera_rotation' of the motion holds something else than rotations: make it again."
+            )
         for name in _SCALARS:
             if getattr(self, name) <= 0:
                 raise UserError(

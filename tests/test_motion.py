@@ -12,6 +12,7 @@ import pytest
 from hpof_jax import visualize
 from hpof_jax.body import forward, load_body
 from hpof_jax.errors import UserError
+from hpof_jax.geometry.numpy_rotations import to_matrix
 from hpof_jax.motion import Motion
 from hpof_jax.world import to_world
 
@@ -39,7 +40,7 @@ def make(frames=4, **changes):
         body="free",
         times=np.cumsum(np.linspace(0.03, 0.04, frames)),
         focal_length_source="given",
-        camera_rotation=draw(frames, 3, 3),
+        camera_rotation=to_matrix(draw(frames, 3)),
         camera_position=draw(frames, 3),
         camera_motion="moving",
         world_to_camera=np.diag([1.0, -1.0, -1.0, 1.0]),
@@ -156,6 +157,10 @@ def test_the_joint_angles_of_a_person_who_faces_a_level_camera(small_motion):
         (dict(trans=np.zeros((5, 3))), r"'trans' of the motion has shape \(5, 3\) instead of \(4, 3\)"),
         (dict(betas=np.full(10, np.nan)), "'betas' of the motion holds something other than finite numbers"),
         (dict(cam=np.full((4, 3), "a")), "'cam' of the motion holds something other than finite numbers"),
+        (
+            dict(camera_rotation=np.zeros((4, 3, 3))),
+            "'camera_rotation' of the motion holds something else than",
+        ),
         (dict(mocap_framerate=0.0), "'mocap_framerate' of the motion is 0.0"),
         (dict(frame_index=[0, 2, 2, 3]), "'frame_index' of the motion does not ascend"),
         (dict(times=[0, 0.1, 0.1, 0.2]), "'times' of the motion does not ascend"),

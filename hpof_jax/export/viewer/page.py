@@ -122,7 +122,8 @@ def _thin(motion: WorldMotion, step: int) -> WorldMotion:
     if step == 1:
         return motion
     rows = slice(None, None, step)
-    names = ("global_orient", "body_pose", "transl", "joints", "times", "confidence")
+    names = ["global_orient", "body_pose", "transl", "joints", "times", "confidence"]
+    names += ["world_to_camera"] if motion.world_to_camera.ndim == 3 else []
     return dataclasses.replace(motion, **{name: getattr(motion, name)[rows] for name in names})
 
 

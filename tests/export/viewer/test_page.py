@@ -129,6 +129,8 @@ def test_a_camera_that_moves_has_a_place_in_each_frame(world):
     camera = page._camera(dataclasses.replace(world, world_to_camera=places), world.times[0])
     assert len(camera["matrices"]) == len(camera["times"]) == 5
     np.testing.assert_allclose(np.diff([matrix[12] for matrix in camera["matrices"]]), -1.0)
+    thinned = page._thin(dataclasses.replace(world, world_to_camera=places), 2)
+    assert len(page._camera(thinned, 0.0)["matrices"]) == len(thinned) == 3
 
 
 def test_a_long_motion_keeps_every_nth_frame(world):
