@@ -74,9 +74,11 @@ def evaluate_session(
     one = trial is not None or predictions or reference
     trials = [session.trial(trial)] if one else [*session.trials.values()]
     sequences: dict[str, dict[str, Any]] = {}
+    left_out: list[str] = []
     for current in trials:
         files = [*reference] or [*current.markers[:1], *current.kinematics[:1]]
-        if not files and len(trials) > 1:
+        if len(trials) > 1 and not (files and current.videos):
+            left_out.append(current.name)
             continue
         truth = read_reference(files)
         if predictions:
@@ -87,7 +89,9 @@ def evaluate_session(
             label = name if len(trials) == 1 else f"{current.name} {name}"
             sequences[label] = compare(motion, truth, offset) | {"reference": list(truth.files)}
     if not sequences:
-        raise UserError(f"No trial in {folder} has a reference: give its .trc or .mot file with --reference.")
+        raise UserError(
+            f"No trial in {folder} has videos and a reference: give a trial's .trc or .mot file with --reference."
+        )
     return {
         "protocol": {
             "name": "predictions" if predictions else "hpof_jax",
@@ -96,6 +100,7 @@ def evaluate_session(
             "weights": None if predictions else str(weights or SHIPPED),
             "units": "mm, degrees",
             "stature_m": session.stature,
+            "left_out": left_out,
         },
         "sequences": sequences,
         "overall": {
@@ -181,6 +186,8 @@ def format_session(result: dict[str, Any]) -> str:
         files = ", ".join(sequence["reference"])
         parts.append(f"{name}: reference {files}, {sequence['offset']:+.3f} s after the video ({how})")
         parts += [f"  {note}" for note in sequence["notes"]]
+    if left_out := result["protocol"]["left_out"]:
+        parts.append(f"Left out, without videos or a reference: {', '.join(left_out)}")
     return "\n".join(parts)
 
 

@@ -12,6 +12,7 @@ from hpof_jax.body.anatomical import ANATOMICAL_CENTRES
 from hpof_jax.errors import UserError
 from hpof_jax.export.trc import write_markers
 from hpof_jax.session_scoring import perform
+from tests.sessions.conftest import TOML
 
 FRAMES = 60
 
@@ -81,14 +82,20 @@ def test_videos_are_reconstructed_with_the_calibrated_focal_length(session, monk
     with pytest.raises(UserError, match="no camera cam3"):
         session_evaluation.evaluate_session(session, camera="cam3")
     (session / "calibration").mkdir()
-    from tests.sessions.conftest import TOML
-
     text = TOML.replace("cam_01", "cam1").replace("1088.0, 1920.0", "640.0, 480.0")
     (session / "calibration" / "a.toml").write_text(text)
     seen.clear()
     session_evaluation.evaluate_session(session)
     assert seen[0][1] == "given" and seen[0][0] == pytest.approx(1681.15, abs=0.1)
     assert seen[1][1] == "assumed"
+
+
+def test_a_session_of_trials_without_a_reference(tmp_path):
+    for name in ("Trial_1", "Trial_2"):
+        (tmp_path / name / "videos").mkdir(parents=True)
+    (tmp_path / "Config.toml").write_text("")
+    with pytest.raises(UserError, match="No trial in .* has videos and a reference"):
+        session_evaluation.evaluate_session(tmp_path)
 
 
 def test_what_is_missing_is_said(session, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 
 STEP = 0.01  # seconds, of the grid on which signals are compared
+COARSE = 0.05  # seconds, of the grid of the first search
 MOST = 10.0  # seconds, the largest offset that is looked for
 OVERLAP = 0.5  # of the shorter recording must overlap
 SURE = 0.5  # a lower correlation is no match
@@ -31,22 +32,39 @@ def find_offset(
     Returns:
       offset in seconds, and the correlation there, at most 1. (0, 0) if nothing moves or nothing overlaps.
     """
-    grid = np.arange(times[0], times[-1] + STEP / 2, STEP)
-    other_grid = np.arange(other_times[0], other_times[-1] + STEP / 2, STEP)
-    a, b = resample(signals, times, grid), resample(other, other_times, other_grid)
+    recordings = (times, signals), (other_times, other)
+    offset, correlation = _search(*recordings, COARSE, 0.0, MOST, moving)
+    if correlation == 0.0:
+        return 0.0, 0.0
+    return _search(*recordings, STEP, offset, 2 * COARSE, moving)
+
+
+def _search(
+    one: tuple[np.ndarray, np.ndarray],
+    other: tuple[np.ndarray, np.ndarray],
+    step: float,
+    around: float,
+    reach: float,
+    moving: float,
+) -> tuple[float, float]:
+    """The best offset within `reach` of `around`, on a grid of `step`, all in seconds; see `find_offset`."""
+    a, b = (
+        resample(signals, times, np.arange(times[0], times[-1] + step / 2, step))
+        for times, signals in (one, other)
+    )
     known = [np.isfinite(x).mean(axis=0) > OVERLAP for x in (a, b)]
     a, b = (x[:, known[0] & known[1]] for x in (a, b))
     if not a.size or not b.size or min(np.nanstd(x, axis=0).max() for x in (a, b)) < moving:
         return 0.0, 0.0
     # Grid point i of `a` meets grid point i + lag of `b`; the grids begin at different times.
-    begin = (times[0] - other_times[0]) / STEP
+    begin = (one[0][0] - other[0][0]) / step
     least = max(_FEWEST, OVERLAP * min(len(a), len(b)))
-    lags = np.arange(int(np.ceil(begin - MOST / STEP)), int(begin + MOST / STEP) + 1)
+    lags = np.arange(int(np.ceil(begin + (around - reach) / step)), int(begin + (around + reach) / step) + 1)
     values = np.array([_correlation(a, b, lag, least) for lag in lags])
     best = int(values.argmax())
     if values[best] == _NONE:
         return 0.0, 0.0
-    return float((lags[best] + _peak(values, best) - begin) * STEP), float(values[best])
+    return float((lags[best] + _peak(values, best) - begin) * step), float(values[best])
 
 
 def resample(values: np.ndarray, times: np.ndarray, wanted: np.ndarray) -> np.ndarray:

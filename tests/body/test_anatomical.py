@@ -8,6 +8,7 @@ import pytest
 from hpof_jax.body import keypoint_basis, keypoints, load_body
 from hpof_jax.body.anatomical import (
     ANATOMICAL_CENTRES,
+    SMPL_LANDMARKS,
     anatomical_basis,
     bell_hips,
     carrier,
@@ -78,6 +79,24 @@ def test_centres_move_rigidly_with_their_segment():
         above = carrier(name)
         before = np.linalg.norm(rest[name] - rest_joints[above])
         assert np.linalg.norm(moved[name] - moved_joints[above]) == pytest.approx(before, abs=1e-5)
+
+
+def test_published_vertices_of_smpl():
+    """A stand-in for SMPL: the free body, reordered so that its landmarks have the numbers of SMPL's."""
+    body = load_body()
+    template, order = np.asarray(body.v_template), np.arange(6890)
+    places = landmarks_of_shapes(body, np.zeros((1, 10)))
+    for name, pair in SMPL_LANDMARKS.items():
+        for side, vertex in zip(("left", "right"), pair):
+            same = np.linalg.norm(template[order] - places[name, side], axis=1).argmin()
+            order[[vertex, same]] = order[[same, vertex]]
+    basis = np.asarray(body.basis).reshape(11, 3, -1)[:, :, order].reshape(11, -1)
+    smpl = dataclasses.replace(body, basis=basis, name="SMPL_NEUTRAL")
+    found, expected = (np.asarray(anatomical_basis(one).blend[0]).reshape(12, 3) for one in (smpl, body))
+    distances = np.linalg.norm(found - expected, axis=1)
+    assert distances.max() < 0.05  # the ASIS is on the skin, and there is one PSIS for both sides
+    legs = [k for k, name in enumerate(ANATOMICAL_CENTRES) if name.endswith(("knee", "ankle"))]
+    assert distances[legs].max() < 0.015
 
 
 def test_another_order_of_vertices_is_refused():
