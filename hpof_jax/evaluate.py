@@ -4,6 +4,7 @@
     python -m hpof_jax.evaluate --predictions wham_output.pkl hmr4d_results.pt --reference truth.npz \\
         --protocol emdb2 --body SMPL_NEUTRAL.pkl [--json FILE] [--latex FILE]
     python -m hpof_jax.evaluate --session DIR [--trial NAME] [--camera NAME] [--predictions motion.npz] [--json FILE]
+    python -m hpof_jax.evaluate --predictions motion.npz --reference lab.trc lab.mot [--json FILE]
 
 With --data prepared:FOLDER and --protocol, a model is scored on the test clips of a data set that `hpof_jax.data
 prepare` wrote, in the protocol's joints and frames (docs/datasets.md):
@@ -11,10 +12,11 @@ prepare` wrote, in the protocol's joints and frames (docs/datasets.md):
     python -m hpof_jax.evaluate --data prepared:prepared/3dpw --protocol 3dpw --body smpl/ \\
         --regressor J_regressor_h36m.npy
 
-With --session, the videos or results are scored against the joint centres and angles of a motion laboratory, in a folder
-of OpenCap or Pose2Sim; see docs/biomechanics.md. Otherwise, with --predictions, results of this package, of AMASS (.npz), WHAM, GVHMR and 4D-Humans are scored in one
-table. With several references, list the files of one program in the references' order, then those of the
-next. docs/protocols.md has the protocols and the published numbers.
+With --session or references in .trc and .mot, the videos or results are scored against the joint centres and
+angles of a motion laboratory; see docs/biomechanics.md. Otherwise, with --predictions, results of this
+package, of AMASS (.npz), WHAM, GVHMR and 4D-Humans are scored in one table. With several references, list the
+files of one program in the references' order, then those of the next. docs/protocols.md has the protocols and
+the published numbers.
 
 A model is evaluated so: the validation split of each source is the files whose name's CRC32 is 0 modulo 10;
 the synthetic source uses other seeds than training. Clips are evaluated whole, at 30 frames/s, in windows of
@@ -202,7 +204,12 @@ def main() -> None:
     parser.add_argument(
         "--predictions", nargs="+", metavar="FILE", help="score these results instead of a model"
     )
-    parser.add_argument("--reference", nargs="+", metavar="FILE", help="motion .npz, one for each sequence")
+    parser.add_argument(
+        "--reference",
+        nargs="+",
+        metavar="FILE",
+        help="motion .npz, one for each sequence; or a .trc, a .mot or both",
+    )
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
@@ -244,18 +251,14 @@ def main() -> None:
             raise UserError(f"{path} is a folder: give the name of a file for {option}.")
         if path and not path.parent.is_dir():
             raise UserError(f"There is no folder {path.parent} to write {path.name} into: make it first.")
-    if args.session:
+    laboratory = args.session or any(path.lower().endswith((".trc", ".mot")) for path in args.reference or ())
+    if laboratory:
+        chosen = ("trial", "camera", "offset", "weights", "landmark_model", "body", "person")
         result = session_evaluation.evaluate_session(
             args.session,
-            trial=args.trial,
-            camera=args.camera,
             predictions=args.predictions or (),
             reference=args.reference or (),
-            offset=args.offset,
-            weights=args.weights,
-            landmark_model=args.landmark_model,
-            body=args.body,
-            person=args.person,
+            **{name: getattr(args, name) for name in chosen},
         )
         print(session_evaluation.format_session(result))
     elif bool(args.predictions) != bool(args.reference):
@@ -298,7 +301,7 @@ def main() -> None:
             hide_3d=args.hide_3d,
         )
         print(format_table(result))
-    latex = session_evaluation.latex_session(result) if args.session else format_latex(result)
+    latex = session_evaluation.latex_session(result) if laboratory else format_latex(result)
     for path, text in ((args.json, json.dumps(result, indent=2) + "\n"), (args.latex, latex)):
         if path:
             with replacing(path, "The result") as partial:

@@ -21,6 +21,7 @@ from hpof_jax.sessions.session import pick_video
 from hpof_jax.tables import Column, latex_table, number, text_table
 
 FPS = 30.0  # frames/s of a result, where neither its file nor a video says it
+_NO_FOLDER = Session("Recording", {"recording": Trial("recording", {}, (), ())}, {})
 CENTRES = {
     "pa_mpjpe": Column("PA-MPJPE"),
     "varying": Column("varying"),
@@ -41,7 +42,7 @@ ANGLES = {
 
 
 def evaluate_session(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike | None = None,
     *,
     trial: str | None = None,
     camera: str | None = None,
@@ -56,7 +57,7 @@ def evaluate_session(
     """Errors in millimetres and degrees, for each trial and camera, and their means.
 
     Args:
-      folder: of the session.
+      folder: of the session. None: there is none, only `predictions` and `reference`.
       trial: None: all trials; with `predictions` or `reference`, the only one.
       camera: None: all cameras, each alone.
       predictions: results of programs for the trial. None: this package reconstructs the videos, with the focal length
@@ -70,7 +71,7 @@ def evaluate_session(
     Raises:
       UserError: one sentence that says what is missing, damaged or does not belong together.
     """
-    session = read_session(folder)
+    session = _NO_FOLDER if folder is None else read_session(folder)
     one = trial is not None or predictions or reference
     trials = [session.trial(trial)] if one else [*session.trials.values()]
     sequences: dict[str, dict[str, Any]] = {}
@@ -95,7 +96,7 @@ def evaluate_session(
     return {
         "protocol": {
             "name": "predictions" if predictions else "hpof_jax",
-            "title": f"{session.program} session {pathlib.Path(folder).resolve().name}",
+            "title": f"{session.program} {pathlib.Path(folder).resolve().name if folder else ''}".strip(),
             "joints": "anatomical12",
             "weights": None if predictions else str(weights or SHIPPED),
             "units": "mm, degrees",
@@ -185,7 +186,7 @@ def format_session(result: dict[str, Any]) -> str:
         how = "as given" if correlation is None else f"correlation {correlation:.2f}"
         files = ", ".join(sequence["reference"])
         parts.append(f"{name}: reference {files}, {sequence['offset']:+.3f} s after the video ({how})")
-        parts += [f"  {note}" for note in sequence["notes"]]
+    parts += dict.fromkeys(note for sequence in sequences.values() for note in sequence["notes"])
     if left_out := result["protocol"]["left_out"]:
         parts.append(f"Left out, without videos or a reference: {', '.join(left_out)}")
     return "\n".join(parts)

@@ -20,7 +20,7 @@ from hpof_jax.errors import UserError
 from hpof_jax.export.opensim import Coordinates, Markers, read_mot, read_trc
 from hpof_jax.geometry.numpy_rotations import to_matrix
 from hpof_jax.sessions import synchrony
-from hpof_jax.sessions.centres import joint_centres
+from hpof_jax.sessions.centres import MARKERS, joint_centres
 from hpof_jax.training import clinical_metrics as metrics
 
 # Coordinates of OpenSim's models that are compared, each with _r and _l.
@@ -125,11 +125,12 @@ def compare(motion: Performance, reference: Reference, offset: float | None = No
 def _centres(markers: Markers, notes: list[str]) -> np.ndarray:
     """(S, 12, 3) of `ANATOMICAL_CENTRES`, NaN where the markers give none."""
     centres, kinds = joint_centres(markers.points)
-    detected = [name for name, kind in kinds.items() if kind != "markers"]
+    detected = [name for name, kind in kinds.items() if kind != MARKERS]
     if detected:
+        which = "joints" if len(detected) == len(kinds) else ", ".join(detected)
         notes.append(
-            f"The reference's {', '.join(detected)} are keypoints of a detector and no anatomical centres: part of the "
-            "error is the other definition of the joint."
+            f"The reference's {which} are keypoints of a detector and no anatomical centres: part of the error is the "
+            "other definition of the joint."
         )
     missing = np.full((len(markers.times), 3), np.nan)
     return np.stack([centres.get(name, missing) for name in ANATOMICAL_CENTRES], axis=1)

@@ -56,6 +56,15 @@ def test_the_program_scores_a_result(session, tmp_path, capsys, monkeypatch):
     assert r"\toprule" in (tmp_path / "a.tex").read_text()
 
 
+def test_a_result_and_files_without_a_folder(session, capsys, monkeypatch):
+    files = [str(session / "motion.npz"), str(session / "pose-3d" / "trial.trc")]
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--predictions", files[0], "--reference", files[1]])
+    evaluate.main()
+    assert "trial.trc" in capsys.readouterr().out
+    with pytest.raises(UserError, match="has no video: give the motion with --predictions"):
+        session_evaluation.evaluate_session(reference=files[1:])
+
+
 def test_videos_are_reconstructed_with_the_calibrated_focal_length(session, monkeypatch, small_motion):
     """Every camera alone; the means are over cameras."""
     (session / "videos").mkdir()
