@@ -1,8 +1,9 @@
 """Makes the pictures of a reconstruction in README.md and docs/ from this project's own output.
 
-    python docs/pictures.py overlay viewer blender --blender PYTHON
+    python docs/pictures.py overlay report viewer blender --blender PYTHON
 
 - `overlay`: frames of the sample video, and below them the bodies drawn over them.
+- `report`: the report of the first person, in headless Chromium.
 - `viewer`: the page of two people and their video, in headless Chromium.
 - `blender`: the exported GLB, imported and rendered in Blender. `--blender` is a Python in which `import bpy` works.
 
@@ -29,12 +30,13 @@ from hpof_jax.observe.video import read_video  # noqa: E402
 from hpof_jax.visualize import render_mesh  # noqa: E402
 
 FOLDER = ROOT / "docs/images"
-NAMES = ("overlay", "viewer", "blender")
+NAMES = ("overlay", "report", "viewer", "blender")
 PEOPLE = ("largest", "2")  # of the sample video; the first one is in every picture
 FRAMES = 6  # in the strip
 SIDE = 330  # pixels of each of its pictures
 MARGIN = 1.25  # side of the part of the frame that is shown, over that of the person's box
 QUALITY = 85  # of the JPEG files
+REPORT = (820, 1270)  # width and height of the part of the report that is shown, pixels
 
 
 def strip(frames: list[np.ndarray], motion: Motion, body: BodyModel, rows: list[int]) -> np.ndarray:
@@ -72,6 +74,17 @@ def make_overlay(motion: Motion, video: pathlib.Path) -> np.ndarray:
     return strip([*wanted.values()], motion, load_body(), rows)
 
 
+def make_report(report: pathlib.Path) -> np.ndarray:
+    """The upper part of a report.html."""
+    from benchmarks.chromium import chromium  # here, because the other pictures need no browser
+
+    with tempfile.TemporaryDirectory() as folder, chromium() as page:
+        page.open(report.as_uri(), REPORT)
+        page.wait("document.readyState === 'complete'")
+        page.screenshot(pathlib.Path(folder, "report.png"))
+        return mediapy.read_image(pathlib.Path(folder, "report.png"))[..., :3]
+
+
 def photograph(benchmark: str, *options: str | pathlib.Path) -> np.ndarray:
     """The picture that a benchmark keeps; it also checks what it shows, and fails if that does not hold."""
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +107,11 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="+", choices=NAMES, metavar="PICTURE", help=f"of {', '.join(NAMES)}")
     parser.add_argument(
-        "--motion", type=pathlib.Path, action="append", default=[], help="a motion.npz; twice for two people"
+        "--motion",
+        type=pathlib.Path,
+        action="append",
+        default=[],
+        help="a motion.npz with its report.html; twice for two people",
     )
     parser.add_argument("--blender", metavar="PYTHON", help="a Python with bpy")
     parser.add_argument("--out", type=pathlib.Path, default=FOLDER, help="folder of the pictures")
@@ -110,12 +127,16 @@ def main() -> None:
         for name in options.names:
             if name == "overlay":
                 picture = make_overlay(Motion.load(motions[0]), video)
+            elif name == "report":
+                picture = make_report(motions[0].with_name("report.html"))
             elif name == "viewer":
                 picture = photograph("viewer_in_chromium", *motions, "--video", video)
             else:
                 picture = photograph("foreign_readers", motions[0], "--blender", options.blender)
-            mediapy.write_image(options.out / f"{name}.jpg", picture, fmt="jpeg", quality=QUALITY)
-            print(options.out / f"{name}.jpg")
+            path = options.out / f"{name}.{'png' if name == 'report' else 'jpg'}"
+            how = {"fmt": "png"} if name == "report" else {"fmt": "jpeg", "quality": QUALITY}
+            mediapy.write_image(path, picture, **how)
+            print(path)
 
 
 if __name__ == "__main__":

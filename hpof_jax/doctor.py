@@ -115,6 +115,15 @@ def _versions() -> str:
     return ", ".join(f"{name} {metadata.version(name)}" for name in names)
 
 
+def _environment() -> str:
+    """The variables that change how JAX, OpenCV and this package run."""
+    names = sorted(name for name in os.environ if name.startswith(_VARIABLES))
+    return (
+        ", ".join(f"{name}={os.environ[name]}" for name in names)
+        or "no variable of JAX or of this package is set"
+    )
+
+
 def _version(module: str) -> str:
     return importlib.import_module(module).__version__
 
@@ -234,12 +243,14 @@ def _data(folders: Sequence[pathlib.Path]) -> list[Line]:
 
 
 _NO_DATA = ("node_modules", "site-packages", "hpof_jax", "data_pipelines", "tests", "docs")
+_VARIABLES = ("JAX_", "XLA_", "HPOF_JAX_", "OPENCV_", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 _PROBES: dict[str, Callable[[], str]] = {
     "Python": _python,
     "hpof_jax": _package,
     "machine": _machine,
     "JAX": _jax,
     "packages": _versions,
+    "environment": _environment,
     "Flax": lambda: _version("flax"),
     "OpenCV": lambda: _version("cv2"),
     "LiteRT": _litert,

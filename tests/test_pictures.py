@@ -33,5 +33,8 @@ def test_a_square_stays_inside_the_frame():
 
 
 def test_the_documentation_names_every_picture():
-    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/export.md"))
-    assert {*re.findall(r"images/(\w+)\.jpg", text)} >= {*pictures["NAMES"]}
+    text = "".join(
+        (ROOT / page).read_text(encoding="utf-8")
+        for page in ("README.md", "docs/export.md", "docs/report.md")
+    )
+    assert {*re.findall(r"images/(\w+)\.(?:jpg|png)", text)} >= {*pictures["NAMES"]}

@@ -24,6 +24,7 @@ try:
 except ImportError:  # Windows, where a second program on the same video is not noticed
     fcntl = None
 
+LARGEST_ANSWER = 2**20  # bytes
 FLUSH_EVERY = 1.0  # seconds of work that are lost at most
 DETECT, LANDMARKS = 1, 2
 # What was asked: which network, and the square or region. Then the length of the answer, and a CRC-32 of all this and
@@ -104,8 +105,10 @@ class JournaledBlazePose:
         header = self._file.read(_HEADER.size)
         if len(header) == _HEADER.size:
             *asked, length, checksum = _HEADER.unpack(header)
-            answer = self._file.read(length) if tuple(asked) == question else b""
-            if tuple(asked) == question and len(answer) == length and _checksum(question, answer) == checksum:
+            # A damaged length must not reserve gigabytes.
+            expected = tuple(asked) == question and length <= LARGEST_ANSWER
+            answer = self._file.read(length) if expected else b""
+            if expected and len(answer) == length and _checksum(question, answer) == checksum:
                 self.replayed += 1
                 return answer
         self._replays = False

@@ -67,7 +67,7 @@ def raise_(error):
         (raise_(UserError("It is\ndamaged.")), "a sentence that is not one line"),
         (raise_(KeyError("poses")), "KeyError in test_mutated_inputs.py"),
         (raise_(MemoryError()), "MemoryError in"),
-        (lambda path: signal.raise_signal(signal.SIGALRM), "takes more than 10 s"),
+        (lambda path: signal.raise_signal(signal.SIGPROF), "takes more than 10 s"),
         (system, "os.system"),
         (write_outside, "writes"),
         (lambda path: os.mkdir(path.parents[1] / "outside"), "runs a command of a file"),
