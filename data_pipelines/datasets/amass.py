@@ -5,6 +5,7 @@ Files become files of AMASS at 30 frames/s with SMPL's 72 numbers a frame, a twe
 """
 
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 
@@ -42,12 +43,14 @@ PARTS = (
 NO_MOTION = ("shape.npz", "_stagei.npz")  # ends of the names of files that hold a body's shape
 
 
-def find(raw: pathlib.Path) -> base.Found:
+def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found:
     files = sorted(path for path in raw.rglob("*.npz") if not path.name.endswith(NO_MOTION))
     units = []
     for path in files:
         place = path.relative_to(raw)
         split = "validation" if is_validation(path.name) else "train"
+        if split not in splits:
+            continue
         units.append(base.Unit(place.with_suffix("").as_posix(), split, path))
     folders = {part for path in files for part in path.relative_to(raw).parts[:-1]}
     missing = [f"{names[0]}/" for names in PARTS if not folders & {*names}]

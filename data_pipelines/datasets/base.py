@@ -6,7 +6,7 @@ A reader is one module with a `DataSet`. `find` lists the units of work, usually
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +59,7 @@ class DataSet:
     url: str
     licence: str
     files: tuple[File, ...]
-    find: Callable[[pathlib.Path], Found]
+    find: Callable[[pathlib.Path, Collection[str]], Found]  # of a raw folder, some splits of `SPLITS`
     read: Callable[[Unit], "Reading | dict[str, np.ndarray]"]  # or the arrays of a file of motion
 
 

@@ -6,6 +6,7 @@ frames/s. SMPL parameters by MoSh, which were once given out with HMR and are no
 """
 
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 
@@ -38,9 +39,9 @@ PLACES = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27]
 NAMES = KEYPOINT_SETS["h36m17"]
 
 
-def find(raw: pathlib.Path) -> base.Found:
+def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found:
     units, missing = [], []
-    for subject, split in SUBJECTS.items():
+    for subject, split in ((subject, split) for subject, split in SUBJECTS.items() if split in splits):
         folder = raw / subject
         solid = sorted((folder / "MyPoseFeatures" / "D3_Positions_mono").glob("*.cdf"))
         solid = [path for path in solid if not path.name.startswith("_ALL")]

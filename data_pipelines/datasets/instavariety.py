@@ -6,6 +6,7 @@ pictures are taken as the frames of a video. OpenPose's points are no annotation
 
 import pathlib
 import struct
+from collections.abc import Collection
 
 import cv2
 import numpy as np
@@ -26,14 +27,14 @@ JOINTS = tuple(
 BODY, FACE = 14, 5
 
 
-def find(raw: pathlib.Path) -> base.Found:
+def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found:
     """Each record is a unit. Only the lengths of the records are read, so a cut file gives those before the cut."""
     files = sorted({*raw.rglob("*.tfrecord"), *raw.rglob("*.tfrecords")})
     units, missing = [], []
-    for split, name in (("train", "train"), ("test", "test")):
-        here = [path for path in files if name in path.relative_to(raw).parts[:-1]]
+    for split in (split for split in ("train", "test") if split in splits):
+        here = [path for path in files if split in path.relative_to(raw).parts[:-1]]
         if not here:
-            missing.append(f"{name}/*.tfrecord")
+            missing.append(f"{split}/*.tfrecord")
         for path in here:
             for number, (start, size) in enumerate(_records(path)):
                 units.append(base.Unit(f"{path.stem}_{number:04d}", split, path, path, f"{start}:{size}"))

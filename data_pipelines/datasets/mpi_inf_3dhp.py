@@ -6,6 +6,7 @@ one skeleton, as the published numbers are.
 """
 
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 
@@ -32,9 +33,9 @@ JOINTS = tuple(
 TEST_SET = "mpi_inf_3dhp17"
 
 
-def find(raw: pathlib.Path) -> base.Found:
+def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found:
     units, missing = [], []
-    for subject, sequence in SEQUENCES:
+    for subject, sequence in SEQUENCES if "train" in splits else ():
         folder = raw / f"S{subject}" / f"Seq{sequence}"
         if not (folder / "annot.mat").is_file():
             missing.append(f"S{subject}/Seq{sequence}/annot.mat")
@@ -46,7 +47,7 @@ def find(raw: pathlib.Path) -> base.Found:
             name = f"S{subject}_Seq{sequence}_{camera}"
             frames = video if video.is_file() else None
             units.append(base.Unit(name, "train", folder / "annot.mat", frames, str(camera)))
-    for name in TESTS:
+    for name in TESTS if "test" in splits else ():
         folder = next((f for f in (raw / "mpi_inf_3dhp_test_set" / name, raw / name) if f.is_dir()), None)
         if folder is None or not (folder / "annot_data.mat").is_file():
             missing.append(f"mpi_inf_3dhp_test_set/{name}/annot_data.mat")

@@ -1,6 +1,7 @@
 """PennAction (Zhang et al., ICCV 2013): 2326 videos of sports with 13 annotated points in every frame."""
 
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 
@@ -19,16 +20,18 @@ JOINTS = tuple(
 _KEYS = ("x", "y", "visibility", "train", "dimensions", "action")
 
 
-def find(raw: pathlib.Path) -> base.Found:
-    """The label tells the split, so each is opened: a damaged one is a unit of the training split."""
+def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found:
+    """The label tells the split, so all are needed and opened: a damaged one is a unit of the training split."""
     labels = sorted((raw / "labels").glob("*.mat"))
     missing = [f"{COUNT - len(labels)} of {COUNT} files labels/*.mat"] * (len(labels) < COUNT)
     units = []
     for path in labels:
-        frames = raw / "frames" / path.stem
+        frames, split = raw / "frames" / path.stem, _split(path)
+        if split not in splits:
+            continue
         if not frames.is_dir():
             missing.append(f"frames/{path.stem}/")
-        units.append(base.Unit(path.stem, _split(path), path, frames if frames.is_dir() else None))
+        units.append(base.Unit(path.stem, split, path, frames if frames.is_dir() else None))
     return base.Found(units, missing)
 
 

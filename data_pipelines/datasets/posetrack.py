@@ -7,6 +7,7 @@ to detectors of everybody only. The test split has no annotations.
 
 import pathlib
 import re
+from collections.abc import Collection
 
 import numpy as np
 
@@ -25,9 +26,12 @@ JOINTS = tuple(
 )
 
 
-def find(raw: pathlib.Path) -> base.Found:
+def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found:
     units, missing = [], []
     for split, count in COUNTS.items():
+        name = "validation" if split == "val" else split
+        if name not in splits:
+            continue
         folders = (raw / "posetrack_data" / "annotations" / split, raw / "annotations" / split)
         files = [path for folder in folders for path in sorted(folder.glob("*.json"))]
         if len(files) < count:
@@ -36,7 +40,6 @@ def find(raw: pathlib.Path) -> base.Found:
             frames = raw / "images" / split / path.stem
             if not frames.is_dir():
                 missing.append(f"images/{split}/{path.stem}/")
-            name = "validation" if split == "val" else split
             units.append(base.Unit(path.stem, name, path, frames if frames.is_dir() else None))
     return base.Found(units, missing)
 

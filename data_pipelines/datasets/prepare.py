@@ -90,8 +90,7 @@ def prepare(
     if not raw.is_dir():
         raise UserError(f"There is no folder {raw}: give the folder of {dataset.title}'s files.")
     with damage(raw, "a readable folder", "give another one"):
-        units, missing = dataset.find(raw)
-    units = [unit for unit in units if unit.split in splits]
+        units, missing = dataset.find(raw, splits)
     _report_missing(dataset, raw, missing, partial, bool(units))
     open_folder(out, {"dataset": name, "version": VERSION} | dataclasses.asdict(options))
     with damage(out, "a folder that can be written to", "give another one"):

@@ -7,6 +7,7 @@ evaluation poses the mean shape. Boxes are those of the mean skeleton.
 import pathlib
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Collection
 
 import numpy as np
 
@@ -21,7 +22,10 @@ FPS = 30.0
 BODY_JOINTS = 22
 
 
-def find(raw: pathlib.Path) -> base.Found:
+def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found:
+    """Nothing but the test split is read."""
+    if "test" not in splits:
+        return base.Found([], [])
     units, missing = [], []
     bodies = sorted(path for path in (raw / "bodies" / "test").glob("*") if path.is_dir())
     if len(bodies) < COUNT:

@@ -1,6 +1,7 @@
 """3DPW (von Marcard et al., ECCV 2018): video of people outdoors, with SMPL from IMUs and the moving camera."""
 
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 
@@ -14,9 +15,9 @@ COUNTS = {"train": 24, "validation": 12, "test": 24}
 _GENDERS = {"m": "male", "f": "female"}
 
 
-def find(raw: pathlib.Path) -> base.Found:
+def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found:
     units, missing = [], []
-    for split, count in COUNTS.items():
+    for split, count in ((split, count) for split, count in COUNTS.items() if split in splits):
         files = sorted((raw / "sequenceFiles" / split).glob("*.pkl"))
         if len(files) < count:
             missing.append(f"{count - len(files)} of {count} files sequenceFiles/{split}/*.pkl")

@@ -109,6 +109,13 @@ def test_missing_files_are_named_in_one_sentence(tmp_path, net):
         run(tmp_path / "nowhere", out)
 
 
+def test_files_of_other_splits_need_not_be_there(tmp_path, net):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_3dpw(raw, split="test", people=1)
+    with pytest.raises(UserError, match=r"lacks 23 of 24 files sequenceFiles/test/\*.pkl: get"):
+        run(raw, out, partial=False, splits=("test",))
+
+
 def test_other_options_need_another_folder(tmp_path, net):
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_3dpw(raw)
@@ -205,7 +212,7 @@ def test_every_data_set_says_what_to_download_and_finds_nothing_in_an_empty_fold
         dataset = load_dataset(name)
         assert dataset.name == name and dataset.files and dataset.licence and dataset.url.startswith("http")
         assert all(file.checksum == NO_CHECKSUM or len(file.checksum) in (32, 64) for file in dataset.files)
-        units, missing = dataset.find(tmp_path)
+        units, missing = dataset.find(tmp_path, ("train", "validation", "test"))
         assert not units and missing
     with pytest.raises(UserError, match="There is no data set 'coco': choose one of 3dpw, amass"):
         load_dataset("coco")
