@@ -274,6 +274,8 @@ def get_config(variant: str = "") -> ConfigDict:
             "head_type": "tree",  # or "flat": all joints at once
             "shape_per": "clip",  # or "frame": no shape before the pose
             "fit_steps": 0,  # Gauss-Newton steps of the fitting head towards the observed landmarks; 0: none
+            "inputs": ("landmarks",),  # or ("features",), of a ResNet-50, or both (docs/features.md)
+            "image_channels": 256,  # of the image features' embedding
         }
     )
     # Data sources and their relative shares of a batch. An empty path leaves a source out; a path that is
@@ -294,6 +296,9 @@ def get_config(variant: str = "") -> ConfigDict:
             "videos": "",  # comma-separated videos, or folders of them
             "videos_share": 1.0,
             "hide_3d": 0.3,  # share of clips whose 3D landmarks are hidden from the model
+            # Of a model that takes landmarks and image features: the share of clips whose image features are hidden,
+            # and of those with image features whose landmarks are.
+            "hide_input": 0.25,
             # Errors of the simulated detector, bounds of a factor for each clip: 1 is BlazePose.
             "severity": (0.5, 1.6),
             # Optical flow and masks, made while a loss needs them: "none", "exact", or "noisy" with errors like

@@ -11,6 +11,7 @@ from hpof_jax import confidence
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.mirror import mirror_observations
 from hpof_jax.body.model import keypoints, rest_joints
+from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera, temporal
 from hpof_jax.geometry.placement import place
 from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
@@ -51,12 +52,14 @@ def lift(
       weights: a path that `models.weights.load_weights` takes, or its result. None: the weights of this
         package.
       body: None: the free body.
-      flip: flip test-time augmentation: run the model also on the mirrored clip, and average both results.
+      flip: flip test-time augmentation: run the model also on the mirrored clip, and average both results. Not with
+        image features: those of the mirrored pictures are unknown.
       smooth: remove jitter, see `geometry.temporal.smooth_rotations`.
       undo_swaps: first undo the detector's left-right swaps, see `hpof_jax.observe.swaps`.
 
     Raises:
-      UserError: the weights cannot be read, or are not those of the model that they name.
+      UserError: the weights cannot be read, are not those of the model that they name, or need image features that the
+        observations do not have.
     """
     return lift_and_compare(observations, weights, body, flip=flip, smooth=smooth, undo_swaps=undo_swaps)[0]
 
@@ -79,6 +82,13 @@ def lift_and_compare(
     body = load_body() if body is None else body
     params, config = weights if isinstance(weights, tuple) else load_weights(weights)
     model = model_for(params, config, body)
+    if model.image_head is None:
+        observations = dataclasses.replace(observations, features=None)
+    elif observations.features is None and not model.takes_landmarks:
+        raise UserError(
+            "These weights take image features, which the observations do not have: give them, or other weights."
+        )
+    flip = flip and observations.features is None
 
     sampled = clip.resample(observations, MODEL_FPS)
     shots = _shots(observations, sampled)
@@ -191,6 +201,8 @@ def _inputs_of(sampled: clip.Observations, shots: list[_Shot]):
         names = ("landmarks_2d", "landmarks_3d", "seen")
         batch = {name: getattr(sampled, name)[None, rows] for name in names}
         batch |= {name: np.asarray(getattr(sampled, name))[None] for name in ("image_size", "focal_length")}
+        if sampled.features is not None:
+            batch["image_features"] = sampled.features[None, rows].astype(np.float32)
         part = _both_inputs({**batch, "mask": np.arange(len(rows))[None] < length})
         kept = slice(None if shot is shots[-1] else length)
         parts.append(jax.tree.map(lambda x, kept=kept: np.asarray(x)[:, kept], part))

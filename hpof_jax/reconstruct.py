@@ -25,6 +25,7 @@ from hpof_jax import batch, cli, interrupt, moving_camera, report, visualize
 from hpof_jax import export as exports
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.errors import UserError
+from hpof_jax.features import extractor_for
 from hpof_jax.geometry.camera import DEFAULT_FOCAL_RATIO, focal_length_of_fov
 from hpof_jax.gravity import angles_of
 from hpof_jax.lifting import lift
@@ -33,6 +34,7 @@ from hpof_jax.motion import Motion
 from hpof_jax.observe import cache, clip, swaps
 from hpof_jax.observe.everybody import observe_everybody
 from hpof_jax.observe.video import is_webcam, read_video
+from hpof_jax.progress import progress as shown
 from hpof_jax.progress import rate
 from hpof_jax.world import with_world
 
@@ -55,6 +57,7 @@ class _Options(TypedDict, total=False):
 
     landmark_model: str
     weights: str | os.PathLike | None
+    features: str | os.PathLike | None
     body: str | os.PathLike | None
     focal_length: float | None
     fov: float | None
@@ -102,6 +105,7 @@ def reconstruct(
     person: str | int = "largest",
     landmark_model: str = "full",
     weights: str | os.PathLike | None = None,
+    features: str | os.PathLike | None = None,
     body: str | os.PathLike | None = None,
     focal_length: float | None = None,
     fov: float | None = None,
@@ -135,6 +139,8 @@ def reconstruct(
         and from the left. Each motion begins and ends with the frames that show its person.
       landmark_model: "full", or "heavy", which is slower and more accurate.
       weights: a weights file or the folder of a training run. None, or "shipped": the weights of this package.
+      features: the weights of the ResNet-50 whose image features the model takes, see docs/features.md. None: landmarks
+        alone.
       body: a file in SMPL's format. None: the free body.
       focal_length: pixels. None: from the video's metadata, or else 0.75 of the frame's diagonal.
       fov: horizontal field of view in degrees, instead of `focal_length`.
@@ -174,6 +180,7 @@ def reconstruct(
     options |= dict(start=start, end=end, max_frames=max_frames, min_seen=min_seen, camera=camera)
     body_model = load_body(body)
     params_and_config = load_weights(weights)
+    extractor = extractor_for(params_and_config[1], features)
     with contextlib.nullcontext() if out is None else _folder(out) as folder:
         if video is None:
             from hpof_jax import downloads
@@ -194,6 +201,8 @@ def reconstruct(
             found = [dataclasses.replace(observations, **given) for observations in found]
         people = _describe(found, min_seen) if everybody else _check(found, min_seen)
         camera_motion = moving_camera.find(people, camera)
+        if extractor:
+            people = extractor.of_people(_frames(video, part, progress), people)
         start_time = time.monotonic()
         lifted = [lift(observations, params_and_config, body_model) for observations in people]
         camera_motion = moving_camera.in_metres(camera_motion, lifted)
@@ -223,11 +232,17 @@ def reconstruct(
             logging.info("wrote %s", path)
         if folder:
             assert not isinstance(video, int)  # a webcam was recorded into a file
-            made_with = _made_with(video, weights, body, options)
+            made_with = _made_with(video, weights, features, body, options)
             for name, observations in zip(motions, people):
                 path = folder / f"{name.replace('motion', 'report')}.html"
                 _report(motions[name], observations, body_model, path, made_with, overlay)
     return [*motions.values()] if everybody else motions["motion"]
+
+
+def _frames(video: Any, part: dict[str, Any], show: bool) -> Iterator[np.ndarray]:
+    """The frames of a video once more, with a bar."""
+    frames, info = read_video(video, **part)
+    return shown(frames, "image features", info.frame_count, show=show)
 
 
 def _observe(video: Any, person: str | int | None, options: dict[str, Any]) -> list[clip.Observations]:
@@ -319,12 +334,13 @@ def _log_camera(motion: Motion) -> None:
 def _made_with(
     video: str | os.PathLike | int,
     weights: str | os.PathLike | None,
+    features: str | os.PathLike | None,
     body: str | os.PathLike | None,
     options: dict,
 ) -> dict:
     """What somebody needs to make the motion again."""
     files: dict[str, str | os.PathLike | None]
-    files = {"video": str(video), "weights": weights_file(weights), "body": body}
+    files = {"video": str(video), "weights": weights_file(weights), "features": features, "body": body}
     return {
         **{
             what: {"name": pathlib.Path(path).name, "sha256": report.digest(path)}
@@ -422,6 +438,7 @@ def main() -> None:
         help="heavy is slower and more accurate (default: full)",
     )
     add("--weights", help="a weights .npz, a training run's folder, or shipped (default): the package's")
+    add("--features", metavar="WEIGHTS", help="weights of a ResNet-50, for a model that takes image features")
     add("--body", help="a body file in SMPL's format (default: the free body)")
     lens = parser.add_mutually_exclusive_group()
     lens.add_argument("--focal-length", type=float, help="in pixels (default: from metadata, or assumed)")
@@ -478,7 +495,8 @@ def _batch(folder: str, shard: tuple[int, int], jobs: int | None, options: dict[
     """Reconstructs a folder's videos; ends the program with status 1 if some could not be."""
     if options.pop("video") is not None:
         raise UserError("Both a video and --batch were given: give one of them.")
-    load_body(options["body"]), load_weights(options["weights"])  # wrong ones would fail for every video
+    # Wrong ones would fail for every video.
+    load_body(options["body"]), extractor_for(load_weights(options["weights"])[1], options["features"])
     out = options.pop("out")
     rows = batch.reconstruct_folder(
         folder,

@@ -102,6 +102,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         flow_frames=config.data.flow_frames,
         noise=DetectorNoise(severity=tuple(config.data.severity)),
         shards=shards,
+        features=model.image_head is not None,
     )
     train_state = parallel.replicate(train_state)
     log = _Log(workdir) if jax.process_index() == 0 else None
@@ -129,6 +130,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             adversary=judge,
             accumulate=config.accumulate,
             remat=config.remat,
+            hide_input=config.data.hide_input if options.features and model.takes_landmarks else 0.0,
         )
         flow = config.data.flow if outline else "none"
         wanted = dataclasses.replace(options, flow=flow, real_motion=judge is not None)

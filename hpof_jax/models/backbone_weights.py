@@ -51,7 +51,8 @@ def load_backbone(path: str | os.PathLike) -> dict[str, Any]:
     path = pathlib.Path(path).expanduser()
     if not path.is_file():
         raise UserError(
-            f"There are no weights of a ResNet-50 at {path}: give torchvision's, timm's or SPIN's file."
+            f"There are no weights of a ResNet-50 at {path}: give torchvision's, timm's or SPIN's file, "
+            "or go on without image features, on landmarks alone."
         )
     try:
         return convert(_read(path))

@@ -18,6 +18,7 @@ from hpof_jax.models.baselines import MeanPoseHead, MeanShapeHead
 from hpof_jax.models.fitting_head import FittingHead
 from hpof_jax.models.flat_head import FlatHead
 from hpof_jax.models.hpof import HPOF
+from hpof_jax.models.image_embedding import ImageEmbedding
 from hpof_jax.models.inputs import LANDMARKS, make_inputs
 from hpof_jax.models.kinematic_head import KinematicHead
 from hpof_jax.models.recurrent_encoder import RecurrentEncoder
@@ -31,6 +32,7 @@ CHOICES = {
     "shape_per": ("clip", "frame"),
 }
 
+INPUTS = ("landmarks", "features")
 PRECISIONS = {"f32": None, "bf16": jnp.bfloat16}
 
 
@@ -45,6 +47,8 @@ def hpof(
     head_type: str = "tree",
     shape_per: str = "clip",
     fit_steps: int = 0,
+    inputs: Sequence[str] = ("landmarks",),
+    image_channels: int = 256,
     dtype: Any = None,
 ) -> HPOF:
     """The method's model, or an ablation of it.
@@ -60,6 +64,9 @@ def hpof(
       shape_per: one shape for the "clip", or one for each "frame". The flat head then does not see the shape,
         so that pose and shape are predicted independently.
       fit_steps: Gauss-Newton steps of the fitting head towards the observed landmarks; 0: no fitting head.
+      inputs: "landmarks", image "features" of a ResNet-50, or both. With both, one of them may be missing in a frame.
+        The place of the person's box is always an input.
+      image_channels: size of the image features' embedding.
       dtype: of the dilated encoder's matrix products; None: float32.
     """
     if encoder_type == "gru":
@@ -72,7 +79,11 @@ def hpof(
     else:
         pose_head = KinematicHead(hidden, name="kinematic_head")
     fitting_head = FittingHead(fit_steps, name="fitting_head") if fit_steps else None
-    return HPOF(encoder, ShapeHead(per_frame=shape_per == "frame"), pose_head, fitting_head)
+    shape_head = ShapeHead(per_frame=shape_per == "frame")
+    if "features" not in inputs:
+        return HPOF(encoder, shape_head, pose_head, fitting_head)
+    image_head = ImageEmbedding(image_channels, name="image_head")
+    return HPOF(encoder, shape_head, pose_head, fitting_head, image_head, "landmarks" in inputs)
 
 
 def mean_pose(*, channels: int = 256, dtype: Any = None) -> HPOF:
@@ -109,6 +120,15 @@ def make_model(config: ml_collections.ConfigDict, precision: str = "f32") -> HPO
             raise UserError(
                 f"There is no '{fields[key]}' for --config.model.{key}: choose one of {', '.join(choices)}."
             )
+    inputs = fields.get("inputs", INPUTS[:1])
+    if not inputs or isinstance(inputs, str) or not set(inputs) <= set(INPUTS):
+        raise UserError(
+            f"config.model.inputs is {inputs}: give ('landmarks',), ('features',) or ('landmarks', 'features')."
+        )
+    if fields.get("fit_steps", 0) and "landmarks" not in inputs:
+        raise UserError(
+            "The fitting head needs landmarks: set --config.model.fit_steps=0, or add them to inputs."
+        )
     if fields.get("fit_steps", 0) < 0:
         raise UserError(f"config.model.fit_steps is {fields['fit_steps']}: it must be at least 0.")
     return _MODELS[name](**fields, dtype=PRECISIONS[precision])

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpof_jax.body.model import BodyModel, rest_joints
-from hpof_jax.models.inputs import Inputs
+from hpof_jax.models.inputs import NUM_FEATURES, PLACE, WITH_IMAGE, Inputs
 from hpof_jax.models.pooling import masked_mean
 
 
@@ -40,6 +40,10 @@ class HPOF(nn.Module):
         None  # (encoded, features, betas, rotations, cam, body) -> rotations, cam
     )
 
+    # (image features and their flag) -> (B, T, C); None: the model takes no image features.
+    image_head: nn.Module | None = None
+    takes_landmarks: bool = True  # False: of the landmarks only their box
+
     preserve_adopted_names = True  # parameters are stored under the names that the modules were given
 
     def setup(self):
@@ -51,8 +55,17 @@ class HPOF(nn.Module):
         return Prediction(betas, *self.fitted_pose(encoded, inputs.features, betas, body))
 
     def encode(self, features: jax.Array, mask: jax.Array, *, deterministic: bool = True) -> jax.Array:
-        """(B, T, NUM_FEATURES), (B, T) -> (B, T, C)."""
-        return self.encoder(features, mask, deterministic=deterministic)
+        """(B, T, NUM_FEATURES or WITH_IMAGE), (B, T) -> (B, T, C). Image features that are not there are unknown."""
+        return self.encoder(self._embed(features), mask, deterministic=deterministic)
+
+    def _embed(self, features: jax.Array) -> jax.Array:
+        if self.image_head is None:
+            return features[..., :NUM_FEATURES]
+        missing = WITH_IMAGE - features.shape[-1]
+        features = jnp.pad(features, [*[(0, 0)] * (features.ndim - 1), (0, missing)])
+        landmarks, image = jnp.split(features, [NUM_FEATURES], axis=-1)
+        landmarks = landmarks if self.takes_landmarks else landmarks[..., PLACE]
+        return jnp.concatenate([landmarks, self.image_head(image)], axis=-1)
 
     def shape(self, encoded: jax.Array, seen: jax.Array) -> jax.Array:
         """(B, T, C), (B, T) -> betas (B, S, 10)."""
@@ -69,11 +82,11 @@ class HPOF(nn.Module):
     def fitted_pose(
         self, encoded: jax.Array, features: jax.Array, betas: jax.Array, body: BodyModel
     ) -> tuple[jax.Array, jax.Array]:
-        """`pose`, corrected by the fitting head if there is one: features (B, T, NUM_FEATURES) of the inputs."""
+        """`pose`, corrected by the fitting head if there is one: features of the inputs (B, T, ...)."""
         rotations, cam = self.pose(encoded, betas, body)
         if self.fitting_head is None:
             return rotations, cam
-        return self.fitting_head(encoded, features, betas, rotations, cam, body)
+        return self.fitting_head(encoded, features[..., :NUM_FEATURES], betas, rotations, cam, body)
 
 
 def predict_long(

@@ -1,4 +1,4 @@
-"""The model's inputs: observations in pixels and metres become one feature vector for each frame."""
+"""The model's inputs: observations in pixels and metres, and image features, become one vector for each frame."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,18 @@ import jax.numpy as jnp
 
 from hpof_jax.geometry import camera
 from hpof_jax.geometry.temporal import interpolate_gaps
+from hpof_jax.models.backbone import IMAGE_FEATURES
 
 LANDMARKS = 33
 NUM_FEATURES = LANDMARKS * 6 + 5
+PLACE = slice(LANDMARKS * 6, LANDMARKS * 6 + 3)  # of the box in the field of view, in the vector
+WITH_IMAGE = NUM_FEATURES + IMAGE_FEATURES + 1
 
 
 class Inputs(NamedTuple):
     """A batch of clips, as the model takes it."""
 
-    features: jax.Array  # (B, T, NUM_FEATURES)
+    features: jax.Array  # (B, T, NUM_FEATURES), or WITH_IMAGE if there are image features
     box: jax.Array  # (B, T, 3) pixels, interpolated where nobody was seen
     mask: jax.Array  # (B, T) bool, false on padding
     seen: jax.Array  # (B, T) bool, the detector saw the person; false on padding
@@ -29,8 +32,11 @@ def make_inputs(
     image_size: jax.Array,
     focal_length: jax.Array,
     hide_3d: jax.Array | bool = False,
+    image_features: jax.Array | None = None,
+    has_features: jax.Array | bool = True,
+    hide_landmarks: jax.Array | bool = False,
 ) -> Inputs:
-    """Landmarks relative to the person's box, and the place of the box in the field of view.
+    """Landmarks relative to the person's box, the place of the box in the field of view, and image features.
 
     The box is an input as in CLIFF (Li et al., ECCV 2022).
 
@@ -40,6 +46,9 @@ def make_inputs(
       seen: (B, T) bool, the detector found the person. mask: (B, T) bool, false on padding.
       image_size: (B, 2) = [height, width] pixels. focal_length: (B,) assumed focal length, pixels.
       hide_3d: (B,) bool or bool; where true, `landmarks_3d` is withheld from the model.
+      image_features: (B, T, 2048) of the crops of the boxes, see `hpof_jax.features`; None: of no clip.
+      has_features: (B, T) bool or bool, where they are known and not withheld. They count only where `seen`.
+      hide_landmarks: (B,) bool or bool; where true, all landmarks are withheld; the box stays.
     """
     seen = seen & mask
     box = interpolate_gaps(camera.box_from_keypoints(landmarks_2d), seen)
@@ -47,6 +56,8 @@ def make_inputs(
     points = jnp.clip(camera.to_box(landmarks_2d[..., :2], box), -3.0, 3.0)
     confidence = landmarks_2d[..., 2]
     there = seen.astype(points.dtype)[..., None]
+    if hide_landmarks is not False:
+        there = there * ~jnp.broadcast_to(jnp.asarray(hide_landmarks), seen.shape[:1])[:, None, None]
     has_3d = there * ~jnp.broadcast_to(jnp.asarray(hide_3d), seen.shape[:1])[:, None, None]
     flat = (*seen.shape, -1)
     features = jnp.concatenate(
@@ -60,6 +71,10 @@ def make_inputs(
         ],
         axis=-1,
     )
+    if image_features is not None:
+        known = (seen & has_features)[..., None]
+        image = jnp.where(known, image_features.astype(features.dtype), 0.0)
+        features = jnp.concatenate([features, image, known.astype(features.dtype)], axis=-1)
     return Inputs(features, box, mask, seen)
 
 
@@ -70,7 +85,7 @@ class Observed(NamedTuple):
     confidence: jax.Array  # (..., 33)
     landmarks_3d: jax.Array  # (..., 33, 3) metres about the middle of the hips, camera axes
     place: jax.Array  # (..., 3) the box in the field of view, see `camera.box_angles`
-    there: jax.Array  # (...,) 1 where the person is seen
+    there: jax.Array  # (...,) 1 where the person is seen, and the landmarks are not withheld
     has_3d: jax.Array  # (...,) 1 where the 3D landmarks are known
 
 

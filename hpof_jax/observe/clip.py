@@ -24,6 +24,7 @@ from hpof_jax.observe.video import Frames, VideoInfo, frame_times, read_video, t
 from hpof_jax.progress import progress as shown
 
 MASK_SIDE = 128
+IMAGE_FEATURES = 2048
 _BACKGROUND = {f"background_{field.name}" for field in dataclasses.fields(Background)}
 MIN_FOV, MAX_FOV = 1.0, 170.0  # degrees, horizontal; beyond them, numbers overflow
 FINEST = 8  # the finest grid for a variable frame rate, as a multiple of the wanted rate
@@ -53,6 +54,7 @@ class Observations:
     first_frame: () the number of the clip's first frame among those read from the video.
     doubts: (D,) frames of the clip at which the person could not be told from others. Among everybody's tracks
       one ends there; that of a single person may go on with somebody else.
+    features: (T, 2048) image features of the crops, see `hpof_jax.features`, or None.
     background: points of the background in all frames that were read from the video, or None.
     """
 
@@ -73,6 +75,7 @@ class Observations:
     flow_box: np.ndarray | None = None
     first_frame: int = 0
     doubts: np.ndarray | None = None
+    features: np.ndarray | None = None
     background: Background | None = None
 
     def __post_init__(self):
@@ -285,6 +288,7 @@ def _sample(observations: Observations, fps: float, position: np.ndarray, reach:
         fps=np.float32(fps),
         times=observations.times[0] + np.arange(len(position)) / fps,
         shots=np.flatnonzero(np.diff(shot, prepend=-1)),
+        features=None if observations.features is None else between(observations.features[:, None])[:, 0],
         masks=closest(observations.masks),
         mask_to_frame=closest(observations.mask_to_frame),
         flow=None,
@@ -322,6 +326,7 @@ def _checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "flow": ((*flow, 2), "f"),
         "flow_valid": (flow, "b"),
         "flow_box": ((frames, 3), "f"),
+        "features": ((frames, IMAGE_FEATURES), "f"),
         "first_frame": ((), "iu"),
         "doubts": ((count("doubts"),), "iu"),
         "background_points": ((count("background_ids"), 2), "f"),

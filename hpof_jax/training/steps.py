@@ -34,6 +34,7 @@ def make_train_step(
     adversary: Adversary | None = None,
     accumulate: int = 1,
     remat: bool = False,
+    hide_input: float = 0.0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """One optimizer step on this device's part of the batch.
 
@@ -57,6 +58,8 @@ def make_train_step(
       accumulate: parts into which the device's batch is cut. They are computed one after another, in less
         memory, and their gradients are added: the result is that of the whole batch, but for rounding.
       remat: the network's activations are computed again in the backward pass, which saves memory.
+      hide_input: share of the clips whose image features are withheld, and share of those with image features whose
+        landmarks are withheld; at most 0.5. For a model that takes both.
 
     Returns:
       `step(state, batch) -> (state, logs)`. `logs` has each loss before its loss weight, the weighted `total`,
@@ -126,7 +129,7 @@ def make_train_step(
         # Each clip of the global batch has its own key, so the number of devices does not matter.
         clip_keys = jax.vmap(lambda i: jax.random.fold_in(key, device * clips + i))(jnp.arange(clips))
         hidden = ~jax.vmap(lambda k: jax.random.bernoulli(k, 1.0 - hide_3d))(clip_keys)
-        inputs = batch_inputs(batch, hidden)
+        inputs = batch_inputs(batch, hidden, *_hidden_inputs(clip_keys, batch, hide_input))
         dropout = jax.random.fold_in(key, -1 - device)
 
         def total_loss(params):
@@ -196,7 +199,8 @@ def make_eval_step(
     """The prediction for a batch, without dropout.
 
     Args:
-      raw: the raw prediction; else with flip test-time augmentation and smoothing, as in a reconstruction.
+      raw: the raw prediction; else with flip test-time augmentation, if the batch has no image features, and
+        smoothing, as in a reconstruction.
       hide_3d: the detector's 3D landmarks are withheld from the model.
 
     Returns:
@@ -209,7 +213,9 @@ def make_eval_step(
     def step(params: Any, batch: Batch) -> Prediction:
         if raw:
             return predict(params, batch)
-        mean = average_flipped(predict(params, batch), predict(params, mirror_observations(batch)))
+        mean = predict(params, batch)
+        if "image_features" not in batch:
+            mean = average_flipped(mean, predict(params, mirror_observations(batch)))
         return mean._replace(rotations=smooth_rotations(mean.rotations, batch["mask"]))
 
     return step
@@ -220,7 +226,32 @@ def all_finite(tree: Any) -> jax.Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
-def batch_inputs(batch: Batch, hide_3d: jax.Array | bool = False) -> Inputs:
-    """The model's inputs from a batch of the stream."""
+def _hidden_inputs(clip_keys: jax.Array, batch: Batch, share: float) -> tuple[jax.Array | bool, ...]:
+    """Which clips (B,) have no landmarks, and which no image features; never both."""
+    if "image_features" not in batch or not share:
+        return False, False
+    draw = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 1)))(clip_keys)
+    known = jnp.any(batch["has_features"] & batch["seen"] & batch["mask"], axis=1)
+    return known & (draw >= 1.0 - share), draw < share
+
+
+def batch_inputs(
+    batch: Batch,
+    hide_3d: jax.Array | bool = False,
+    hide_landmarks: jax.Array | bool = False,
+    hide_features: jax.Array | bool = False,
+) -> Inputs:
+    """The model's inputs from a batch of the stream.
+
+    Args:
+      hide_3d, hide_landmarks, hide_features: (B,) bool or bool, what is withheld from the model.
+    """
     keys = ("landmarks_2d", "landmarks_3d", "seen", "mask", "image_size", "focal_length")
-    return make_inputs(*(batch[key] for key in keys), hide_3d=hide_3d)
+    image = {}
+    if "image_features" in batch:
+        shown = ~jnp.broadcast_to(jnp.asarray(hide_features), batch["seen"].shape[:1])
+        image = {
+            "image_features": batch["image_features"],
+            "has_features": batch["has_features"] & shown[:, None],
+        }
+    return make_inputs(*(batch[key] for key in keys), hide_3d=hide_3d, hide_landmarks=hide_landmarks, **image)

@@ -2,7 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from hpof_jax.models.inputs import LANDMARKS, NUM_FEATURES, make_inputs
+from hpof_jax.models import inputs as inputs_module
+from hpof_jax.models.inputs import LANDMARKS, NUM_FEATURES, WITH_IMAGE, make_inputs
 
 CLIPS, FRAMES = 2, 5
 POINTS, PLACE, HAS_3D = slice(0, 2 * LANDMARKS), slice(-5, -2), -1
@@ -77,3 +78,36 @@ def test_hidden_3d_landmarks_do_not_matter(clip):
     np.testing.assert_array_equal(a[0], b[0])
     assert not a[0, :, WORLD].any() and not a[0, :, HAS_3D].any()
     assert np.abs(a[1] - b[1]).max() > 1 and a[1, :, HAS_3D].all()
+
+
+def with_image(clip, **more):
+    rng = np.random.default_rng(3)
+    features = rng.uniform(0, 2, (CLIPS, FRAMES, 2048)).astype(np.float16)
+    return clip | {"image_features": features, "has_features": np.ones((CLIPS, FRAMES), bool)} | more
+
+
+def test_image_features_follow_the_landmarks(clip):
+    batch, plain = with_image(clip), prepare(**clip)
+    found = np.asarray(prepare(**batch).features)
+    assert found.shape == (CLIPS, FRAMES, WITH_IMAGE) and found.dtype == np.float32
+    np.testing.assert_array_equal(found[..., :NUM_FEATURES], plain.features)
+    np.testing.assert_array_equal(found[1, :, NUM_FEATURES:-1], batch["image_features"][1])
+    np.testing.assert_array_equal(found[..., -1], clip["seen"])
+    assert not found[0, 2, NUM_FEATURES:].any(), "unseen"
+
+
+def test_unknown_image_features_count_nothing_even_if_they_are_not_numbers(clip):
+    batch = with_image(clip)
+    batch["has_features"][1, 3] = False
+    batch["image_features"][1, 3] = np.nan
+    found = np.asarray(prepare(**batch).features)
+    assert np.isfinite(found).all() and not found[1, 3, NUM_FEATURES:].any() and found[1, 2, -1] == 1
+
+
+def test_hidden_landmarks_leave_the_box_and_the_image(clip):
+    batch = with_image(clip, hide_landmarks=np.array([False, True]))
+    found, shown = (np.asarray(prepare(**x).features) for x in (batch, with_image(clip)))
+    np.testing.assert_array_equal(found[0], shown[0])
+    np.testing.assert_array_equal(found[1, :, inputs_module.PLACE], shown[1, :, inputs_module.PLACE])
+    np.testing.assert_array_equal(found[1, :, NUM_FEATURES:], shown[1, :, NUM_FEATURES:])
+    assert not np.delete(found[1, :, :NUM_FEATURES], np.r_[inputs_module.PLACE], axis=1).any()
