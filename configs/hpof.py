@@ -70,6 +70,9 @@ two hours on two cores. Each line below stands for one command, `$RENDER` with t
 
 The original clips cannot be made again exactly: those of the first two runs show people in earlier versions of the
 looks, and the rendering of F2 was stopped early.
+
+`:paper` is the recipe for the field's data sets, with image features, the flow losses and the adversary. docs/paper.md
+has its choices, the preparation of the data, the launch on a TPU pod and the estimated time. It has not been trained.
 """
 
 from ml_collections import ConfigDict
@@ -150,11 +153,27 @@ FREE = CONTINUE | {
     },
     "optimizer": {},
 }
+# The mixture of the field's video-based methods: 6 of 10 clips with annotations in 2D, 4 with annotations in 3D.
+SETS_2D = ("instavariety",) * 4 + ("pennaction", "posetrack")
+SETS_3D = ("h36m",) * 2 + ("mpi_inf_3dhp", "3dpw")
+PAPER = {
+    "batch_size": 256,
+    "num_steps": 20_000,
+    "model": {"inputs": ("features",)},
+    "data": {
+        "synthetic": 0.0,
+        "prepared": ",".join(
+            f"prepared/{name}" for name in SETS_2D + SETS_3D
+        ),  # named twice: twice the share
+        "real_motion": "amass:prepared/amass",
+    },
+}
 VARIANTS = {
     "": {},
     # One thing less, named as in hpof_jax.ablate. The others are keys of config.model.
     "no_flow": {"losses": dict.fromkeys(FLOW_LOSSES, 0.0)},
     "no_adversary": {"losses": {"adversarial": 0.0}},
+    "paper": PAPER,
     "shipped": SHIPPED,
     "shipped_finish": SHIPPED
     | {
@@ -295,6 +314,8 @@ def get_config(variant: str = "") -> ConfigDict:
             "unlabelled_share": 1.0,
             "videos": "",  # comma-separated videos, or folders of them
             "videos_share": 1.0,
+            # Comma-separated sources of the adversary's real motion, such as "amass:PATH"; empty: the labelled sources.
+            "real_motion": "",
             "hide_3d": 0.3,  # share of clips whose 3D landmarks are hidden from the model
             # Of a model that takes landmarks and image features: the share of clips whose image features are hidden,
             # and of those with image features whose landmarks are.

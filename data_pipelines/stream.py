@@ -27,6 +27,7 @@ from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SPIN24
 from hpof_jax.errors import UserError
+from hpof_jax.observe.clip import IMAGE_FEATURES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class StreamOptions:
     flow: str = "none"
     flow_frames: int = 8  # frames of each clip that have optical flow and masks (K)
     real_motion: bool = False  # add motion for a discriminator: real_pose (B, T, 24, 3), real_betas (B, 10)
+    real_sources: OpenSources | None = None  # where it is from; None: the labelled sources of the stream
+    features: bool = False  # add image features: image_features (B, T, 2048), has_features (B, T)
     body: BodyModel | None = None  # the body of the simulated people; None: the free body
     # Parts of a batch that are drawn independently of each other, only in a stream. Processes that have the
     # same number of parts in all give the same clips, however many processes there are.
@@ -79,7 +82,9 @@ def make_stream(
       and transl (B, T, 3) in the camera frame, has_smpl (B,), has_3d (B,), motion_class (B,), an index into
       `stream_classes(sources)`. Where has_smpl and has_3d are false, pose, transl and betas are 0, and
       true_focal_length is the assumed one. With prepared data sets also keypoints_2d (B, T, 24, 3) and
-      keypoints_3d (B, T, 24, 4), annotated points with their confidence last. For the keys of optical flow see `training.terms.loss_terms`.
+      keypoints_3d (B, T, 24, 4), annotated points with their confidence last. With `StreamOptions.features`,
+      image_features (B, T, 2048) float16 and has_features (B, T), which frames have them. For the keys of optical flow
+      see `training.terms.loss_terms`.
 
     Raises:
       UserError: see `open_sources`; a process index that is not below the count, an unknown kind of flow, or
@@ -174,9 +179,11 @@ class BatchMaker:
         if parts:
             parts = [self._join_with_flow(rng, parts)]
         parts += self._draw_observed(rng, sources.videos, counts["videos"], video_flow)
-        batch = _withhold_ground_truth(
-            _concatenate([_with_points(part) for part in parts] if self._points else parts)
-        )
+        if self._points:
+            parts = [_with_points(part) for part in parts]
+        if options.features:
+            parts = [with_image_features(part) for part in parts]
+        batch = _withhold_ground_truth(_concatenate(parts))
         return batch | self._draw_real_motion(rng) if options.real_motion else batch
 
     def _draw_simulated(self, rng: np.random.Generator) -> list[Batch]:
@@ -211,9 +218,8 @@ class BatchMaker:
         for source, clips in zip(group.sources, rng.multinomial(count, group.shares)):
             if clips:
                 origins: list[str] = []
-                batch, classes = source.draw_batch(
-                    rng, clips, options.clip_length, options.augment, flow_frames, origins
-                )
+                how = options.clip_length, options.augment, flow_frames, origins
+                batch, classes = source.draw_batch(rng, clips, *how, **features_of(source, options))
                 origin = {"origin": np.array(origins, np.str_)}
                 batches.append(batch | self._class_numbers(classes) | origin)
         return batches
@@ -233,9 +239,9 @@ class BatchMaker:
 
     def _draw_real_motion(self, rng: np.random.Generator) -> Batch:
         """Labelled motion, augmented as for training; if there is none, that of labelled rendered clips."""
-        size = self._size
-        if self._sources.motion.sources:
-            windows = self._draw_motion(rng, self._sources.motion, size)
+        size, motion = self._size, (self._options.real_sources or self._sources).motion
+        if motion.sources:
+            windows = self._draw_motion(rng, motion, size)
             return {"real_pose": np.float32(windows.pose), "real_betas": np.float32(windows.betas)}
         labelled = [pair for pair in zip(*self._sources.rendered) if pair[0].labelled]
         if not labelled:
@@ -281,6 +287,21 @@ def _with_points(part: Batch) -> Batch:
         "keypoints_3d": np.zeros((*shape, 4), np.float32),
     }
     return blank | part
+
+
+def features_of(source: object, options: StreamOptions) -> dict[str, bool]:
+    """The argument `features` of a source whose clips may store image features, if they are wanted."""
+    return {"features": True} if options.features and getattr(source, "image_features", False) else {}
+
+
+def with_image_features(batch: Batch) -> Batch:
+    """The batch, or a row of one, with image features that are unknown where it has none."""
+    shape = batch["seen"].shape
+    blank = {
+        "image_features": np.zeros((*shape, IMAGE_FEATURES), np.float16),
+        "has_features": np.zeros(shape, bool),
+    }
+    return blank | batch
 
 
 def _concatenate(parts: list[Batch]) -> Batch:

@@ -9,7 +9,7 @@ from data_pipelines.feed import Batch
 from data_pipelines.motion.clip import MotionClip
 from data_pipelines.observed.rendered import PER_FRAME
 from data_pipelines.sources import Group, draw_betas, open_sources, with_ground_truth
-from data_pipelines.stream import Simulator, StreamOptions
+from data_pipelines.stream import Simulator, StreamOptions, features_of, with_image_features
 
 
 def validation_windows(
@@ -43,7 +43,7 @@ def validation_windows(
     clips = itertools.chain(
         clips,
         *(
-            source.windows(options.clip_length, max_frames)
+            source.windows(options.clip_length, max_frames, **features_of(source, options))
             for source in (*opened.rendered.sources, *opened.videos.sources)
         ),
     )
@@ -51,6 +51,8 @@ def validation_windows(
     rows: list[tuple[Batch, str, str]] = []
     for windows, name, motion_class in clips:
         number = {"motion_class": np.int32(class_names.index(motion_class))}
+        if options.features:
+            windows = map(with_image_features, windows)
         rows += [(window | number, name, motion_class) for window in windows]
         while len(rows) >= options.batch_size:
             yield _stack(rows[: options.batch_size])

@@ -95,6 +95,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         logging.info("resumed %s at step %d%s", workdir, int(train_state.step), and_so)
     start = int(train_state.step)
     opened = open_sources(sources, "train")
+    real = [spec for spec in config.data.real_motion.split(",") if spec and adversary]
     options = stream.StreamOptions(
         batch_size=local_batch,
         clip_length=config.clip_length,
@@ -103,6 +104,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         noise=DetectorNoise(severity=tuple(config.data.severity)),
         shards=shards,
         features=model.image_head is not None,
+        real_sources=open_sources(dict.fromkeys(real, 1.0), "train") if real else None,
     )
     train_state = parallel.replicate(train_state)
     log = _Log(workdir) if jax.process_index() == 0 else None

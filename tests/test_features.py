@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from hpof_jax import features
-from hpof_jax.features import BATCH, Extractor
+from hpof_jax.errors import UserError
+from hpof_jax.features import BATCH, Extractor, extractor_for
+from hpof_jax.observe.clip import Observations
 
 
 @pytest.fixture
@@ -36,3 +39,41 @@ def test_no_frames_and_nobody(extract):
     assert extract.of_frames([], np.zeros((0, 3))).shape == (0, 2048)
     assert not extract.of_frames([np.zeros((9, 9, 3), np.uint8)] * 2, np.zeros((2, 3))).any()
     assert extract(np.zeros((0, 224, 224, 3), np.float32)).shape == (0, 2048) and not extract.calls
+
+
+def test_the_people_of_a_video_are_cropped_in_one_pass(extract):
+    def person(first, seen):
+        landmarks = np.tile(np.random.default_rng(0).uniform(20, 30, (1, 33, 3)), (len(seen), 1, 1))
+        landmarks = np.float32(landmarks * np.array(seen)[:, None, None])
+        size, focal = np.float32([40, 60]), np.float32(60)
+        return Observations(
+            landmarks, landmarks, np.array(seen), size, focal, np.float32(30), first_frame=first
+        )
+
+    frames = [np.full((40, 60, 3), 10 * number, np.uint8) for number in range(5)]
+    found = extract.of_people(iter(frames), [person(0, [True] * 5), person(2, [True, False])])
+    value = (np.arange(5) * 10 / 255 - 0.485) / 0.229
+    np.testing.assert_allclose(found[0].features[:, 0], value, atol=0.003)
+    np.testing.assert_allclose(found[1].features[:, 0], [value[2], 0], atol=0.003)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "path", "words"),
+    [
+        (("landmarks",), "resnet50.pth", "These weights take no image features: leave out --features, or"),
+        (("features",), None, "These weights take image features: add --features .* or leave out --weights"),
+        (
+            ("landmarks", "features"),
+            "absent.pth",
+            "no weights of a ResNet-50 at absent.pth: .* landmarks alone",
+        ),
+    ],
+)
+def test_weights_and_features_that_do_not_fit(inputs, path, words):
+    with pytest.raises(UserError, match=words):
+        extractor_for(ConfigDict({"name": "hpof", "inputs": inputs}), path)
+
+
+def test_without_features_a_model_of_landmarks_needs_nothing():
+    assert extractor_for(ConfigDict({"name": "hpof"}), None) is None
+    assert extractor_for(ConfigDict({"name": "hpof", "inputs": ("landmarks", "features")}), None) is None

@@ -226,3 +226,31 @@ def test_at_a_varying_frame_rate_the_true_times_count(observations, weights_of_o
     np.testing.assert_array_equal(varying.times, uneven)
     rows = np.searchsorted(even, uneven)
     np.testing.assert_allclose(varying.trans, steady.trans[rows], atol=0.03)
+
+
+@pytest.fixture(scope="module")
+def with_features(observations):
+    features = np.random.default_rng(4).uniform(0, 2, (len(observations), 2048)).astype(np.float32)
+    return dataclasses.replace(observations, features=features * observations.seen[:, None])
+
+
+@pytest.mark.parametrize("inputs", [("landmarks", "features"), ("features",)])
+def test_image_features_are_used_by_a_model_that_takes_them(observations, with_features, body, inputs):
+    config = ConfigDict(tiny.get_config().model.to_dict() | {"inputs": inputs, "image_channels": 8})
+    params = init_params(make_model(config), body, 0)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: np.float32(x + 0.05 * rng.normal(size=x.shape)), params)
+    motion = lift(with_features, (params, config), body)
+    other = dataclasses.replace(with_features, features=with_features.features[:, ::-1].copy())
+    assert np.abs(motion.poses - lift(other, (params, config), body).poses).max() > 1e-3
+    if inputs == ("features",):
+        with pytest.raises(UserError, match="take image features, which the observations do not have"):
+            lift(observations, (params, config), body)
+    else:
+        assert len(lift(observations, (params, config), body)) == len(observations)
+
+
+def test_image_features_are_left_out_by_a_model_of_landmarks(observations, with_features, weights, body):
+    np.testing.assert_array_equal(
+        lift(with_features, weights, body).poses, lift(observations, weights, body).poses
+    )

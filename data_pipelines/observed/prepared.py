@@ -37,10 +37,10 @@ from data_pipelines.motion.windows import frames_text
 from data_pipelines.observed import augment as augmentation
 from data_pipelines.observed.flow import stored_flow
 from data_pipelines.observed.rendered import LEAST_SEEN
-from hpof_jax.archives import check_array, damage, open_archive
+from hpof_jax.archives import check_array, damage, open_archive, read_arrays
 from hpof_jax.body.skeletons import SPIN24, keypoint_names
 from hpof_jax.errors import UserError
-from hpof_jax.observe.clip import Observations
+from hpof_jax.observe.clip import IMAGE_FEATURES, Observations
 
 LONGEST = 240  # frames of a clip for training
 POINTS = len(SPIN24)
@@ -79,6 +79,7 @@ class PreparedClips:
 
     labelled = True
     points = True  # batches have annotated points
+    image_features = True  # clips may store image features
 
     def __init__(self, folder: str | os.PathLike, split: str):
         self._folder = pathlib.Path(folder).expanduser()
@@ -103,20 +104,25 @@ class PreparedClips:
         augment: bool,
         flow_frames: int = 0,
         origins: list[str] | None = None,
+        features: bool = False,
     ) -> tuple[Batch, np.ndarray]:
         """Random windows, see `sources.ObservedSource`; also keypoints_2d (B, T, 24, 3) and keypoints_3d (B, T, 24, 4).
 
         `augment` mirrors some windows and adds failures of the detector. `has_flow` is false without stored flow.
+        `features` adds image_features (B, T, 2048) and has_features (B, T); windows that have some are not mirrored,
+        because the features of the mirrored pictures are unknown.
         """
         chosen = [self._clips[number] for number in rng.choice(len(self._clips), size=count, p=self._odds)]
         rows, positions = [], []
         for clip in chosen:
             start = rng.integers(max(len(clip["seen"]) - frames, 0) + 1)
             positions.append(start + np.arange(frames))
-            rows.append(self._row(clip, positions[-1]))
+            rows.append(self._row(clip, positions[-1], features))
         batch = {key: np.stack([row[key] for row in rows]) for key in rows[0] if key != "valid"}
         if augment:
             mirrored = rng.random(count) < augmentation.MIRROR_SHARE
+            if features:
+                mirrored &= ~batch["has_features"].any(axis=1)
             batch = augmentation.mirror_points(augmentation.mirror_clips(batch, mirrored), mirrored)
             batch = augmentation.drop_and_swap(rng, batch)
         if flow_frames:
@@ -137,25 +143,32 @@ class PreparedClips:
             ]
         return batch, np.array([clip["motion_class"] for clip in chosen])
 
-    def windows(self, frames: int, max_frames: int | None) -> Iterator[tuple[list[Batch], str, str]]:
+    def windows(
+        self, frames: int, max_frames: int | None, features: bool = False
+    ) -> Iterator[tuple[list[Batch], str, str]]:
         """Every clip whose SMPL parameters are known, once: its consecutive windows, its name and its class."""
         for clip in self._clips:
             if not clip["has_smpl"]:
                 continue
             length = min(len(clip["seen"]), max_frames or len(clip["seen"]))
             positions = np.arange(-(-length // frames) * frames).reshape(-1, frames)
-            rows = [self._row(clip, window) for window in positions]
+            clip = clip | _features(clip) if features else clip
+            rows = [self._row(clip, window, features) for window in positions]
             for row, window in zip(rows, positions, strict=True):
                 row["mask"] = row["mask"] & (window < length) & row.pop("valid")
                 for key in ("keypoints_2d", "keypoints_3d"):
                     del row[key]
             yield rows, clip["path"].stem, clip["motion_class"]
 
-    def _row(self, clip: dict[str, Any], window: np.ndarray) -> Batch:
+    def _row(self, clip: dict[str, Any], window: np.ndarray, features: bool) -> Batch:
         """A row of a batch: frames (T,) of a clip, the last of them repeated beyond its end."""
         frames = np.minimum(window, len(clip["seen"]) - 1)
         row = {key: clip[key][frames] for key in _PER_FRAME} | {key: clip[key] for key in _PER_CLIP}
         row["mask"] = window < len(clip["seen"])
+        if features:
+            stored = clip if "image_features" in clip else _features(clip)
+            row["image_features"] = stored["image_features"][frames]
+            row["has_features"] = row["image_features"].any(axis=1)
         if not self.labelled:
             row |= {
                 key: np.zeros_like(row[key]) for key in ("has_smpl", "has_3d", "keypoints_2d", "keypoints_3d")
@@ -183,6 +196,20 @@ def _flow(rng: np.random.Generator, clip: dict[str, Any], window: np.ndarray, co
         "has_flow": np.array(False),
         "has_mask": np.array(False),
     }
+
+
+def _features(clip: dict[str, Any]) -> Batch:
+    """`image_features` (T, 2048) float16 of a clip; 0 where the clip stores none."""
+    shape = (len(clip["seen"]), IMAGE_FEATURES)
+    if "features.npy" in clip["members"]:
+        try:
+            stored = read_arrays(clip["path"], *KIND, ["features"])
+            with damage(clip["path"], *KIND):
+                check_array("features", stored["features"], shape)
+            return {"image_features": stored["features"].astype(np.float16)}
+        except UserError as error:
+            logging.warning("Its image features are left out: %s", error)
+    return {"image_features": np.zeros(shape, np.float16)}
 
 
 def clip_files(folder: pathlib.Path, split: str) -> list[pathlib.Path]:

@@ -133,6 +133,22 @@ def test_real_motion_for_a_discriminator():
         batch_maker({"unlabelled:synthetic": 1.0}, options)(0)
 
 
+def test_real_motion_may_have_sources_of_its_own(recordings):
+    real = sources.open_sources({"bvh:recordings": 1.0}, "train")
+    options = StreamOptions(BATCH, FRAMES, real_motion=True, real_sources=real)
+    batch, plain = batch_maker(SYNTHETIC, options)(0), batch_maker(SYNTHETIC, OPTIONS)(0)
+    assert_same({key: batch[key] for key in plain}, plain)
+    assert (batch["real_betas"] == 0.5).all(axis=1).any()
+
+
+def test_clips_without_image_features_say_so():
+    batch = batch_maker(SYNTHETIC, StreamOptions(BATCH, FRAMES, features=True))(0)
+    assert (
+        batch["image_features"].shape == (BATCH, FRAMES, 2048) and batch["image_features"].dtype == np.float16
+    )
+    assert not batch["image_features"].any() and not batch["has_features"].any()
+
+
 def test_processes_with_as_many_shards_in_all_give_the_same_clips(recordings):
     mix = {"synthetic": 1.0, "bvh:recordings": 1.0}
     whole = batch_maker(mix, StreamOptions(BATCH, FRAMES, shards=4))(3)

@@ -205,6 +205,7 @@ def observations(values, seen=None, fps=30.0, masks=False, flow=False, **fields)
         flow=np.ones((len(values) - 1, 2, 64, 64, 2), np.float16) if flow else None,
         flow_valid=np.ones((len(values) - 1, 2, 64, 64), bool) if flow else None,
         flow_box=np.ones((len(values), 3), np.float32) if flow else None,
+        features=np.repeat(rows[:, 0, :1], 2048, axis=1) if masks else None,
         **fields,
     )
 
@@ -264,6 +265,7 @@ def test_unseen_frames_are_not_mixed_in():
     assert after.seen.tolist() == [True, True, True, False, False, False, True, True, True]
     np.testing.assert_allclose(after.landmarks_2d[:, 5, 1], [1, 1.5, 2, 0, 0, 0, 4, 4.5, 5])
     assert after.masks[:, 0, 0].tolist() == [1, 1, 2, 0, 0, 0, 4, 4, 5]
+    np.testing.assert_allclose(after.features[:, 7], [1, 1.5, 2, 0, 0, 0, 4, 4.5, 5])
     assert not after.mask_to_frame[3:6].any() and after.mask_to_frame[6:].all()
     halved = resample(observations([1, 2, 3], seen=[True, False, True], fps=60), 30)
     assert halved.seen.tolist() == [True, True]  # it falls on seen frames only

@@ -175,3 +175,34 @@ def test_flip_augmentation_has_no_preferred_side(model, body, batch):
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), average_flipped(answer, mirrored), answer
     )
+
+
+def test_one_input_of_two_is_hidden_in_some_clips_and_never_both():
+    clips, frames = 2000, 2
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(clips))
+    known = np.ones((clips, frames), bool)
+    known[:500] = False
+    batch = {
+        "image_features": 0,
+        "has_features": known,
+        "seen": np.ones_like(known),
+        "mask": np.ones_like(known),
+    }
+    landmarks, features = map(np.asarray, steps._hidden_inputs(keys, batch, 0.25))
+    assert not (landmarks & features).any() and not landmarks[:500].any()
+    assert 0.2 < landmarks[500:].mean() < 0.3 and 0.2 < features.mean() < 0.3
+    assert steps._hidden_inputs(keys, {}, 0.25) == (False, False)
+    assert steps._hidden_inputs(keys, batch, 0.0) == (False, False)
+
+
+def test_hidden_image_features_are_unknown_to_the_model(batch):
+    clips, frames = batch["mask"].shape
+    image = {
+        "image_features": np.ones((clips, frames, 2048), np.float16),
+        "has_features": np.ones((clips, frames), bool),
+    }
+    hidden = np.arange(clips) == 0
+    features = np.asarray(jax.jit(steps.batch_inputs)(batch | image, hide_features=hidden).features)
+    seen = np.asarray(batch["seen"] & batch["mask"])
+    np.testing.assert_array_equal(features[..., -1], seen & ~hidden[:, None])
+    np.testing.assert_array_equal(features[..., -2], seen & ~hidden[:, None])
