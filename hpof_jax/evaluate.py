@@ -96,7 +96,13 @@ def evaluate(
     params, config = load_weights(weights)
     body = load_body()
     model = model_for(params, config, body, str(weights or SHIPPED))
-    options = stream.StreamOptions(batch_size=16, clip_length=clip_length, seed=seed, split=split)
+    options = stream.StreamOptions(
+        batch_size=16,
+        clip_length=clip_length,
+        seed=seed,
+        split=split,
+        features=model.image_head is not None,
+    )
     windows = {
         source: validation.validation_windows(
             {source: 1.0}, options, max_frames=max_frames, synthetic_clips=synthetic_clips

@@ -12,6 +12,7 @@ from absl.testing import flagsaver
 
 from configs import hpof, tiny
 from data_pipelines import stream
+from data_pipelines.datasets import prepare
 from data_pipelines.observed.rendered import clip_path, write_clip
 from hpof_jax import train
 from hpof_jax.body import load_body
@@ -19,6 +20,8 @@ from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.weights import load_weights, save_weights
 from hpof_jax.training import checkpoint, parallel, state, steps
+from tests.data_pipelines.datasets.conftest import FakeNet, write_3dpw
+from tests.data_pipelines.datasets.test_amass import write as write_amass
 
 pytestmark = pytest.mark.slow  # training steps and whole models are compiled
 
@@ -314,6 +317,46 @@ def test_the_training_of_the_shipped_weights(tmp_path, monkeypatch):
     for a, b in zip(jax.tree.leaves(saved[1].ema), jax.tree.leaves(saved[2].params), strict=True):
         np.testing.assert_array_equal(a, b)
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, (saved[2].params, saved[3].params))))
+
+
+def prepared_data(folder, monkeypatch):
+    """The folders of `configs/hpof.py:paper`, from miniature files; other sets stand for those of 3DPW."""
+
+    class Extract:
+        def __init__(self, weights):
+            pass
+
+        def __call__(self, crops):
+            return np.random.default_rng(0).uniform(0, 2, (len(crops), 2048)).astype(np.float32)
+
+    monkeypatch.setattr(prepare, "Extractor", Extract)
+    monkeypatch.setattr(prepare, "_net", lambda model: FakeNet())
+    (folder / "resnet50.pth").write_bytes(b"weights")
+    write_3dpw(folder / "raw")
+    write_3dpw(folder / "raw", "office_00", "validation", people=1)
+    out = folder / "prepared"
+    out.mkdir()
+    prepare.prepare("3dpw", folder / "raw", out / "3dpw", partial=True, features=folder / "resnet50.pth")
+    write_amass(folder / "amass" / "CMU" / "01" / "01_01_poses.npz")
+    prepare.prepare("amass", folder / "amass", out / "amass", partial=True)
+    for name in {*hpof.SETS_2D, *hpof.SETS_3D} - {"3dpw"}:
+        (out / name).symlink_to("3dpw")
+
+
+def test_the_recipe_for_the_fields_data_sets(tmp_path, monkeypatch):
+    prepared_data(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    recipe = tiny.get_config("paper")
+    now = {f"ramps.{name}": (0.0, 0.0) for name in recipe.ramps}
+    changes = {"num_steps": 2, "eval_every": 2, "data.flow_frames": 3, "model.image_channels": 4} | now
+    recipe.update_from_flattened_dict(SMALL | changes)
+    metrics = train.train(recipe, tmp_path / "run")
+    assert np.isfinite(metrics["pa_mpjpe"])
+    params, model = load_weights(tmp_path / "run")
+    assert tuple(model.inputs) == ("features",) and params["image_head"]["project"]["kernel"].any()
+    for name in (*hpof.BASE_LOSSES, *hpof.FLOW_LOSSES, "adversarial"):
+        (loss,) = logged(tmp_path / "run", f"train/{name}").values()
+        assert loss > 0, name
 
 
 def test_the_config_of_the_shipped_weights():

@@ -146,3 +146,37 @@ def test_what_is_damaged_or_shows_nobody_is_left_out(tmp_path, caplog):
     open_source.cache_clear()
     with pytest.raises(UserError, match="has no prepared clip in its validation split"):
         open_source(f"prepared:{tmp_path}", "validation")
+
+
+def test_image_features_are_those_of_the_frames_and_such_windows_are_not_mirrored(tmp_path):
+    numbers = np.float16(np.arange(T)[:, None] + np.linspace(0.5, 1, 2048))
+    numbers[3] = 0
+    write(tmp_path, "with", features=numbers)
+    write(tmp_path, "without")
+    batch, _ = draw(tmp_path, 30, features=True, augment=True)
+    plain, _ = draw(tmp_path, 30, augment=True)
+    known = batch["has_features"]
+    clips = known.any(axis=1)
+    assert 0 < clips.sum() < 30 and batch["image_features"].dtype == np.float16
+    frames = np.floor(batch["image_features"][..., 0][known])
+    pose = batch["pose"][known][:, 1, 0]
+    np.testing.assert_allclose(np.abs(pose) * 100, frames, atol=1e-3)
+    assert (pose >= 0).all() and not batch["image_features"][~known].any()
+    assert (known.sum(axis=1) >= FRAMES - 1)[clips].all()
+    for key in plain:
+        np.testing.assert_array_equal(plain[key][~clips], batch[key][~clips], err_msg=key)
+
+
+def test_damaged_image_features_are_left_out(tmp_path, caplog):
+    write(tmp_path, "odd", features=np.ones((T, 7), np.float16))
+    batch, _ = draw(tmp_path, 2, features=True)
+    assert not batch["has_features"].any() and "Its image features are left out" in caplog.text
+
+
+def test_validation_has_the_image_features_of_whole_clips(tmp_path):
+    numbers = np.float16(np.arange(1, T + 1)[:, None] * np.ones(2048))
+    write(tmp_path, "with", split="validation", features=numbers)
+    options = StreamOptions(BATCH, FRAMES, features=True)
+    ((batch, _, _),) = validation_windows({f"prepared:{tmp_path}": 1.0}, options)
+    np.testing.assert_array_equal(batch["image_features"][0, :, 5], np.arange(1, FRAMES + 1))
+    np.testing.assert_array_equal(batch["has_features"][:3].any(axis=1), [True, True, False])
