@@ -154,8 +154,8 @@ FREE = CONTINUE | {
     "optimizer": {},
 }
 # The mixture of the field's video-based methods: 6 of 10 clips with annotations in 2D, 4 with annotations in 3D.
-SETS_2D = ("instavariety",) * 4 + ("pennaction", "posetrack")
-SETS_3D = ("h36m",) * 2 + ("mpi_inf_3dhp", "3dpw")
+SETS_2D = ("instavariety",) * 4 + ("penn_action", "posetrack")
+SETS_3D = ("human36m",) * 2 + ("mpi_inf_3dhp", "3dpw")
 PAPER = {
     "batch_size": 256,
     "num_steps": 20_000,

@@ -322,21 +322,17 @@ def test_the_training_of_the_shipped_weights(tmp_path, monkeypatch):
 def prepared_data(folder, monkeypatch):
     """The folders of `configs/hpof.py:paper`, from miniature files; other sets stand for those of 3DPW."""
 
-    class Extract:
-        def __init__(self, weights):
-            pass
+    def extract(crops):
+        return np.random.default_rng(0).uniform(0, 2, (len(crops), 2048)).astype(np.float32)
 
-        def __call__(self, crops):
-            return np.random.default_rng(0).uniform(0, 2, (len(crops), 2048)).astype(np.float32)
-
-    monkeypatch.setattr(prepare, "Extractor", Extract)
+    monkeypatch.setattr(prepare, "_extractor", lambda weights: extract)
     monkeypatch.setattr(prepare, "_net", lambda model: FakeNet())
-    (folder / "resnet50.pth").write_bytes(b"weights")
     write_3dpw(folder / "raw")
     write_3dpw(folder / "raw", "office_00", "validation", people=1)
     out = folder / "prepared"
     out.mkdir()
-    prepare.prepare("3dpw", folder / "raw", out / "3dpw", partial=True, features=folder / "resnet50.pth")
+    options = prepare.Options(features="resnet50.pth")
+    prepare.prepare("3dpw", folder / "raw", out / "3dpw", options, partial=True)
     write_amass(folder / "amass" / "CMU" / "01" / "01_01_poses.npz")
     prepare.prepare("amass", folder / "amass", out / "amass", partial=True)
     for name in {*hpof.SETS_2D, *hpof.SETS_3D} - {"3dpw"}:
