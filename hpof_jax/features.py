@@ -7,7 +7,7 @@ features = extract.of_frames(frames, boxes)  # (T, 2048)
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import numpy as np
@@ -107,9 +107,13 @@ _load = functools.lru_cache(maxsize=1)(Extractor)
 
 
 class Collector:
-    """Gathers the features of one person frame by frame, in batches."""
+    """Gathers the features of one person frame by frame, in batches.
 
-    def __init__(self, extract: Extractor):
+    Args:
+      extract: an `Extractor`, or a function like it.
+    """
+
+    def __init__(self, extract: Callable[[np.ndarray], np.ndarray]):
         self._extract = extract
         self._count = 0
         self._rows: list[int] = []

@@ -7,13 +7,12 @@ import jax
 import numpy as np
 
 from data_pipelines.datasets.base import Sequence, fill_boxes
+from hpof_jax import features
 from hpof_jax.geometry.camera import box_from_keypoints
 from hpof_jax.observe.blazepose import MIN_PRESENCE, BlazePose, Pose, Region, overlap
-from hpof_jax.observe.crops import person_crops
 from hpof_jax.observe.track import Collector
 
 MASK_SIDE = 64
-AT_ONCE = 32  # crops that are given to the image network at once
 SAME = 0.3  # intersection over union of what is found and the annotated box
 STEPS = 16  # per pixel, to which flow is rounded: finer steps are noise, which does not compress
 
@@ -93,65 +92,33 @@ def observe_people(
     collectors = [
         Collector(AnnotatedPerson(net, box), MASK_SIDE if look.masks else None, look.flow) for box in boxes
     ]
-    crops = [_Crops(look.features) if look.features else None for _ in people]
+    pictures = [features.Collector(look.features) if look.features else None for _ in people]
     last = max(int(person.frame_index[-1]) for person in people)
     number, size = -1, None
     for number, frame in enumerate(frames):
         size = frame.shape[:2]
-        for wanted, collector, box, taken in zip(numbers, collectors, boxes, crops, strict=True):
+        for wanted, collector, box, picture in zip(numbers, collectors, boxes, pictures, strict=True):
             if number in wanted:
                 row = len(collector.seen)
                 pose = collector(frame)
-                if taken:
-                    taken(frame, np.asarray(_box(pose.landmarks_2d)) if pose else box[row])
+                if picture:
+                    picture.add(frame, np.asarray(_box(pose.landmarks_2d)) if pose else box[row])
         if number >= last:
             break
     if number < last or size is None:
         raise ValueError(f"its frames are {number + 1} instead of {last + 1} or more")
     found = []
-    for collector, taken in zip(collectors, crops, strict=True):
+    for collector, picture in zip(collectors, pictures, strict=True):
         arrays = collector.arrays()
         del arrays["shots"]
         if "mask_to_frame" in arrays:
             arrays["mask_to_frame"] = arrays["mask_to_frame"].astype(np.float32)
         if "flow" in arrays:
             arrays["flow"] = np.round(STEPS * arrays["flow"]) / np.float16(STEPS)
-        if taken:
-            arrays["features"] = taken.arrays()
+        if picture:
+            arrays["features"] = picture.features().astype(np.float16)
         found.append(arrays | {"image_size": np.array(size, np.float32)})
     return found
-
-
-class _Crops:
-    """Collects the image features of a person, many crops at a time."""
-
-    def __init__(self, features: Features):
-        self._features, self._count = features, 0
-        self._waiting: list[np.ndarray] = []
-        self._rows: list[int] = []
-        self._found: list[np.ndarray] = []
-
-    def __call__(self, frame: np.ndarray, box: np.ndarray) -> None:
-        """Takes the next frame; a box without a size shows nobody."""
-        if box[2] > 0:
-            self._waiting.append(person_crops(frame, box[None])[0])
-            self._rows.append(self._count)
-        self._count += 1
-        if len(self._waiting) == AT_ONCE:
-            self._compute()
-
-    def arrays(self) -> np.ndarray:
-        """(T, 2048) float16, zeros in frames without a box."""
-        self._compute()
-        features = np.zeros((self._count, self._found[0].shape[1] if self._found else 2048), np.float16)
-        if self._rows:
-            features[self._rows] = np.concatenate(self._found)
-        return features
-
-    def _compute(self) -> None:
-        if self._waiting:
-            self._found.append(np.asarray(self._features(np.stack(self._waiting))))
-            self._waiting = []
 
 
 _box = jax.jit(box_from_keypoints)
