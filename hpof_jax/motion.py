@@ -89,9 +89,9 @@ class Motion:
 
     def __post_init__(self):
         if self.times is None:
-            rate = np.float64(self.mocap_framerate)
-            times = np.asarray(self.frame_index) / rate if rate > 0 else np.zeros(np.shape(self.frame_index))
-            object.__setattr__(self, "times", times)
+            rate, index = np.asarray(self.mocap_framerate), np.asarray(self.frame_index)
+            usable = rate.shape == () and _is_number(rate) and rate > 0 and _is_number(index)  # checked below
+            object.__setattr__(self, "times", index / np.float64(rate) if usable else np.zeros(index.shape))
         frames = np.shape(self.poses)[0] if np.ndim(self.poses) else 0
         if self.camera_rotation is None:
             object.__setattr__(self, "camera_rotation", np.tile(np.eye(3, dtype=np.float32), (frames, 1, 1)))
@@ -127,14 +127,12 @@ class Motion:
                 raise UserError(f"'{name}' of the motion does not ascend from frame to frame: make it again.")
         for name in _TEXTS:
             object.__setattr__(self, name, str(getattr(self, name)))
-        object.__setattr__(self, "gravity_sigma", float(self.gravity_sigma))
+        sigma = np.asarray(self.gravity_sigma)
+        if sigma.shape != () or not _is_number(sigma) or not np.isfinite(sigma):
+            raise UserError("'gravity_sigma' of the motion is no number: make it again.")
+        object.__setattr__(self, "gravity_sigma", float(sigma))
         if self.world_to_camera is not None:
-            pose = np.asarray(self.world_to_camera, np.float64)
-            if pose.shape != (4, 4) or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-4):
-                raise UserError(
-                    "'world_to_camera' of the motion is no rigid transform (4, 4): make it again."
-                )
-            object.__setattr__(self, "world_to_camera", pose)
+            object.__setattr__(self, "world_to_camera", _rigid(self.world_to_camera))
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -308,9 +306,17 @@ class Motion:
 
 def _rigid(pose: np.ndarray) -> np.ndarray:
     pose = np.asarray(pose)
-    if pose.shape != (4, 4) or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-4):
+    if (
+        pose.shape != (4, 4)
+        or not _is_number(pose)
+        or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-4)
+    ):
         raise UserError("'world_to_camera' of the motion is no rigid transform (4, 4): make it again.")
     return pose.astype(np.float64)
+
+
+def _is_number(array: np.ndarray) -> bool:
+    return array.dtype.kind in "fiu"
 
 
 def posed_vertices(

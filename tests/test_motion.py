@@ -233,3 +233,24 @@ def test_reading_a_result_needs_no_jax(tmp_path):
         [sys.executable, "-c", code, tmp_path / "clip.npz"], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (dict(times=None, mocap_framerate=[30.0, 30.0]), "'mocap_framerate' of the motion has shape"),
+        (
+            dict(times=None, mocap_framerate="fast"),
+            "'mocap_framerate' of the motion holds something other than",
+        ),
+        (
+            dict(times=None, frame_index=["a", "b", "c", "d"]),
+            "'frame_index' of the motion holds something other",
+        ),
+        (dict(gravity_sigma=[1.0, 2.0]), "'gravity_sigma' of the motion is no number"),
+        (dict(world_to_camera=np.full((4, 4), "a")), "'world_to_camera' of the motion is no rigid transform"),
+    ],
+)
+def test_an_optional_array_of_another_type_is_one_sentence(changes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        make(**changes)
