@@ -45,6 +45,7 @@ from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights
 from hpof_jax.observe.cache import observe_cached
 from hpof_jax.observe.clip import Observations
+from hpof_jax.refine import MODES, refine
 from hpof_jax.training import metrics
 
 CAMERAS = ("cam01", "cam02", "cam03", "cam04")
@@ -73,6 +74,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
         help="do not undo left-right swaps before our model",
     )
     parser.add_argument(
+        "--refine", choices=MODES, default="off", help="also score the test-time fit of our model's answer"
+    )
+    parser.add_argument(
         "--right",
         nargs="+",
         choices=("2d", "3d"),
@@ -96,8 +100,11 @@ def main(options: argparse.Namespace) -> dict:
     for weights in [None] if options.weights is None else options.weights:
         name = pathlib.Path(weights).name if weights else "its weights"
         methods[f"hpof_jax ({name})"] = lifter(weights, undo_swaps=not options.keep_swaps)
+        if options.refine != "off":
+            fitted = lifter(weights, undo_swaps=not options.keep_swaps, fit=options.refine)
+            methods[f"hpof_jax ({name}), {options.refine} fit"] = fitted
 
-    views = {model: observe_views(model) for model in {*options.landmark_models, "heavy"}}
+    views = {model: observe_views(model, options.refine) for model in {*options.landmark_models, "heavy"}}
     reference = make_reference(views["heavy"])
     true = [camera.to_camera(reference.joints).astype(np.float32) for camera in reference.cameras]
     for model in views:
@@ -126,9 +133,10 @@ def videos() -> list[pathlib.Path]:
     return [downloads.fetch("pose2sim_demo") / "videos" / f"{camera}.mp4" for camera in CAMERAS]
 
 
-def observe_views(landmark_model: str) -> list[Observations]:
-    """What the detector sees in each of `videos`, from the cache where it is known."""
-    return [observe_cached(video, landmark_model=landmark_model) for video in videos()]
+def observe_views(landmark_model: str, fit: str = "off") -> list[Observations]:
+    """What the detector sees in each of `videos`, and what a fit needs; from the cache where it is known."""
+    kept = dict(keep_masks=fit != "off", keep_flow=fit == "full")
+    return [observe_cached(video, landmark_model=landmark_model, **kept) for video in videos()]
 
 
 def make_reference(views: list[Observations]) -> multiview.Reference:
@@ -168,10 +176,15 @@ def smoothed_blazepose(view: Observations) -> np.ndarray:
     return savgol_filter(filled, window, 2, axis=0).reshape(-1, len(LIMB_JOINTS), 3).astype(np.float32)
 
 
-def lifter(weights: str | None, undo_swaps: bool = True) -> Method:
-    """This package's model with these weights; None: the package's own."""
+def lifter(weights: str | None, undo_swaps: bool = True, fit: str = "off") -> Method:
+    """This package's model with these weights, None: the package's own; then the test-time fit."""
     params_and_config, body = load_weights(weights), load_body()
-    return lambda view: lift(view, params_and_config, body, undo_swaps=undo_swaps).joints[:, SMPL_LIMBS]
+
+    def method(view: Observations) -> np.ndarray:
+        motion = lift(view, params_and_config, body, undo_swaps=undo_swaps)
+        return refine(motion, view, body, mode=fit, progress=False).joints[:, SMPL_LIMBS]
+
+    return method
 
 
 # --- figures ----------------------------------------------------------------------------------------

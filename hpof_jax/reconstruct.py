@@ -23,6 +23,7 @@ from absl import logging
 
 from hpof_jax import batch, cli, interrupt, moving_camera, report, visualize
 from hpof_jax import export as exports
+from hpof_jax import refine as fit
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.errors import UserError
 from hpof_jax.features import extractor_for
@@ -75,6 +76,7 @@ class _Options(TypedDict, total=False):
     camera_pitch: float | None
     camera_roll: float | None
     camera_height: float | None
+    refine: str
     progress: bool
 
 
@@ -123,6 +125,7 @@ def reconstruct(
     side_view: bool = False,
     export: str | None = None,
     camera: str = "auto",
+    refine: str = "off",
     progress: bool = True,
 ) -> Motion | list[Motion]:
     """Recovers the body of one person, or of everybody, from a video.
@@ -157,6 +160,8 @@ def reconstruct(
       side_view: show the body from its side in the overlay, too.
       export: formats for other programs, such as "glb,bvh"; see `hpof_jax.export`. Needs `out`.
       camera: "static": it stands still; "moving": it does not; "auto": as the background shows.
+      refine: "fast" or "full" fits the motion to the video's masks and landmarks, "full" also to its optical flow;
+        see `hpof_jax.refine`. Not for person "all".
       progress: show how far the work is; see `hpof_jax.progress`.
 
     Returns:
@@ -176,8 +181,12 @@ def reconstruct(
         exports.check_formats(export)
     visualize.check_look(style, layout)
     moving_camera.check_mode(camera)
+    fit.check_mode(refine)
+    if refine != "off" and person == "all":
+        raise UserError("The fit is for one person: choose somebody with --person, or leave out --refine.")
     options = dict(person=person, landmark_model=landmark_model, focal_length=focal_length, fov=fov, fps=fps)
     options |= dict(start=start, end=end, max_frames=max_frames, min_seen=min_seen, camera=camera)
+    options["refine"] = refine
     body_model = load_body(body)
     params_and_config = load_weights(weights)
     extractor = extractor_for(params_and_config[1], features)
@@ -192,6 +201,8 @@ def reconstruct(
         everybody = person == "all"
         how = dict(landmark_model=landmark_model, focal_length=focal_length, progress=progress)
         how["keep_background"] = True
+        if refine != "off":
+            how |= dict(keep_masks=True, keep_flow=refine == "full")
         found = _observe(video, None if everybody else person, how | part)
         if fov is not None:
             focal_length = focal_length_of_fov(fov, float(found[0].image_size[1]))
@@ -209,6 +220,10 @@ def reconstruct(
         motions = {
             f"motion_{number}" if everybody else "motion": moving_camera.keep(motion, camera_motion)
             for number, motion in enumerate(lifted, 1)
+        }
+        motions = {
+            name: fit.refine(motion, observations, body_model, mode=refine, progress=progress)
+            for (name, motion), observations in zip(motions.items(), people)
         }
         pose = dict(camera_pitch=camera_pitch, camera_roll=camera_roll, camera_height=camera_height)
         motions = dict(zip(motions, with_world([*motions.values()], body_model, **pose)))
@@ -369,6 +384,7 @@ def _report(
         swapped=swapped[:, 0] | swapped[:, 1],
         shots=observations.shots.tolist(),
         person=made_with["options"]["person"],
+        refine=made_with["options"]["refine"],
         made_with=made_with,
     )
     report.write(found, path, "overlay.mp4" if overlay else None)
@@ -474,6 +490,12 @@ def main() -> None:
         default="auto",
         choices=moving_camera.MODES,
         help="whether the camera stands still or moves (default: auto, as the background shows)",
+    )
+    add(
+        "--refine",
+        default="off",
+        choices=fit.MODES,
+        help="fit the body to masks and landmarks (fast), also to optical flow (full), or not (default: off)",
     )
     add("--export", metavar="FORMATS", help="also write files for other programs, such as glb,bvh")
     add("--no-overlay", action="store_true", help="do not draw overlay.mp4")

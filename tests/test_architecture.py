@@ -44,6 +44,8 @@ LIBRARY = {
     "features": {"observe", "models", "pickles", "body", "geometry"},
     "predictions": {"pickles", "body", "geometry"},
     "lifting": {"confidence", "motion", "observe", "models", "body", "geometry"},
+    "picture_fit": {"body", "geometry"},
+    "refine": {"picture_fit", "motion", "observe", "body", "geometry"},
     "training": {"models", "body", "geometry"},
     "scoring": {"training", "predictions", "models", "pickles", "body", "geometry"},
     "tables": set(),

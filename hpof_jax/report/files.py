@@ -35,6 +35,11 @@ CAMERA_MOTIONS = {
     "moving": "it turns and moves",
     "unknown": "unknown, because the background cannot be followed; where it moves, the path in space is wrong",
 }
+FITS = {
+    "off": "none; the motion is the network's answer",
+    "fast": "the network's answer was fitted to landmarks and masks",
+    "full": "the network's answer was fitted to landmarks, masks and optical flow",
+}
 
 
 def make(
@@ -44,6 +49,7 @@ def make(
     swapped: np.ndarray | None = None,
     shots: Sequence[int] = (0,),
     person: str | int | None = None,
+    refine: str = "off",
     made_with: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What can be measured about a motion without ground truth, as numbers and words for JSON.
@@ -56,6 +62,7 @@ def make(
       swapped: (T,) bool, frames whose left-right swaps were undone. None: not known.
       shots: the first row of each shot.
       person: who was asked for, such as "largest". None: not known.
+      refine: the mode of the fit that corrected the motion, see `hpof_jax.refine`.
       made_with: what somebody needs to make the motion again, such as the options and `versions()`.
 
     Raises:
@@ -133,6 +140,7 @@ def make(
             "why": FOCAL_LENGTHS.get(motion.focal_length_source, motion.focal_length_source),
             "motion": "; ".join(CAMERA_MOTIONS.get(kind, kind) for kind in motion.camera_motion.split(",")),
         },
+        "fit": FITS.get(refine, refine),
         "identity": {
             "person": "not known" if person is None else str(person),
             "switches": "not checked; when people cross, it may continue with another one",

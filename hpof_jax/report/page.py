@@ -211,6 +211,7 @@ def _camera(report: Mapping[str, Any]) -> str:
         "focal length": f"{camera['focal_length_px']:.0f} pixels, a field of view of "
         f"{camera['horizontal_fov_degrees']:.0f}° across: {camera['why']}",
         "camera motion": camera["motion"],
+        "fit to the video": report["fit"],
         "person": identity["person"],
         "changes of person": identity["switches"],
         "cuts": ", ".join(f"frame {number}" for number in coverage["cuts"]) or "none found",
