@@ -30,8 +30,8 @@ FACES = 500  # of the body whose outline is drawn
 SPACING = 0.2  # seconds between knots
 KNOTS, OVERLAP = 16, 4  # of a window, and those that it shares with the next one
 STEPS = {"fast": 24, "full": 40}
-WEIGHTS = {"fast": {"landmarks": 0.2, "silhouette": 12.0, "limits": 1.0}}
-WEIGHTS["full"] = WEIGHTS["fast"] | {"flow_silhouette": 5.0, "vertex_flow": 1.0}
+WEIGHTS = {"fast": {"landmarks": 0.2, "silhouette": 6.0, "limits": 1.0}}
+WEIGHTS["full"] = WEIGHTS["fast"] | {"flow_silhouette": 3.0, "vertex_flow": 0.5}
 # Small masks are soft at the edge, by which a right body would differ from them by a fifth.
 SHARPER = 4.0
 CHUNK = 512  # frames whose joints are computed at once
@@ -88,7 +88,8 @@ def refine(
         # Where windows overlap, one fades into the next.
         fade = np.clip(np.minimum(at + (first == 0), KNOTS - 1 - at) / OVERLAP, 1e-3, 1.0)
         fade = np.float32(fade)[:, None, None]
-        curve = temporal.spline(knots.reshape(KNOTS, -1), at).reshape(-1, 25, 3)
+        knots = knots[: int(np.ceil(at[-1])) + 1]  # without those beyond the shot's end
+        curve = temporal.spline(knots.reshape(len(knots), -1), at).reshape(-1, 25, 3)
         total[shot.start + frames] += fade * curve
         share[shot.start + frames] += fade
     correction = total / share * _near_evidence(observations.seen, step)[:, None, None]
@@ -187,7 +188,7 @@ def _corrected(motion: Motion, correction: np.ndarray, body: BodyModel) -> Motio
     return dataclasses.replace(
         motion,
         poses=pose.reshape(-1, 72),
-        trans=motion.trans + joints[:, 0] - motion.joints[:, 0],
+        trans=motion.trans + (joints[:, 0] - motion.joints[:, 0]),
         joints=joints,
         cam=np.where(changed[:, None], cam, motion.cam),
     )
