@@ -12,7 +12,8 @@ For each folder:
   found, and with the true camera. What is left with the true camera is the error of the body.
 - `moving`: clips in which a path of the camera was found and got a scale; `lost`: in which the camera was not found.
 
-The focal length is what a user has: assumed, or known in three clips of ten; or the true one.
+The focal length is what a user has: known in three clips of ten, otherwise found from the background or assumed; or
+the true one.
 """
 
 import argparse
@@ -50,8 +51,12 @@ def observations(clip: Clip, true_focal_length: bool = False) -> Observations:
     names = ("landmarks_2d", "landmarks_3d", "seen", "image_size", "fps")
     parts = {name: clip[f"background_{name}"] for name in ("points", "ids", "starts", "shots")}
     focal_length = clip["true_focal_length" if true_focal_length else "focal_length"]
+    known = true_focal_length or np.isclose(focal_length, clip["true_focal_length"])
     return Observations(
-        **{name: clip[name] for name in names}, focal_length=focal_length, background=Background(**parts)
+        **{name: clip[name] for name in names},
+        focal_length=focal_length,
+        focal_length_source="given" if known else "assumed",
+        background=Background(**parts),
     )
 
 
@@ -113,6 +118,11 @@ def main(options: argparse.Namespace) -> dict:
         found: tuple[list, list] = [], []
         for number, clip in read_clips(pathlib.Path(folder)):
             seen = observations(clip, options.focal_length == "true")
+            (seen,) = moving_camera.calibrated([seen])
+            if seen.focal_length_source == "background":
+                off = 100 * (float(seen.focal_length) / float(clip["true_focal_length"]) - 1)
+                assumed = 100 * (float(clip["focal_length"]) / float(clip["true_focal_length"]) - 1)
+                print(f"  {number}: the focal length is off by {off:.1f} % instead of {assumed:.1f} %")
             motion = lift(seen, weights, body)
             camera = moving_camera.in_metres(moving_camera.find([seen]), [motion])
             one = measure(clip, camera, motion.joints[:, 0]), camera

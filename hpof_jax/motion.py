@@ -73,7 +73,9 @@ class Motion:
     body: str  # name of the body that `betas` belongs to
     # (T,) float64 seconds of the video. None: at `mocap_framerate`; the attribute is never None.
     times: np.ndarray = None  # type: ignore[assignment]
-    focal_length_source: str = "assumed"  # where `focal_length` comes from: 'given', 'metadata' or 'assumed'
+    focal_length_source: str = (
+        "assumed"  # where `focal_length` comes from: 'given', 'metadata', 'background' or 'assumed'
+    )
     # The camera's motion, relative to the first frame of the shot. None: the camera stands still.
     camera_rotation: np.ndarray = None  # type: ignore[assignment]  # (T, 3, 3) from the first frame's axes to the frame's
     camera_position: np.ndarray = None  # type: ignore[assignment]  # (T, 3) metres, in the first frame's axes

@@ -11,6 +11,7 @@ from hpof_jax.motion import Motion
 from hpof_jax.observe import camera_motion
 from hpof_jax.observe.camera_motion import CameraMotion
 from hpof_jax.observe.clip import Observations
+from hpof_jax.observe.focal_length import find_focal_length
 
 MODES = ("auto", "static", "moving")
 FEET = (7, 8, 10, 11)  # ankles and balls of the feet among SMPL's joints
@@ -24,6 +25,18 @@ def check_mode(mode: str) -> None:
     """Raises UserError unless `mode` is one of `MODES`."""
     if mode not in MODES:
         raise UserError(f"There is no camera '{mode}': choose one of {', '.join(MODES)}.")
+
+
+def calibrated(people: Sequence[Observations], mode: str = "auto") -> list[Observations]:
+    """The people with the focal length that the background shows, where it was assumed and the camera turns enough."""
+    first = people[0]
+    if mode == "static" or first.background is None or first.focal_length_source != "assumed":
+        return [*people]
+    found = find_focal_length(first.background, first.image_size)
+    if found is None:
+        return [*people]
+    known = dict(focal_length=np.float32(found), focal_length_source="background")
+    return [dataclasses.replace(one, **known) for one in people]
 
 
 def find(people: Sequence[Observations], mode: str = "auto") -> CameraMotion:

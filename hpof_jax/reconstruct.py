@@ -42,6 +42,7 @@ from hpof_jax.world import with_world
 _FOCAL_LENGTH_SOURCES = {
     "given": "as given",
     "metadata": "from the video's metadata",
+    "background": "from how the background moves while the camera turns",
     "assumed": f"assumed to be {DEFAULT_FOCAL_RATIO} of the frame's diagonal; set --focal-length or --fov if "
     "you know it",
 }
@@ -210,6 +211,7 @@ def reconstruct(
                 focal_length=np.asarray(focal_length, np.float32), focal_length_source="given"
             )
             found = [dataclasses.replace(observations, **given) for observations in found]
+        found = moving_camera.calibrated(found, camera)
         people = _describe(found, min_seen) if everybody else _check(found, min_seen)
         camera_motion = moving_camera.find(people, camera)
         if extractor:

@@ -90,6 +90,17 @@ def test_without_steps_only_the_rotation_is_kept(walker, caplog):
     assert "the people's steps do not tell how far" in caplog.messages[0]
 
 
+def test_a_pan_replaces_an_assumed_focal_length_and_no_other():
+    background = seen(pan(60), np.random.default_rng(0))
+    wrong = dataclasses.replace(observed(background), focal_length=np.float32(700))
+    (found,) = moving_camera.calibrated([wrong])
+    assert found.focal_length == pytest.approx(FOCAL_LENGTH, rel=0.02)
+    assert found.focal_length_source == "background"
+    given = dataclasses.replace(wrong, focal_length_source="given")
+    for people, mode in (([given], "auto"), ([wrong], "static")):
+        assert moving_camera.calibrated(people, mode)[0].focal_length == 700
+
+
 def test_static_if_the_user_says_so_or_nothing_is_known_of_the_background():
     background = seen(pan(60), np.random.default_rng(0))
     for people, mode in (([observed(background)], "static"), ([observed(None)], "auto")):

@@ -36,7 +36,7 @@ class CameraMotion:
     solved: (T,) bool; elsewhere the rotation is interpolated, or the identity in an unknown shot.
     shots: the first frame of each shot.
     kinds: one for each shot: "static", "rotating", "moving", or "unknown", where the rotations are the identity.
-    reasons: one for each shot: why it is unknown, or "".
+    reasons: one for each shot: what is not known, and why, or "".
     """
 
     rotations: np.ndarray
@@ -118,8 +118,10 @@ def solve(
             kinds.append("unknown" if reason else "rotating")
             solved[part] = known & (not reason)
             rotations[part] = np.eye(3) if reason else _bridged(relative, known)
-            path = find_path(view, first, stop, rotations[part], fps) if known.all() else None
-            if path:
+            path = find_path(view, first, stop, rotations[part], fps) if known.all() else ""
+            if isinstance(path, str):
+                reason = reason or path
+            else:
                 kinds[-1] = "moving"
                 rotations[part], positions[part] = path
         reasons.append(reason)

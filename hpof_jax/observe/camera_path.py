@@ -28,8 +28,8 @@ MIN_SIGHTINGS = 3  # of a point in keyframes
 
 def find_path(
     view: "View", first: int, stop: int, rotations: np.ndarray, fps: float
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """The camera's poses in the frames [first, stop) of a shot, or None: no parallax, or no path explains it.
+) -> tuple[np.ndarray, np.ndarray] | str:
+    """The camera's poses in the frames [first, stop) of a shot, or why they are not known; "" if there is no parallax.
 
     Args:
       rotations: (N, 3, 3) from the first frame, as if the camera only turned.
@@ -39,30 +39,37 @@ def find_path(
     """
     step = max(1, round(fps / KEYFRAMES))
     keys = np.unique(np.append(np.arange(first, stop, step), stop - 1))
-    if not 4 <= len(keys) <= MOST_KEYFRAMES:
-        return None
+    if len(keys) < 4:
+        return ""
     turned = rotations[keys - first]
     pairs = [(one, min(one + APART, len(keys) - 1)) for one in range(0, len(keys) - 1, APART)]
     shares = [_share(view, keys[one], keys[other], turned[other] @ turned[one].T) for one, other in pairs]
     if np.mean(shares) > PARALLAX:
-        return None
+        return ""
+    if len(keys) > MOST_KEYFRAMES:
+        return f"it also moves from its place, and shots longer than {MOST_KEYFRAMES // KEYFRAMES} s are too long"
+    poses = _solved(view, keys, pairs, turned)
+    if poses is None:
+        return "it also moves from its place, and the background does not tell how"
+    return _between(view, first, stop, keys, *poses)
+
+
+def _solved(view, keys, pairs, turned):
+    """The sightings of points in keyframes, the points' ids, and the poses and inverse depths; None if not found."""
     guess = _guess(view, keys, pairs, turned)
     if guess is None:
         return None
     sightings, ids = _sightings(view, keys)
     if not len(ids) or np.bincount(sightings.camera, minlength=len(keys)).min() < MIN_POINTS:
         return None
-    poses = adjust(sightings, *guess, view.tolerance)
-    agree = np.mean(errors(sightings, *poses) < view.tolerance)
-    still = np.zeros_like(poses[1]), np.zeros_like(poses[2])
+    rotations, positions, depths = adjust(sightings, *guess, view.tolerance)
+    agree = np.mean(errors(sightings, rotations, positions, depths) < view.tolerance)
+    still = np.zeros_like(positions), np.zeros_like(depths)
     before = np.mean(errors(sightings, turned, *still) < view.tolerance)
-    if agree < max(MIN_AGREE, before + BETTER):
+    unit = np.linalg.norm(np.diff(positions, axis=0), axis=1).mean()
+    if agree < max(MIN_AGREE, before + BETTER) or not np.isfinite(unit) or unit <= 0:
         return None
-    unit = np.linalg.norm(np.diff(poses[1], axis=0), axis=1).mean()
-    if not np.isfinite(unit) or unit <= 0:
-        return None
-    poses = poses[0], poses[1] / unit, poses[2] * unit
-    return _between(view, first, stop, keys, sightings, ids, poses)
+    return sightings, ids, (rotations, positions / unit, depths * unit)
 
 
 def _share(view: "View", frame: int, other: int, turn: np.ndarray) -> float:

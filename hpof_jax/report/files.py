@@ -26,6 +26,7 @@ PACKAGES = ("jax", "flax", "numpy", "scipy", "opencv-python-headless", "ai-edge-
 FOCAL_LENGTHS = {
     "given": "given by the user",
     "metadata": "from the video's metadata",
+    "background": "from how the background moves while the camera turns",
     "assumed": "assumed, because neither the user nor the video states it; distance, depth and size depend on it",
 }
 
