@@ -49,6 +49,7 @@ LIBRARY = {
     "training": {"models", "body", "geometry"},
     "scoring": {"training", "predictions", "models", "pickles", "body", "geometry"},
     "tables": set(),
+    "score_tables": {"tables", "training", "models", "pickles", "body", "geometry"},
     "ablation_report": set(),
     "batch": {"motion", "body", "geometry"},
     "config_files": set(),
