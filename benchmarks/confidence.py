@@ -53,9 +53,10 @@ def measured_clip(
     """A clip's frames, (T,) each: seen, error in mm, confidence, visibility (the earlier one); evidence (T, 2)."""
     motion, disagreement = lift_and_compare(observations, weights, body)
     window = confidence.window(motion)
+    seen_from = motion.keypoints_2d, motion.box, motion.focal_length, motion.image_size
     means = (
         sliding_mean(values, motion.seen, window)
-        for values in (confidence.residuals(motion, measure.landmarks(motion, body)), disagreement)
+        for values in (confidence.residuals(measure.landmarks(motion, body), *seen_from), disagreement)
     )
     visibility = motion.keypoints_2d[..., 2].mean(axis=1)
     frames, there = np.arange(len(motion)), np.flatnonzero(motion.seen)

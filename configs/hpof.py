@@ -292,6 +292,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "encoder_type": "dilated",  # or "gru", with about as many parameters
             "head_type": "tree",  # or "flat": all joints at once
             "shape_per": "clip",  # or "frame": no shape before the pose
+            "causal": False,  # the encoder sees no later frame, so that it streams: docs/live.md
             "fit_steps": 0,  # Gauss-Newton steps of the fitting head towards the observed landmarks; 0: none
             "inputs": ("landmarks",),  # or ("features",), of a ResNet-50, or both (docs/features.md)
             "image_channels": 256,  # of the image features' embedding

@@ -8,6 +8,7 @@ from hpof_jax import interrupt
 
 COMMANDS = {
     "reconstruct": "recover the body from a video",
+    "live": "recover the body frame by frame, from a webcam or a stream",
     "export": "write its motion for Blender, Unity, OpenSim and others",
     "export_model": "write the model as StableHLO or ONNX",
     "train": "train a model",
@@ -42,6 +43,7 @@ def _run(command: str) -> None:
 
 
 reconstruct = functools.partial(_run, "reconstruct")
+live = functools.partial(_run, "live")
 export = functools.partial(_run, "export")
 export_model = functools.partial(_run, "export_model")
 train = functools.partial(_run, "train")

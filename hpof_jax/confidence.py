@@ -37,7 +37,8 @@ def of_motion(motion: Motion, points: np.ndarray, disagreement: np.ndarray | Non
       disagreement: (T,) metres, from `models.flip.disagreement`. None: not known, taken as usual.
     """
     seen = motion.seen
-    measured = [residuals(motion, points)]
+    camera = motion.focal_length, motion.image_size
+    measured = [residuals(points, motion.keypoints_2d, motion.box, *camera)]
     measured.append(np.full(len(seen), USUAL_DISAGREEMENT) if disagreement is None else disagreement)
     probabilities = probability(*(sliding_mean(values, seen, window(motion)) for values in measured))
     return in_gaps(probabilities, seen, motion.times).astype(np.float32)
@@ -60,13 +61,20 @@ def evidence(residual: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
     return np.log(np.clip(np.stack(parts, axis=-1), 0.05, 20.0))
 
 
-def residuals(motion: Motion, points: np.ndarray) -> np.ndarray:
-    """(T,) mean distance of the body's limb joints (T, 33, 3) from the detector's, as a share of the box."""
+def residuals(
+    points: np.ndarray, keypoints: np.ndarray, box: np.ndarray, focal_length: float, image_size: np.ndarray
+) -> np.ndarray:
+    """(T,) mean distance of the body's limb joints from the detector's, as a share of the box.
+
+    Args:
+      points: (T, 33, 3) the body's BlazePose landmarks, metres, camera frame.
+      keypoints: (T, 33, 3) the detector's, [x px, y px, visibility]. box: (T, 3) [x, y, size] px.
+      focal_length: px. image_size: (2,) [height, width] px.
+    """
     points = points[:, BLAZEPOSE_LIMBS]
-    height, width = motion.image_size
-    pixels = points[..., :2] * (motion.focal_length / np.maximum(points[..., 2:], 0.1))
-    apart = pixels + np.array([width, height]) / 2 - motion.keypoints_2d[:, BLAZEPOSE_LIMBS, :2]
-    return np.linalg.norm(apart, axis=-1).mean(axis=1) / np.maximum(motion.box[:, 2], 1.0)
+    pixels = points[..., :2] * (focal_length / np.maximum(points[..., 2:], 0.1))
+    apart = pixels + np.array([image_size[1], image_size[0]]) / 2 - keypoints[:, BLAZEPOSE_LIMBS, :2]
+    return np.linalg.norm(apart, axis=-1).mean(axis=1) / np.maximum(box[:, 2], 1.0)
 
 
 def in_gaps(probabilities: np.ndarray, seen: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -78,5 +86,9 @@ def in_gaps(probabilities: np.ndarray, seen: np.ndarray, times: np.ndarray) -> n
     neighbours = there[np.clip([after - 1, after], 0, len(there) - 1)]
     away = np.abs(times - times[neighbours])
     nearest = np.take_along_axis(neighbours, away.argmin(axis=0)[None], axis=0)[0]
-    guess = np.minimum(probabilities[nearest], GAP) * np.exp(-away.min(axis=0) / GAP_DECAY)
-    return np.where(seen, probabilities, guess)
+    return np.where(seen, probabilities, in_gap(probabilities[nearest], away.min(axis=0)))
+
+
+def in_gap(beside: np.ndarray, away: np.ndarray) -> np.ndarray:
+    """The confidence `away` (...) seconds from a frame with confidence `beside` (...) that shows the person."""
+    return np.minimum(beside, GAP) * np.exp(-away / GAP_DECAY)

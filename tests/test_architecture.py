@@ -43,6 +43,7 @@ LIBRARY = {
     "moving_camera": {"motion", "observe", "body", "geometry"},
     "features": {"observe", "models", "pickles", "body", "geometry"},
     "predictions": {"pickles", "body", "geometry"},
+    "causal": {"confidence", "motion", "models", "pickles", "body", "geometry"},
     "lifting": {"confidence", "motion", "observe", "models", "body", "geometry"},
     "picture_fit": {"body", "geometry"},
     "refine": {"picture_fit", "motion", "observe", "body", "geometry"},
@@ -76,7 +77,7 @@ DATA["data_pipelines.render"] = {*DATA, "observe", "visualize", "motion", "body"
 ROOMS = LIBRARY | DATA
 # Entry points may import every room, and no room imports them. These ones need training data.
 USE_DATA = {"evaluate", "prepared", "train", "data", "ablate"}
-ENTRY_POINTS = {"__main__", "average", "cli", "doctor", "export_model", "reconstruct"} | USE_DATA
+ENTRY_POINTS = {"__main__", "average", "cli", "doctor", "export_model", "live", "reconstruct"} | USE_DATA
 
 
 @functools.cache

@@ -60,7 +60,7 @@ def test_the_residual_is_that_of_the_limbs_in_shares_of_the_box(motion, points):
     landmarks = motion.keypoints_2d.copy()
     landmarks[10, BLAZEPOSE_LIMBS[0], :2] += [30.0, 40.0]  # 50 of 200 pixels, one of twelve limb joints
     landmarks[11, 0, :2] += 100.0  # the nose is no limb
-    found = confidence.residuals(dataclasses.replace(motion, keypoints_2d=landmarks), points)
+    found = confidence.residuals(points, landmarks, motion.box, FOCAL, motion.image_size)
     np.testing.assert_allclose(found[[9, 10, 11]], [0, 50 / 200 / 12, 0], atol=1e-6)
 
 

@@ -49,6 +49,7 @@ def hpof(
     fit_steps: int = 0,
     inputs: Sequence[str] = ("landmarks",),
     image_channels: int = 256,
+    causal: bool = False,
     dtype: Any = None,
 ) -> HPOF:
     """The method's model, or an ablation of it.
@@ -67,12 +68,14 @@ def hpof(
       inputs: "landmarks", image "features" of a ResNet-50, or both. With both, one of them may be missing in a frame.
         The place of the person's box is always an input.
       image_channels: size of the image features' embedding.
+      causal: the dilated encoder sees no frame after the one that it encodes, for `hpof_jax.live`. The GRU reads both
+        ways and has no such variant.
       dtype: of the dilated encoder's matrix products; None: float32.
     """
     if encoder_type == "gru":
         encoder = RecurrentEncoder(channels, dropout)
     else:
-        encoder = TemporalEncoder(channels, kernel_size, tuple(dilations), dropout, dtype)
+        encoder = TemporalEncoder(channels, kernel_size, tuple(dilations), dropout, causal, dtype)
     # The names are those of the parameters in weights files.
     if head_type == "flat":
         pose_head = FlatHead(hidden, use_shape=shape_per == "clip", name="flat_head")

@@ -8,7 +8,7 @@ import jax
 
 
 class TemporalEncoder(nn.Module):
-    """Features of each frame, with `border` frames of context on each side.
+    """Features of each frame, with `border` frames of context on each side; before it alone if `causal`.
 
     The length of the clip stays the same. Nothing is normalised over time, so each output depends on its own
     window only, and overlapping chunks give exactly the result of the whole clip. Frames outside `mask` act
@@ -19,12 +19,14 @@ class TemporalEncoder(nn.Module):
     kernel_size: int = 3
     dilations: Sequence[int] = (1, 3, 9, 27)
     dropout: float = 0.0
+    causal: bool = False  # no context after a frame: what streams frame by frame equals the whole clip's pass
     dtype: Any = None  # of the matrix products, such as jnp.bfloat16; None: that of the features
 
     @property
     def border(self) -> int:
         """Frames of context on each side."""
-        return sum(((self.kernel_size - 1) * dilation + 1) // 2 for dilation in self.dilations)
+        reaches = ((self.kernel_size - 1) * dilation for dilation in self.dilations)
+        return sum(reach if self.causal else (reach + 1) // 2 for reach in reaches)
 
     @nn.compact
     def __call__(self, features: jax.Array, mask: jax.Array, *, deterministic: bool = True) -> jax.Array:
@@ -43,11 +45,12 @@ class TemporalEncoder(nn.Module):
             reach = (
                 self.kernel_size - 1
             ) * dilation  # "SAME", written out: ONNX would pad dilated kernels wrongly
+            before = reach if self.causal else reach // 2
             y = nn.Conv(
                 self.channels,
                 kernel_size=(self.kernel_size,),
                 kernel_dilation=(dilation,),
-                padding=[(reach // 2, reach - reach // 2)],
+                padding=[(before, reach - before)],
                 dtype=self.dtype,
                 name=f"conv_{index}",
             )(x * inside)

@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import re
+import sys
 from collections.abc import Iterator
 
 import cv2
@@ -105,6 +106,17 @@ def read_video(
     capture = Capture(str(path.resolve()), str(path), fps, metadata)
     frames, info = _read_capture(capture, max_frames, start, end)
     return frames, dataclasses.replace(info, focal_length=metadata.focal_length(info.image_size))
+
+
+def read_stdin(max_frames: int | None = None, fps: float | None = None) -> tuple[Frames, VideoInfo]:
+    """`read_video` of a video that is piped into standard input, in any container that can be read without seeking.
+
+    Raises:
+      UserError: standard input is a terminal, or holds no video.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UserError("standard input is a terminal: pipe a video into it, or give a file")
+    return _read_capture(Capture("pipe:0", "standard input", fps), max_frames, 0.0, math.inf)
 
 
 def thin(frames: Frames, info: VideoInfo, fps: float) -> tuple[Frames, VideoInfo]:

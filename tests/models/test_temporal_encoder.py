@@ -65,3 +65,18 @@ def test_in_bfloat16_only_the_products_are_rounded(features, disturb):
     expected, found = plain.apply(params, features, mask), rounded.apply(params, features, mask)
     assert found.dtype == jnp.float32
     assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_a_causal_encoder_streams_frame_by_frame_what_it_gives_for_the_whole_clip(features, disturb):
+    encoder, mask = TemporalEncoder(8, 3, (1, 3), causal=True), np.ones((1, FRAMES), bool)
+    assert encoder.border == 8
+    params = disturb(jax.jit(encoder.init)(jax.random.key(0), features, mask))
+    encode = jax.jit(lambda features, mask: encoder.apply(params, features, mask))
+    whole, padding = np.asarray(encode(features, mask)), encoder.border
+    padded = np.pad(features, [(0, 0), (padding, 0), (0, 0)])
+    for frame in range(FRAMES):
+        inside = np.arange(frame - padding, frame + 1)[None] >= 0
+        streamed = encode(padded[:, frame : frame + padding + 1], inside)[:, -1]
+        np.testing.assert_allclose(streamed, whole[:, frame], atol=1e-5)
+    later = np.where(np.arange(FRAMES)[:, None] < 15, features, features + 1)
+    np.testing.assert_array_equal(np.asarray(encode(later, mask))[:, :15], whole[:, :15])
