@@ -12,9 +12,7 @@ import contextlib
 import json
 import os
 import pathlib
-import queue
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TextIO
@@ -30,12 +28,12 @@ from hpof_jax.geometry import camera
 from hpof_jax.models.build import model_for
 from hpof_jax.models.weights import load_weights
 from hpof_jax.motion import CONFIDENT
+from hpof_jax.observe.ahead import ahead
 from hpof_jax.observe.blazepose import NUM_LANDMARKS
 from hpof_jax.observe.clip import MAX_FOV, MIN_FOV
 from hpof_jax.observe.person import PersonTracker
 from hpof_jax.observe.video import Frames, VideoInfo, read_stdin, read_video
 
-POLL = 0.1  # seconds in which Ctrl-C is noticed
 DECIMALS = 5
 STYLES = ("skeleton", "mesh")
 
@@ -87,48 +85,6 @@ def stream(
         yield Result(arrival, body, clock, time.perf_counter())
 
 
-def ahead(items: Iterable, newest: bool, stop: Callable[[], bool]) -> Iterator:
-    """The items, of which a thread makes the next while the caller works; errors are raised in the caller.
-
-    Args:
-      newest: an item that is not taken before the next one is there is left out.
-      stop: true ends the iteration.
-    """
-    waiting: queue.Queue = queue.Queue(1)
-    end, ended = object(), threading.Event()
-
-    def put(item: object) -> None:
-        while not ended.is_set():
-            with contextlib.suppress(queue.Full):
-                return waiting.put(item, timeout=POLL)
-
-    def work() -> None:
-        try:
-            for item in items:
-                if newest:
-                    with contextlib.suppress(queue.Empty):
-                        waiting.get_nowait()
-                put((item, None))
-                if ended.is_set():
-                    return
-            put((end, None))
-        except BaseException as error:  # noqa: BLE001 it is raised in the caller's thread
-            put((end, error))
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while not stop():
-            with contextlib.suppress(queue.Empty):
-                item, error = waiting.get(timeout=POLL)
-                if error is not None:
-                    raise error
-                if item is end:
-                    return
-                yield item
-    finally:
-        ended.set()
-
-
 def line(number: int, result: Result) -> str:
     """The JSON of a frame, without a line break; docs/live.md lists the keys."""
     body, arrival = result.body, result.arrival
@@ -162,7 +118,10 @@ def make_stepper(
     params, config = load_weights(weights)
     size = np.array(info.image_size, np.float32)
     focal_length = focal_length or info.focal_length or float(camera.default_focal_length(size))
-    stepper = Stepper(model_for(params, config, body), params, body, size, focal_length)
+    model = model_for(params, config, body)
+    if not model.takes_landmarks:
+        raise UserError("These weights take image features alone, which are not computed live: give others.")
+    stepper = Stepper(model, params, body, size, focal_length)
     blank = np.tile(np.float32([[size[1] / 2, size[0] / 2, 1.0]]), (NUM_LANDMARKS, 1))
     for _ in stepper.run([Observation(0.0, blank, np.zeros_like(blank), True)]):
         return stepper
