@@ -18,6 +18,7 @@ import tempfile
 
 import mediapy
 import numpy as np
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).parent.parent
 if __name__ == "__main__":
@@ -134,8 +135,10 @@ def main() -> None:
             else:
                 picture = photograph("foreign_readers", motions[0], "--blender", options.blender)
             path = options.out / f"{name}.{'png' if name == 'report' else 'jpg'}"
-            how = {"fmt": "png"} if name == "report" else {"fmt": "jpeg", "quality": QUALITY}
-            mediapy.write_image(path, picture, **how)
+            if name == "report":
+                Image.fromarray(picture).quantize(64).save(path, optimize=True)
+            else:
+                mediapy.write_image(path, picture, fmt="jpeg", quality=QUALITY)
             print(path)
 
 
