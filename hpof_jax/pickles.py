@@ -18,6 +18,7 @@ from hpof_jax.body.unpickle import Noted, Unpickler, plain_array
 from hpof_jax.errors import UserError
 
 LARGEST = 2**31  # bytes of a file: WHAM's meshes of 14 minutes
+LARGEST_TREE = 2**27  # bytes of the pickle in torch's archive, which has no numbers in it
 UNPACKED = 2**30  # bytes of the content of a compressed file
 MOST = 2**26  # elements of one tensor
 LEGACY = 0x1950A86A20F9469CFC6C  # the first pickle of a file of torch before 1.6
@@ -214,7 +215,7 @@ def _read_torch(path: pathlib.Path, purpose: Purpose) -> Any:
         names = [name for name in archive.members if name == "data.pkl" or name.endswith("/data.pkl")]
         if len(names) != 1:
             raise ValueError("a zip archive without torch's data.pkl")
-        reader = _Reader(path, purpose, bytes(archive.read(names[0], LARGEST)))
+        reader = _Reader(path, purpose, bytes(archive.read(names[0], LARGEST_TREE)))
         reader.archive, reader.folder = archive, names[0].removesuffix("data.pkl")
         order = f"{reader.folder}byteorder"
         if order in archive.members and archive.read(order, 16) == b"big":

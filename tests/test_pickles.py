@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
+from hpof_jax import pickles
 from hpof_jax.errors import UserError
 from hpof_jax.pickles import read_pickled, to_array
 from tests.predictions import conftest
@@ -103,3 +104,10 @@ def test_tensors_larger_than_their_numbers_are_refused(write, tmp_path):
     lying = write.tensor(ARRAY.copy(), shape=(3, 5))
     with pytest.raises(UserError, match="does not fit"):
         read_pickled(write(tmp_path / "result.pt", {"pose": lying}, "torch"))
+
+
+def test_torchs_pickle_may_not_unpack_to_gigabytes(write, tmp_path, monkeypatch):
+    path = write(tmp_path / "result.pt", {"pose": write.tensor(ARRAY)}, "torch")
+    monkeypatch.setattr(pickles, "LARGEST_TREE", 20)
+    with pytest.raises(UserError, match="unpacks to more than"):
+        read_pickled(path)
