@@ -29,6 +29,7 @@ from hpof_jax.errors import UserError
 from hpof_jax.features import extractor_for
 from hpof_jax.geometry.camera import DEFAULT_FOCAL_RATIO, focal_length_of_fov
 from hpof_jax.gravity import angles_of
+from hpof_jax.grounding import ground
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights, weights_file
 from hpof_jax.motion import Motion
@@ -37,7 +38,7 @@ from hpof_jax.observe.everybody import observe_everybody
 from hpof_jax.observe.video import is_webcam, read_video
 from hpof_jax.progress import progress as shown
 from hpof_jax.progress import rate
-from hpof_jax.world import with_world
+from hpof_jax.stature import check_stature
 
 _FOCAL_LENGTH_SOURCES = {
     "given": "as given",
@@ -78,6 +79,8 @@ class _Options(TypedDict, total=False):
     camera_roll: float | None
     camera_height: float | None
     refine: str
+    height: float | None
+    foot_lock: bool
     progress: bool
 
 
@@ -115,6 +118,8 @@ def reconstruct(
     camera_pitch: float | None = None,
     camera_roll: float | None = None,
     camera_height: float | None = None,
+    height: float | None = None,
+    foot_lock: bool = True,
     fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
@@ -150,6 +155,8 @@ def reconstruct(
       fov: horizontal field of view in degrees, instead of `focal_length`.
       camera_pitch, camera_roll, camera_height: degrees and metres, see `hpof_jax.world.find_world`. None:
         estimated.
+      height: the person's stature in metres, which gives the size and the distance. None: estimated.
+      foot_lock: hold planted feet in place; see `hpof_jax.foot_lock`.
       fps: frames/s instead of the video's own rate. None: the video's own rate, and 30 for pictures.
       start, end: seconds; only this part of the video. None: from its first frame, to its last.
       max_frames: read at most this many frames. None: all of them.
@@ -178,6 +185,10 @@ def reconstruct(
         raise UserError(f"The field of view is {fov} degrees: give one between {limits}.")
     if not 0 <= min_seen <= 1:
         raise UserError(f"The least share of seen frames is {min_seen}: give one from 0 to 1, such as 0.1.")
+    if height is not None:
+        check_stature(height)
+        if person == "all":
+            raise UserError("A height is given, but there are several people: choose one with --person.")
     if export:
         exports.check_formats(export)
     visualize.check_look(style, layout)
@@ -227,8 +238,9 @@ def reconstruct(
             name: fit.refine(motion, observations, body_model, mode=refine, progress=progress)
             for (name, motion), observations in zip(motions.items(), people)
         }
-        pose = dict(camera_pitch=camera_pitch, camera_roll=camera_roll, camera_height=camera_height)
-        motions = dict(zip(motions, with_world([*motions.values()], body_model, **pose)))
+        known: dict[str, Any] = dict(height=height, foot_lock=foot_lock, camera_height=camera_height)
+        known |= dict(camera_pitch=camera_pitch, camera_roll=camera_roll)
+        motions = dict(zip(motions, ground([*motions.values()], body_model, **known)))
         _log_camera(next(iter(motions.values())))
         logging.info("lifting: %s", rate(sum(map(len, people)), time.monotonic() - start_time))
         first = people[0]
@@ -464,6 +476,13 @@ def main() -> None:
         "--fov", type=float, help="horizontal field of view in degrees, instead of --focal-length"
     )
     cli.add_camera(parser)
+    add("--height", type=float, help="the person's stature in metres, such as 1.83 (default: estimated)")
+    add(
+        "--foot-lock",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="hold planted feet in place if the camera stands still",
+    )
     add("--fps", type=float, help="frame rate, instead of the video's (default for pictures: 30)")
     add("--start", type=float, help="begin at this time, in seconds")
     add("--end", type=float, help="end before this time, in seconds")

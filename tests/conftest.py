@@ -84,3 +84,41 @@ def filmed_by_hand(small_motion):
         camera_position=places,
         camera_motion="moving",
     )
+
+
+@pytest.fixture(scope="session")
+def gliding_motion(small_motion):
+    """Somebody who stands still for two seconds, 4 m from the camera, but whose body glides to and fro in depth.
+
+    In the second second the right foot is lifted.
+    """
+    import dataclasses
+
+    import numpy as np
+
+    from hpof_jax.body import load_body
+    from hpof_jax.body.model import rest_joints
+    from hpof_jax.body.numpy_kinematics import global_rotations, posed_joints
+
+    frames, body = 60, load_body()
+    times = np.arange(frames) / 30
+    pose = np.zeros((frames, 24, 3))
+    pose[:, 0, 0] = np.pi  # upright: the camera's y points down
+    lift = np.clip(3 * (times - 1), 0, 1)
+    pose[:, 2, 0], pose[:, 5, 0] = -1.2 * lift, 1.4 * lift  # the right hip and knee
+    rest = np.asarray(rest_joints(body, small_motion.betas))
+    pelvis = np.tile([0.1, 0.2, 4.0], (frames, 1))
+    pelvis[:, 2] += 0.04 * np.sin(2 * np.pi * times)
+    rows = np.zeros(frames, int)
+    arrays = "keypoints_2d cam confidence camera_rotation camera_position".split()
+    return dataclasses.replace(
+        small_motion,
+        **{name: getattr(small_motion, name)[rows] for name in arrays},
+        poses=pose.reshape(frames, 72),
+        trans=pelvis - rest[0],
+        joints=posed_joints(rest, global_rotations(pose), pelvis),
+        box=np.tile([320.0, 240.0, 300.0], (frames, 1)),
+        frame_index=np.arange(frames),
+        times=times,
+        mocap_framerate=30.0,
+    )

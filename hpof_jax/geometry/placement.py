@@ -40,7 +40,7 @@ def place(
     """
     points, keypoints, guess = (np.asarray(x, np.float64) for x in (points, keypoints, guess))
     rays = keypoints[..., :2] - np.array([image_size[1], image_size[0]]) / 2
-    smooth = _acceleration_bands(np.asarray(times, np.float64)) / ACCELERATION_SIGMA**2
+    smooth = acceleration_bands(np.asarray(times, np.float64)) / ACCELERATION_SIGMA**2
     translation = guess
     for _ in range(ROUNDS):
         depth = np.maximum(translation[:, 2], 0.1)
@@ -63,7 +63,7 @@ def place(
     return np.maximum(translation, [-np.inf, -np.inf, 0.1]).astype(np.float32)
 
 
-def _acceleration_bands(times: np.ndarray) -> np.ndarray:
+def acceleration_bands(times: np.ndarray) -> np.ndarray:
     """Diagonals 0, 1, 2 of D'D, (3, T), where D (T - 2, T) maps positions at `times` to accelerations.
 
     All are zero for fewer than three frames.

@@ -19,6 +19,7 @@ import numpy as np
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS
 from hpof_jax.geometry.temporal import sliding_mean
 from hpof_jax.geometry.two_views import in_first_frame, pixels_in_first_frame
+from hpof_jax.stature import stature
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
@@ -153,7 +154,6 @@ def foot_slide(motion: "Motion") -> dict[str, np.ndarray]:
 def shape(motion: "Motion", body: "BodyModel") -> dict:
     """Stature and lengths of the body's bones in metres."""
     betas = np.asarray(motion.betas, np.float64)[: body.num_betas]
-    height = np.asarray(body.v_template)[:, 1] + np.asarray(body.shapedirs)[:, 1] @ betas
     rest = np.asarray(body.J_template) + np.einsum("b,bjc->jc", betas, np.asarray(body.J_shapedirs))
 
     def length(ends: tuple[str, str]) -> float:
@@ -164,7 +164,7 @@ def shape(motion: "Motion", body: "BodyModel") -> dict:
         return float(np.mean([np.linalg.norm(one - other) for one, other in pairs]))
 
     lengths = {name: round(length(ends), 3) for name, ends in LENGTHS.items()}
-    return {"stature_m": round(float(np.ptp(height)), 3), "lengths_m": lengths}
+    return {"stature_m": round(stature(betas, body), 3), "lengths_m": lengths}
 
 
 def _still(motion: "Motion", points: np.ndarray) -> np.ndarray:

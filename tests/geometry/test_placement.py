@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hpof_jax.geometry.placement import _acceleration_bands, place
+from hpof_jax.geometry.placement import acceleration_bands, place
 
 SIZE, FOCAL = np.array([720, 1280]), 1400.0
 TIMES = np.arange(60) / 30
@@ -54,7 +54,7 @@ def test_the_frames_true_times_count():
     """A steady walk, filmed at a varying frame rate, is no acceleration."""
     times = np.cumsum(np.where(np.arange(40) % 10 < 5, 1 / 60, 1 / 15))
     path = np.stack([1.5 * times - 1, 0 * times, 5 + 0.5 * times], axis=-1)
-    bands = _acceleration_bands(times)
+    bands = acceleration_bands(times)
     energy = bands[0] @ path**2
     for offset in (1, 2):
         energy += 2 * bands[offset, :-offset] @ (path[offset:] * path[:-offset])
@@ -64,6 +64,6 @@ def test_the_frames_true_times_count():
 @pytest.mark.parametrize("rate", [1.0, 30.0])
 def test_the_bands_are_those_of_the_second_difference(rate):
     difference = np.diff(np.eye(9), 2, axis=0) * rate**2
-    want, bands = difference.T @ difference, _acceleration_bands(np.arange(9) / rate)
+    want, bands = difference.T @ difference, acceleration_bands(np.arange(9) / rate)
     for offset in range(3):
         np.testing.assert_allclose(np.diag(want, -offset), bands[offset, : 9 - offset], rtol=1e-9)
