@@ -70,7 +70,7 @@ def measure(clip: Clip, motion: Motion, body: BodyModel) -> dict[str, np.ndarray
     true_points = in_world(contact_points(true, body), world_to_camera)[:, :FEET]
     height = true_points[..., 1] - np.percentile(true_points[..., 1].min(axis=1), 10)
     planted = (speeds(true_points, motion.times, REACH) < PLANTED) & (height < LOW)
-    found = find_contacts(plain, body)[:, :FEET]
+    found = find_contacts(plain, body, plain.world_to_camera[:3, 2])[:, :FEET]
     camera = -np.einsum("tij,ti->tj", world_to_camera[:, :, :3], world_to_camera[:, :, 3])[0, 1]
     floor = np.percentile(true_points[..., 1].min(axis=1), 10) - POINTS["left_heel"][1]
     values = {

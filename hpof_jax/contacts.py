@@ -10,7 +10,6 @@ import numpy as np
 
 from hpof_jax.body.numpy_kinematics import global_rotations
 from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS, SMPL_JOINTS
-from hpof_jax.gravity import find_gravity
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
@@ -37,16 +36,15 @@ SHORTEST = 0.1  # seconds of a contact
 SEEN = 0.5  # confidence, above which a frame shows the person
 
 
-def find_contacts(motion: "Motion", body: "BodyModel", up: np.ndarray | None = None) -> np.ndarray:
+def find_contacts(motion: "Motion", body: "BodyModel", up: np.ndarray) -> np.ndarray:
     """(T, 9) bool: which of `POINTS` are in contact with the floor. False where the person is not seen.
 
     Args:
-      up: (3,) against gravity in the camera frame. None: the motion's, or estimated.
+      up: (3,) against gravity in the camera frame; see `gravity.up_in_camera`.
     """
     if len(motion) == 0:
         return np.zeros((0, len(POINTS)), bool)
     points = contact_points(motion, body)
-    up = up_in_camera(motion) if up is None else up
     heights = points @ up - np.array([clearance for _, clearance in POINTS.values()])
     heights = heights - heights.min(axis=1, keepdims=True)
     speed = speeds(points, motion.times, max(1, round(REACH * motion.mocap_framerate)))
@@ -75,11 +73,13 @@ def rest_offsets(motion: "Motion", body: "BodyModel") -> np.ndarray:
     return np.concatenate([landmarks - rest[owners], np.zeros((len(POINTS) - FEET, 3))])
 
 
-def up_in_camera(motion: "Motion") -> np.ndarray:
-    """(3,) the unit vector against gravity in the camera frame: of the motion's world, or estimated."""
-    if motion.world_to_camera is not None:
-        return motion.world_to_camera[:3, 2]
-    return find_gravity([motion]).up
+def contact_runs(planted: np.ndarray) -> list[tuple[int, int, int]]:
+    """(point, first frame, frame after the last) of each contact in (T, K) bool."""
+    runs = []
+    for point, column in enumerate(planted.T):
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], column, [False]]).astype(int)))
+        runs += [(point, int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+    return runs
 
 
 def speeds(points: np.ndarray, times: np.ndarray, reach: int) -> np.ndarray:
@@ -93,8 +93,7 @@ def speeds(points: np.ndarray, times: np.ndarray, reach: int) -> np.ndarray:
 def _hysteresis(doubt: np.ndarray, shortest: int) -> np.ndarray:
     """(T,) bool: runs of doubt below `STAY` that reach below 1, and have at least `shortest` frames."""
     found = np.zeros(len(doubt), bool)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], doubt < STAY, [False]]).astype(int)))
-    for start, stop in edges.reshape(-1, 2):
+    for _, start, stop in contact_runs((doubt < STAY)[:, None]):
         if stop - start >= shortest and doubt[start:stop].min() < 1:
             found[start:stop] = True
     return found

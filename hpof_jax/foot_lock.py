@@ -15,8 +15,9 @@ from scipy.spatial.transform import Rotation
 
 from hpof_jax.body.numpy_kinematics import global_rotations
 from hpof_jax.body.skeletons import SMPL_JOINTS
-from hpof_jax.contacts import FEET, contact_points, find_contacts, up_in_camera
+from hpof_jax.contacts import FEET, contact_points, contact_runs, find_contacts
 from hpof_jax.geometry.placement import acceleration_bands
+from hpof_jax.gravity import up_in_camera
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
@@ -46,13 +47,13 @@ def lock_feet(
       contacts: (T, 9) bool, from `contacts.find_contacts`. None: they are found.
       up: (3,) against gravity in the camera frame. None: the motion's, or estimated.
     """
-    up = up_in_camera(motion) if up is None else up
+    up = up_in_camera(motion, body) if up is None else up
     contacts = find_contacts(motion, body, up) if contacts is None else np.asarray(contacts, bool)
     planted = contacts[:, :FEET]
     if len(motion) < 3 or not planted.any():
         return motion
     motion = _with_steady_feet(motion, planted)
-    points, runs = contact_points(motion, body)[:, :FEET], _runs(planted)
+    points, runs = contact_points(motion, body)[:, :FEET], contact_runs(planted)
     shift, anchors = _root_change(motion, points, runs, planted.shape, up)
     misses = anchors - (points + shift[:, None])  # NaN where not planted
     legs = [_fade(_mean(misses[:, 2 * leg : 2 * leg + 2]), motion.times) for leg in (0, 1)]
@@ -68,22 +69,13 @@ def _with_steady_feet(motion: "Motion", planted: np.ndarray) -> "Motion":
         direction = Rotation.from_matrix(turns[:, ankle])
         change = np.full((len(motion), 3), np.nan)
         flat = planted[:, 2 * leg : 2 * leg + 2].all(axis=1, keepdims=True)
-        for _, start, stop in _runs(flat):
+        for _, start, stop in contact_runs(flat):
             there = direction[start:stop]
             change[start:stop] = (there.mean() * there.inv()).as_rotvec()
         change = Rotation.from_rotvec(_fade(change, motion.times))
         pose[:, ankle] = _rotvec(np.swapaxes(turns[:, knee], 1, 2) @ (change * direction).as_matrix())
         joints[:, foot] = joints[:, ankle] + change.apply(joints[:, foot] - joints[:, ankle])
     return dataclasses.replace(motion, poses=pose.reshape(-1, 72), joints=joints)
-
-
-def _runs(planted: np.ndarray) -> list[tuple[int, int, int]]:
-    """(point, first frame, frame after the last) of each contact in (T, K)."""
-    runs = []
-    for point, column in enumerate(planted.T):
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], column, [False]]).astype(int)))
-        runs += [(point, int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
-    return runs
 
 
 def _root_change(motion, points, runs, shape, up) -> tuple[np.ndarray, np.ndarray]:

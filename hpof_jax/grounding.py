@@ -42,7 +42,7 @@ def ground(
             raise UserError("A height is given, but there are several people: choose one with --person.")
         motions = [with_stature(motion, body, height) for motion in motions]
     if foot_lock:
-        up = find_gravity(motions, camera_pitch, camera_roll).up
+        up = find_gravity(motions, camera_pitch, camera_roll, body).up
         motions = [
             lock_feet(motion, body, up=up) if motion.camera_motion == "static" else motion
             for motion in motions

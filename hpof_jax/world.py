@@ -143,7 +143,7 @@ def find_world(
             f"The camera's height is {camera_height} metres: give one above 0 and below {HIGHEST:g}."
         )
     motions = [stilled(motion) for motion in motions]
-    gravity = find_gravity(motions, camera_pitch, camera_roll)
+    gravity = find_gravity(motions, camera_pitch, camera_roll, body)
     if camera_height is not None and camera_pitch is None:
         gravity = _pitch_of_height(motions, body, gravity, camera_height)
     turn = camera_to_world(gravity.pitch, gravity.roll)

@@ -9,10 +9,11 @@ from hpof_jax.body.skeletons import BLAZEPOSE_LANDMARKS
 from hpof_jax.contacts import POINTS, contact_points, find_contacts
 
 NAMES = list(POINTS)
+UP = np.array([0.0, -1.0, 0.0])
 
 
 def test_a_foot_that_stands_is_in_contact_until_it_is_lifted(gliding_motion):
-    found = find_contacts(gliding_motion, load_body())
+    found = find_contacts(gliding_motion, load_body(), UP)
     assert found.shape == (60, 9) and found.dtype == bool
     of = {name: found[:, column] for column, name in enumerate(NAMES)}
     assert of["left_heel"].all() and of["left_toe"].all()
@@ -26,9 +27,9 @@ def test_nothing_is_in_contact_in_the_air_or_where_nobody_is_seen(gliding_motion
     flying = dataclasses.replace(
         gliding_motion, trans=gliding_motion.trans + leap, joints=gliding_motion.joints + leap[:, None]
     )
-    assert not find_contacts(flying, body)[2:-2].any()
+    assert not find_contacts(flying, body, UP)[2:-2].any()
     unseen = dataclasses.replace(gliding_motion, confidence=np.full(60, 0.4))
-    assert not find_contacts(unseen, body).any()
+    assert not find_contacts(unseen, body, UP).any()
 
 
 def test_heels_and_toes_are_the_landmarks_of_the_body(gliding_motion):
@@ -45,4 +46,4 @@ def test_a_motion_without_frames_has_no_contact(small_motion):
         "poses trans joints keypoints_2d cam box confidence frame_index times camera_rotation camera_position"
     )
     empty = dataclasses.replace(small_motion, **{n: getattr(small_motion, n)[:0] for n in arrays.split()})
-    assert find_contacts(empty, load_body()).shape == (0, 9)
+    assert find_contacts(empty, load_body(), UP).shape == (0, 9)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.gravity import angles_of, find_gravity, up_of
 
@@ -44,6 +45,25 @@ def test_without_evidence_the_camera_is_level(small_motion):
     for motions in ([small_motion], [lying], []):  # too short, not seen, nobody
         found = find_gravity(motions)
         assert (found.pitch, found.roll, found.source) == (0.0, 0.0, "level") and found.sigma > 8
+
+
+def test_planted_feet_lie_in_one_plane(gliding_motion):
+    """The person leans, but walks on a level floor, away from the camera."""
+    body, way = load_body(), np.zeros((60, 3), np.float32)
+    way[:, 2] = 0.8 * np.repeat(np.arange(6), 10)  # steps: the body jumps forwards and stands
+    pose = gliding_motion.pose.copy()
+    pose[30:] = pose[:30]  # both feet down
+    moved = dataclasses.replace(
+        gliding_motion,
+        poses=pose.reshape(-1, 72),
+        joints=np.tile(gliding_motion.joints[:1], (60, 1, 1)) + way[:, None],
+        trans=gliding_motion.trans[:1] + way,
+    )
+    turn = Rotation.from_euler("X", 8, degrees=True).as_matrix()  # as if seen by a camera that looks down
+    tilted = dataclasses.replace(moved, joints=moved.joints @ turn.T)
+    free, held = find_gravity([tilted]), find_gravity([tilted], body=body)
+    assert abs(held.pitch + 8) < abs(free.pitch + 8) and held.sigma < free.sigma
+    assert abs(held.pitch + 8) < 2.5
 
 
 def test_given_angles_are_kept(small_motion):
