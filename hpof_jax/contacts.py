@@ -33,7 +33,6 @@ HEIGHT = 0.12  # metres over the lowest point at which a still point counts as l
 STAY = 1.2  # factor on both limits for a point that is already in contact
 REACH = 2 / 30  # seconds before and after a frame over which the speed is taken
 SHORTEST = 0.1  # seconds of a contact
-SEEN = 0.5  # confidence, above which a frame shows the person
 
 
 def find_contacts(motion: "Motion", body: "BodyModel", up: np.ndarray) -> np.ndarray:
@@ -49,7 +48,7 @@ def find_contacts(motion: "Motion", body: "BodyModel", up: np.ndarray) -> np.nda
     heights = heights - heights.min(axis=1, keepdims=True)
     speed = speeds(points, motion.times, max(1, round(REACH * motion.mocap_framerate)))
     doubt = np.hypot(speed / SPEED, heights / HEIGHT)
-    doubt[motion.confidence <= SEEN] = np.inf
+    doubt[~motion.seen] = np.inf
     shortest = max(1, round(SHORTEST * motion.mocap_framerate))
     return np.stack([_hysteresis(column, shortest) for column in doubt.T], axis=1)
 

@@ -120,7 +120,7 @@ def _estimate(
         else:
             score = np.where(grid == steps[np.abs(steps - value).argmin()], score, -np.inf)
     vectors = np.concatenate([vectors for vectors, _ in measured])
-    weights = [straight + BENT * motion.confidence for (_, straight), motion in zip(measured, motions)]
+    weights = [straight + BENT * motion.seen for (_, straight), motion in zip(measured, motions)]
     mean, sigma = _mean_direction(vectors, np.concatenate(weights))
     score -= 0.5 * (_degrees_between(ups, mean) / sigma) ** 2
     if body is not None:
@@ -184,7 +184,7 @@ def _uprightness(motion: "Motion") -> tuple[np.ndarray, np.ndarray]:
         bends.append(_degrees_between(knee - hip, ankle - knee))
     hip_bend = _degrees_between(at["neck"] - middle["hip"], middle["hip"] - middle["ankle"])
     straight = np.exp(-0.5 * ((np.min(bends, axis=0) / KNEE_SIGMA) ** 2 + (hip_bend / HIP_SIGMA) ** 2))
-    return _unit(at["neck"] - middle["ankle"]), straight * motion.confidence
+    return _unit(at["neck"] - middle["ankle"]), straight * motion.seen
 
 
 def _robust_mean(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ def test_nothing_is_in_contact_in_the_air_or_where_nobody_is_seen(gliding_motion
         gliding_motion, trans=gliding_motion.trans + leap, joints=gliding_motion.joints + leap[:, None]
     )
     assert not find_contacts(flying, body, UP)[2:-2].any()
-    unseen = dataclasses.replace(gliding_motion, confidence=np.full(60, 0.4))
+    unseen = dataclasses.replace(gliding_motion, keypoints_2d=np.zeros((60, 33, 3)))
     assert not find_contacts(unseen, body, UP).any()
 
 

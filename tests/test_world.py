@@ -133,7 +133,7 @@ def test_people_of_one_video_keep_their_distances(small_motion):
     other = dataclasses.replace(
         small_motion, trans=small_motion.trans + shift, joints=small_motion.joints + shift
     )
-    first, second = share_world([small_motion, other], load_body())
+    first, second = share_world([small_motion, other], load_body(), camera_pitch=0, camera_roll=0)
     np.testing.assert_allclose(
         second.joints - first.joints, np.broadcast_to([1, 0.5, 0], (5, 24, 3)), atol=1e-5
     )
