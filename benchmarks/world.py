@@ -3,7 +3,7 @@
     python -m hpof_jax.data render --out FOLDER --frames 2880 --clip-frames 60 --as-recorded --motion bvh:RECORDINGS
     python -m benchmarks.world FOLDER [FOLDER ...] [--json FILE]
 
-Clips whose camera turns by more than `STILL` degrees are left out. A heel or toe is planted in the ground truth if it
+Clips whose camera turns by more than `--still` degrees are left out: by default those that pan, but not hand-held ones. A heel or toe is planted in the ground truth if it
 is slower than `PLANTED` and at most `LOW` above the lowest one of the clip. Slide is the speed of the reconstructed
 heels and toes in the frames in which the true ones are planted.
 """
@@ -28,7 +28,6 @@ from hpof_jax.observe.clip import Observations
 from hpof_jax.training.metrics import pa_mpjpe
 from hpof_jax.training.world_metrics import root_translation_error
 
-STILL = 3.0  # degrees that a camera may turn: more than a hand-held one does here
 PLANTED = 0.25  # m/s
 LOW = 0.1  # metres
 REACH = 2  # frames before and after over which speeds are taken
@@ -37,6 +36,9 @@ WALKED = 1.0  # metres of path, from which on a path is scored
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_folders(parser)
+    parser.add_argument(
+        "--still", type=float, default=3.0, help="degrees that a camera may turn (default: 3)"
+    )
     parser.add_argument("--weights", help="a weights .npz (default: the package's)")
 
 
@@ -46,7 +48,7 @@ def main(options: argparse.Namespace) -> dict:
     for folder in options.folders:
         rows = []
         for number, clip in read_clips(folder):
-            if clip["seen"].mean() >= LEAST_SEEN and camera_turn(clip) <= STILL:
+            if clip["seen"].mean() >= LEAST_SEEN and camera_turn(clip) <= options.still:
                 motion = lift(Observations.load(clip_path(folder, number)), weights, body)
                 rows.append(measure(clip, motion, body))
         report[str(folder)] = table(rows)

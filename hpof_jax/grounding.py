@@ -7,7 +7,7 @@ from hpof_jax.errors import UserError
 from hpof_jax.foot_lock import lock_feet
 from hpof_jax.gravity import find_gravity
 from hpof_jax.stature import with_stature
-from hpof_jax.world import with_world
+from hpof_jax.world import stilled, with_world
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
@@ -42,7 +42,7 @@ def ground(
             raise UserError("A height is given, but there are several people: choose one with --person.")
         motions = [with_stature(motion, body, height) for motion in motions]
     if foot_lock:
-        up = find_gravity(motions, camera_pitch, camera_roll, body).up
+        up = find_gravity([stilled(motion) for motion in motions], camera_pitch, camera_roll, body).up
         motions = [
             lock_feet(motion, body, up=up) if motion.camera_motion == "static" else motion
             for motion in motions

@@ -477,12 +477,7 @@ def main() -> None:
     )
     cli.add_camera(parser)
     add("--height", type=float, help="the person's stature in metres, such as 1.83 (default: estimated)")
-    add(
-        "--foot-lock",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="hold planted feet in place if the camera stands still",
-    )
+    add("--no-foot-lock", dest="foot_lock", action="store_false", help="let planted feet slide")
     add("--fps", type=float, help="frame rate, instead of the video's (default for pictures: 30)")
     add("--start", type=float, help="begin at this time, in seconds")
     add("--end", type=float, help="end before this time, in seconds")
