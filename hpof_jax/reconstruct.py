@@ -198,6 +198,8 @@ def reconstruct(
         raise UserError("The fit is for one person: choose somebody with --person, or leave out --refine.")
     options = dict(person=person, landmark_model=landmark_model, focal_length=focal_length, fov=fov, fps=fps)
     options |= dict(start=start, end=end, max_frames=max_frames, min_seen=min_seen, camera=camera)
+    options |= dict(camera_pitch=camera_pitch, camera_roll=camera_roll, camera_height=camera_height)
+    options |= dict(height=height, foot_lock=foot_lock)
     options["refine"] = refine
     body_model = load_body(body)
     params_and_config = load_weights(weights)
