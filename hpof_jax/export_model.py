@@ -4,7 +4,8 @@
     python -m hpof_jax.export_model --weights runs/hpof --to onnx
 
 Writes `DIR/model.stablehlo` and `DIR/model.onnx`. Batch and time are symbolic: a file serves every size. The body and the
-parameters are constants in it. ONNX needs the extra `onnx`.
+parameters are constants in it. ONNX needs the extra `onnx`. A model that also takes image features is exported for
+landmarks alone.
 """
 
 import argparse
@@ -124,6 +125,10 @@ def _model(weights, body) -> Callable:
     params, config = weights if isinstance(weights, tuple) else load_weights(weights)
     body = load_body() if body is None else body
     model = model_for(params, config, body)
+    if not model.takes_landmarks:
+        raise UserError(
+            "These weights take image features alone, which an exported model does not: give weights that take landmarks."
+        )
     if model.fitting_head is not None:  # its blocks would need to know the number of frames
         model = model.clone(fitting_head=model.fitting_head.clone(block=0))
     return lambda inputs: model.apply({"params": params}, inputs, body)

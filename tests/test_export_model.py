@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from hpof_jax import export_model
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
-from hpof_jax.models.build import make_model
+from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.inputs import make_inputs
 from hpof_jax.models.weights import load_weights
 
@@ -91,3 +92,12 @@ def test_without_jax2onnx_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(UserError, match="pip install"):
         export_model.onnx()
+
+
+def test_a_model_of_image_features_alone_is_refused():
+    config = ConfigDict(
+        {"name": "hpof", "channels": 8, "dilations": (1,), "hidden": 4, "inputs": ("features",)}
+    )
+    params = init_params(make_model(config), load_body(), 0)
+    with pytest.raises(UserError, match="take image features alone, which an exported model does not: give"):
+        export_model.stablehlo((params, config))

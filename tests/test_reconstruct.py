@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 
 import cv2
 import numpy as np
@@ -83,6 +84,7 @@ def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, m
         (dict(refine="slow"), "There is no fit 'slow': choose one of off, fast, full"),
         (dict(refine="fast", person="all"), "The fit is for one person: choose somebody with --person"),
         (dict(min_seen=10), "The least share of seen frames is 10: give one from 0 to 1"),
+        (dict(features="resnet50.pth"), "These weights take no image features: leave out --features, or"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_first(options, sentence):
@@ -114,6 +116,26 @@ def made_up(monkeypatch):
         shots=np.array([0, 15]),
     )
     monkeypatch.setattr(clip, "observe", lambda *args, **kwargs: observations)
+
+
+def test_image_features_are_of_the_frames_that_were_observed(made_up, tmp_path, weights, monkeypatch):
+    class Extractor:
+        def of_people(self, frames, people):
+            self.frames, self.people = list(frames), len(people)
+            return people
+
+    asked, extractor = [], Extractor()
+    monkeypatch.setattr(reconstruct_module, "extractor_for", lambda *args: asked.append(args[1]) or extractor)
+
+    def read_video(video, **part):
+        assert part["start"] == 2.0
+        return iter(range(50)), types.SimpleNamespace(frame_count=50)
+
+    monkeypatch.setattr(reconstruct_module, "read_video", read_video)
+    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
+    options = dict(features="resnet50.pth", weights=tmp_path / "weights.npz", min_seen=0, start=2.0)
+    assert len(reconstruct_module.reconstruct("clip.mp4", **options)) == 50
+    assert asked == ["resnet50.pth"] and extractor.frames == [*range(50)] and extractor.people == 1
 
 
 def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_path, weights, caplog):
