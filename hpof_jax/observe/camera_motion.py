@@ -6,6 +6,7 @@ chosen only when too few points of the last one are left, because errors add up 
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -135,7 +136,11 @@ class View:
         self.background, self.focal_length, self.image_size = background, focal_length, image_size
         self.scale = SIDE / image_size.max()  # px of the small picture in one of the frame
         self.tolerance = AGREE / self.scale / focal_length  # radians
-        self.rays = rays(background.points, focal_length, image_size)
+
+    @functools.cached_property
+    def rays(self) -> np.ndarray:
+        """(M, 3) of `background.points`; a static camera does without them, which saves memory."""
+        return rays(self.background.points, self.focal_length, self.image_size)
 
     def count(self, frame: int) -> int:
         return int(np.diff(self.background.starts[frame : frame + 2])[0])

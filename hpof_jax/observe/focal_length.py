@@ -11,7 +11,7 @@ from hpof_jax.observe.background import SIDE, Background
 
 # Lengths are in pixels of a picture whose longer side is SIDE.
 RATIOS = np.geomspace(0.5, 1.6, 40)  # focal lengths that are tried, over the frame's diagonal
-EVERY = 10  # frames between those that are compared
+EVERY, REACH = 10, 30  # every 10th frame is compared with the next 30 of them
 MIN_POINTS, MOST_PAIRS, FEWEST_PAIRS = 25, 12, 3
 MIN_SHIFT = 0.12 * SIDE  # the median way of the points between two frames; less says little
 AGREE, MIN_SHARE = 1.5, 0.75  # pixels, and the share of the points that must agree with the best rotations
@@ -63,7 +63,7 @@ def _pairs(background: Background, scale: float) -> list[tuple[np.ndarray, np.nd
     """Points (N, 2) of two frames each, those pairs of frames first between which the points move farthest."""
     found, frames = [], range(0, len(background), EVERY)
     for frame in frames:
-        for other in frames[frame // EVERY + 1 :]:
+        for other in frames[frame // EVERY + 1 :][:REACH]:
             ids, points = background.frame(frame)
             other_ids, other_points = background.frame(other)
             _, rows, other_rows = np.intersect1d(ids, other_ids, assume_unique=True, return_indices=True)
@@ -73,7 +73,8 @@ def _pairs(background: Background, scale: float) -> list[tuple[np.ndarray, np.nd
             shift = scale * float(np.median(np.linalg.norm(pair[1] - pair[0], axis=1)))
             if shift > MIN_SHIFT:
                 found.append((shift, pair))
-    return [pair for _, pair in sorted(found, key=lambda one: -one[0])[:MOST_PAIRS]]
+        found = sorted(found, key=lambda one: -one[0])[:MOST_PAIRS]  # a long video has many
+    return [pair for _, pair in found]
 
 
 def _errors(points: np.ndarray, other: np.ndarray, focal_length: float, image_size: np.ndarray) -> np.ndarray:
