@@ -30,6 +30,7 @@ from hpof_jax.models.build import make_model
 from hpof_jax.training import (
     checkpoint,
     evaluation,
+    input_wait,
     parallel,
     preemption,
     processes,
@@ -145,7 +146,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             process_count=jax.process_count(),
             start_step=number - 1,
         )
-        return parallel.pmap_step(step), batches.as_numpy_iterator()
+        return parallel.pmap_step(step), input_wait.Fetched(batches.as_numpy_iterator())
 
     evaluated = _with_validation_clips(sources) if config.eval_every else {}
 
@@ -168,15 +169,17 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     save_due = False
     with preemption.Notice() as notice:
         logging.info("%d parameters, %d devices, sources %s", parameters, jax.device_count(), sources)
-        phase = None
+        phase, batches, logs = None, None, None
         for number in range(start + 1, config.num_steps + 1):
             begins = phase is None or number > phase.last
             if begins:
                 phase = next(phase for phase in phases if number <= phase.last)
                 skipped.settle(train_state)
                 logging.info("step %d: compiling the step for %s", number, ", ".join(phase.loss_weights))
+                if batches:
+                    batches.close()
                 step, batches = begin(phase, number)
-            batch = next(batches)
+            batch = batches.take(logs)
             # The copy to the devices runs while they still compute the step before.
             placed = parallel.place(parallel.cut(batch))
             # The first call compiles, which may copy constants.
@@ -185,7 +188,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             skipped.note(number, logs.pop("skipped"), batch, train_state)
             if begins:
                 jax.block_until_ready(logs)
-                pace.restart(number)  # the time of compiling does not count
+                pace.restart(number, batches)  # the time of compiling does not count
                 told = False
             bar.update()
             last = number == config.num_steps
@@ -198,17 +201,23 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                 scalars = {f"train/{key}": float(value) for key, value in jax.device_get(logs).items()}
                 scalars = {key: value for key, value in scalars.items() if np.isfinite(value)}
                 scalars["train/skipped_steps"] = float(skipped.total)
-                if lap := pace.lap(number):
+                if lap := pace.lap(number, batches):
+                    scalars["train/input_wait"] = lap.waiting
                     rate = scalars["train/frames_per_second"] = frames / lap.seconds
                     bar.set_postfix(loss=f"{scalars.get('train/total', np.nan):.3f}", frames_s=f"{rate:.0f}")
                     if not told and lap.steps == config.log_every:
-                        logging.info("a step takes %.0f ms: %.0f frames/s", 1e3 * lap.seconds, rate)
+                        logging.info(
+                            "a step takes %.0f ms: %.0f frames/s; the devices wait for data %.0f %% of the time",
+                            1e3 * lap.seconds,
+                            rate,
+                            100 * lap.waiting,
+                        )
                         told = True
                 if log:
                     log.write(number, scalars)
             if config.eval_every and (number % config.eval_every == 0 or last):
                 metrics = measured = evaluate(train_state.ema)
-                pace.restart(number)
+                pace.restart(number, batches)
                 if log and metrics:
                     log.write(number, {f"validation/{key}": value for key, value in metrics.items()})
                 rounded = {key: round(value, 2) for key, value in metrics.items()}
@@ -219,12 +228,15 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                 save_due = False
             if stop:
                 bar.close()
+                batches.close()
                 checkpointer.close()  # returns when everything is written
                 logging.info(
                     "stopped at step %d, saved in %s: the same command resumes the run", number, workdir
                 )
                 sys.exit(notice.status)
     bar.close()
+    if batches:
+        batches.close()
     checkpointer.wait()
     checkpointer.close()
     return metrics
@@ -294,20 +306,22 @@ class _Lap(NamedTuple):
 
     steps: int
     seconds: float  # of one step, on average
+    waiting: float  # share of the time in which the devices waited for a batch
 
 
 class _Pace:
     """Measures the time of a step."""
 
-    def restart(self, step: int) -> None:
+    def restart(self, step: int, batches: input_wait.Fetched) -> None:
         """Nothing before this step counts."""
-        self._step, self._time = step, time.monotonic()
+        self._step, self._time, self._waited = step, time.monotonic(), batches.waited
 
-    def lap(self, step: int) -> _Lap | None:
+    def lap(self, step: int, batches: input_wait.Fetched) -> _Lap | None:
         """The steps since the last call; None if there are none."""
         steps, seconds = step - self._step, time.monotonic() - self._time
-        self.restart(step)
-        return _Lap(steps, seconds / steps) if steps else None
+        waited = batches.waited - self._waited
+        self.restart(step, batches)
+        return _Lap(steps, seconds / steps, waited / max(seconds, 1e-9)) if steps else None
 
 
 class _Log:

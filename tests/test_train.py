@@ -149,6 +149,8 @@ def test_the_loss_falls_and_is_logged(run):
         late = name.startswith(("adversarial", "discriminator", "accuracy"))
         assert [*values] == ([6, 9, 12] if late else [3, 6, 9, 12])
         assert np.isfinite([*values.values()]).all()
+    waits = logged(run.whole, "train/input_wait")
+    assert [*waits] == [3, 6, 9, 12] and all(0 <= share <= 1 for share in waits.values())
     measured = logged(run.whole, "validation/pa_mpjpe")
     assert list(measured) == [6, 12]
     assert measured[12] == run.metrics["pa_mpjpe"] and 1 < measured[12] < 1000

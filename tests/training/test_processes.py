@@ -85,6 +85,7 @@ def logged(workdir):
     for line in (workdir / "metrics.jsonl").read_text().splitlines():
         row = json.loads(line)
         row.pop("train/frames_per_second", None)
+        row.pop("train/input_wait", None)
         found.setdefault(row["step"], {}).update(row)
     return found
 
