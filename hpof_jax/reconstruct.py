@@ -216,7 +216,7 @@ def reconstruct(
         how = dict(landmark_model=landmark_model, focal_length=focal_length, progress=progress)
         how["keep_background"] = True
         if refine != "off":
-            how |= dict(keep_masks=True, keep_flow=refine == "full")
+            how["keep_masks"], how["keep_flow"] = True, refine == "full"
         found = _observe(video, None if everybody else person, how | part)
         if fov is not None:
             focal_length = focal_length_of_fov(fov, float(found[0].image_size[1]))

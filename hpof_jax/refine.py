@@ -31,7 +31,7 @@ SPACING = 0.2  # seconds between knots
 KNOTS, OVERLAP = 16, 4  # of a window, and those that it shares with the next one
 STEPS = {"fast": 24, "full": 40}
 WEIGHTS = {"fast": {"landmarks": 0.2, "silhouette": 6.0, "limits": 1.0}}
-WEIGHTS["full"] = WEIGHTS["fast"] | {"flow_silhouette": 3.0, "vertex_flow": 0.5}
+WEIGHTS["full"] = WEIGHTS["fast"] | {"flow_silhouette": 3.0, "vertex_flow": 4.0}
 # Small masks are soft at the edge, by which a right body would differ from them by a fifth.
 SHARPER = 4.0
 CHUNK = 512  # frames whose joints are computed at once

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import os
@@ -168,6 +169,31 @@ def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_pat
     assert (
         report["made_with"]["weights"]["sha256"]
         == hashlib.sha256((tmp_path / "weights.npz").read_bytes()).hexdigest()
+    )
+
+
+@pytest.mark.slow
+def test_a_fit_observes_masks_and_the_report_names_it(made_up, tmp_path, weights, monkeypatch):
+    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
+    plain, asked = clip.observe(), {}
+
+    def observe(*args, **options):
+        asked.update(options)
+        square = np.tile(np.float32([[400, 0, 440], [0, 400, 160]]), (50, 1, 1))
+        return dataclasses.replace(
+            plain, masks=np.full((50, 64, 64), 255, np.uint8), mask_to_frame=square, seen=np.ones(50, bool)
+        )
+
+    monkeypatch.setattr(clip, "observe", observe)
+    options = dict(weights=tmp_path / "weights.npz", overlay=False, progress=False)
+    motion = reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", refine="fast", **options)
+    assert len(motion) == 50 and np.isfinite(motion.joints).all()
+    assert asked["keep_masks"] and not asked["keep_flow"]
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert report["fit"] == "the network's answer was fitted to landmarks and masks"
+    assert report["made_with"]["options"]["refine"] == "fast"
+    assert report["fit"].replace("'", "&#x27;") in (tmp_path / "out" / "report.html").read_text(
+        encoding="utf-8"
     )
 
 
