@@ -150,7 +150,7 @@ class Motion:
     @property
     def seen(self) -> np.ndarray:
         """(T,) bool, whether the detector found the person."""
-        return self.keypoints_2d.any(axis=(1, 2))
+        return np.asarray(self.keypoints_2d.any(axis=(1, 2)))
 
     @property
     def pose(self) -> np.ndarray:

@@ -169,15 +169,15 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     save_due = False
     with preemption.Notice() as notice:
         logging.info("%d parameters, %d devices, sources %s", parameters, jax.device_count(), sources)
-        phase, batches, logs = None, None, None
+        phase, logs = None, None
+        batches = input_wait.Fetched(iter(()))
         for number in range(start + 1, config.num_steps + 1):
             begins = phase is None or number > phase.last
             if begins:
                 phase = next(phase for phase in phases if number <= phase.last)
                 skipped.settle(train_state)
                 logging.info("step %d: compiling the step for %s", number, ", ".join(phase.loss_weights))
-                if batches:
-                    batches.close()
+                batches.close()
                 step, batches = begin(phase, number)
             batch = batches.take(logs)
             # The copy to the devices runs while they still compute the step before.
@@ -235,8 +235,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
                 )
                 sys.exit(notice.status)
     bar.close()
-    if batches:
-        batches.close()
+    batches.close()
     checkpointer.wait()
     checkpointer.close()
     return metrics
