@@ -19,6 +19,9 @@ from hpof_jax.observe.camera_path import find_path
 # Lengths are in pixels of a picture whose longer side is SIDE.
 STILL = 0.4  # a point that moved less stays in place: 0.05 degrees at a usual focal length
 STILL_SHARE, STILL_FRAMES = 0.5, 0.98  # of the points in a still frame, and of the frames of a static camera
+# Frames from a keyframe in which a static camera is compared with it: points that are followed for long drift. A camera
+# that turns by less than a third of a degree per minute counts as static.
+LONGEST = 300
 AGREE = 1.5  # a point agrees with a rotation within this
 MIN_POINTS, MIN_SHARE = 12, 0.4  # that agree; fewer say nothing
 GOOD_SHARE = 0.7  # of points that agree; below it a nearer keyframe is tried,
@@ -158,7 +161,7 @@ def _is_static(view: View, first: int, stop: int) -> bool:
     key, still = first, 0
     for frame in range(first, stop):
         rows, other = view.common(key, frame)
-        if len(rows) < max(MIN_POINTS, KEPT_SHARE * view.count(key)):
+        if frame - key > LONGEST or len(rows) < max(MIN_POINTS, KEPT_SHARE * view.count(key)):
             key = frame if frame == key else frame - 1
             rows, other = view.common(key, frame)
         moved = (

@@ -61,6 +61,17 @@ def test_a_tripod_is_exactly_the_identity(rng):
     np.testing.assert_array_equal(found.rotations, still)
 
 
+def test_a_tripod_stays_static_while_the_points_drift(rng):
+    frames, count = 1200, 60
+    drift = np.cumsum(rng.normal(0, 0.03, (frames, count, 2)), axis=0)
+    points = rng.uniform(0, 1, (count, 2)) * IMAGE_SIZE[::-1] + drift
+    ids = np.tile(np.arange(count, dtype=np.int32), frames)
+    background = Background(
+        points.reshape(-1, 2).astype(np.float32), ids, count * np.arange(frames + 1), np.array([0])
+    )
+    assert solve(background, FOCAL_LENGTH, IMAGE_SIZE, 30).kinds == ("static",)
+
+
 def test_points_that_move_by_themselves_are_left_out(rng):
     rotations = pan(60)
     found = solve(seen(rotations, rng, wrong=0.4), FOCAL_LENGTH, IMAGE_SIZE, 30)
