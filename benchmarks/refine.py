@@ -77,8 +77,8 @@ def main(options: argparse.Namespace) -> dict:
     body, weights = load_body(), load_weights(options.weights)
     clips = []
     for folder in options.folders:
-        for number, clip in list(read_clips(folder))[:: options.every]:
-            if clip["seen"].mean() >= LEAST_SEEN:
+        for count, (number, clip) in enumerate(read_clips(folder)):
+            if count % options.every == 0 and clip["seen"].mean() >= LEAST_SEEN:
                 rows = score_clip(clip_path(folder, number), clip, body, weights, options.variants)
                 kind = f"{folder.name}: {kind_of(str(clip['name']))}"
                 clips.append({"folder": folder.name, "kind": kind, "clip": number, "variants": rows})
@@ -137,7 +137,8 @@ def groups(clips: list[dict]) -> dict[str, list[dict]]:
         found["all"].append(clip)
         found[clip["folder"]].append(clip)
     for third in range(3):
-        found[f"third {third + 1}"] = clips[third::3]
+        if clips[third::3]:
+            found[f"third {third + 1}"] = clips[third::3]
     for clip in sorted(clips, key=lambda clip: clip["kind"]):
         found[clip["kind"]].append(clip)
     return found
