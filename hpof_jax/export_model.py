@@ -84,7 +84,8 @@ def onnx(weights: str | os.PathLike | tuple[Any, Any] | None = None, body: BodyM
     outputs are `betas`, `rotations` and `cam`, as those of `stablehlo`.
 
     Raises:
-      UserError: as `stablehlo`; or jax2onnx is not installed, or cannot write this model.
+      UserError: as `stablehlo`; or jax2onnx is not installed, or the model has a fitting head, whose scans it
+        cannot write.
     """
     try:
         with _quiet():
@@ -93,6 +94,12 @@ def onnx(weights: str | os.PathLike | tuple[Any, Any] | None = None, body: BodyM
         raise UserError(
             "ONNX needs jax2onnx: pip install 'hpof_jax[onnx]', or use --to stablehlo."
         ) from error
+    weights = weights if isinstance(weights, tuple) else load_weights(weights)
+    if weights[1].get("fit_steps"):
+        raise UserError(
+            "A model with a fitting head cannot be written as ONNX: use --to stablehlo, or give weights that were trained "
+            "with config.model.fit_steps = 0."
+        )
     predict = _model(weights, body)
 
     def function(features, seen):
@@ -144,7 +151,7 @@ def main() -> None:
     add(
         "--to", default="stablehlo", help=f"{' or '.join(FORMATS)}, or both with a comma (default: stablehlo)"
     )
-    add("--weights", help="a weights .npz, a training run's folder, or shipped (default): the package's")
+    add("--weights", help="nc (default) or free, of this package; a weights .npz; or a training run's folder")
     add("--body", help="a body file in SMPL's format (default: the free body)")
     options = parser.parse_args()
     formats = options.to.split(",")

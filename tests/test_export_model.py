@@ -30,10 +30,9 @@ def observations(clips: int, frames: int) -> tuple[np.ndarray, ...]:
     return landmarks_2d.astype(np.float32), landmarks_3d.astype(np.float32), seen, size, focal_length
 
 
-@pytest.fixture(scope="module")
-def expected():
+def predictor(weights):
     """The model's own prediction and inputs, for arguments of the exported function."""
-    params, config = load_weights()
+    params, config = weights
     body, model = load_body(), make_model(config)
 
     @jax.jit
@@ -45,10 +44,19 @@ def expected():
     return predict
 
 
+@pytest.fixture(scope="module")
+def without_head():
+    """The shipped weights without their fitting head."""
+    params, config = load_weights()
+    params = {name: value for name, value in params.items() if name != "fitting_head"}
+    return params, ConfigDict(config.to_dict() | {"fit_steps": 0})
+
+
 SIZES = [(1, 1), (2, 70)]
 
 
-def test_stablehlo_loaded_back_predicts_the_same_for_every_size(expected):
+def test_stablehlo_loaded_back_predicts_the_same_for_every_size():
+    expected = predictor(load_weights())
     exported = jax.export.deserialize(bytearray(export_model.stablehlo()))
     assert exported.platforms == ("cpu", "cuda", "rocm", "tpu")
     for size in SIZES:
@@ -60,10 +68,13 @@ def test_stablehlo_loaded_back_predicts_the_same_for_every_size(expected):
         np.testing.assert_allclose(box, inputs.box, atol=1e-2)  # pixels
 
 
-def test_onnx_in_onnxruntime_predicts_the_same_for_every_size(expected):
+def test_onnx_in_onnxruntime_predicts_the_same_for_every_size(without_head):
     pytest.importorskip("jax2onnx", reason="comes with the extra 'onnx'")
     onnxruntime = pytest.importorskip("onnxruntime")
-    session = onnxruntime.InferenceSession(export_model.onnx(), providers=["CPUExecutionProvider"])
+    expected = predictor(without_head)
+    session = onnxruntime.InferenceSession(
+        export_model.onnx(without_head), providers=["CPUExecutionProvider"]
+    )
     for size in SIZES:
         prediction, inputs = expected(*observations(*size))
         given = {"features": np.asarray(inputs.features), "seen": np.asarray(inputs.seen)}
@@ -91,6 +102,14 @@ def test_the_program_writes_whole_files_or_none(monkeypatch, tmp_path, capsys):
 def test_without_jax2onnx_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(UserError, match="pip install"):
+        export_model.onnx()
+
+
+def test_onnx_refuses_a_fitting_head(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax2onnx", sys)
+    with pytest.raises(
+        UserError, match="A model with a fitting head cannot be written as ONNX: use --to stablehlo"
+    ):
         export_model.onnx()
 
 
