@@ -68,6 +68,25 @@ two hours on two cores. Each line below stands for one command, `$RENDER` with t
         --as-recorded --out rendered/H1 --frames 12000 --seed 22 --landmark-model heavy
         --as-recorded --out rendered/F2 --frames 9000 --seed 24
 
+`:free`, `:free_fit` and `:free_all` train `hpof_jax/assets/hpof_free.npz`, from scratch, on `cmu`, `cmu_expmap`,
+`deepmimic`, `quaternius`, `mesh2motion`, `cmu_playground`, `asap_smpl` and synthetic motion alone:
+
+    $TRAIN:free --workdir runs/free            # 6,000 steps of 32 clips x 60 frames without the fitting head
+    $TRAIN:free_fit --workdir runs/free_fit    # 800 steps of the fitting head alone
+    $TRAIN:free_all --workdir runs/free_all    # 700 steps of the whole model
+    $MEAN runs/free_fit runs/free_all --out runs/e.npz
+    $TRAIN:free_all --workdir runs/f --config.initial_weights=runs/e.npz --config.num_steps=2000 --config.seed=3 \
+        --config.optimizer.learning_rate=8e-4
+    $MEAN runs/e.npz runs/f --out hpof_free.npz
+    its clips, $RENDER --clip-frames 60 with each of these recordings once and deepmimic twice:
+        --as-recorded --out rendered/free_a --frames 15000 --seed 31
+        --motion synthetic --motion synthetic --out rendered/free_b --frames 9000 --seed 32
+        --as-recorded --out rendered/free_h --frames 6000 --seed 33 --landmark-model heavy
+        --as-recorded --out rendered/free_fit --frames 7800 --seed 34
+        --as-recorded --out rendered/free_fit_h --frames 2400 --seed 35 --landmark-model heavy
+
+Time: 40, 5, 8 and 30 minutes, and 30 for the clips, on two cores with much other work.
+
 The original clips cannot be made again exactly: those of the first two runs show people in earlier versions of the
 looks, and the rendering of F2 was stopped early.
 
@@ -278,7 +297,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.precision = "f32"  # or "bf16": the encoder's matrix products; the parameters stay float32
     config.accumulate = 1  # parts of a device's batch that are computed after one another, to save memory
     config.remat = False  # compute the network's activations again in the backward pass, to save memory
-    # A weights .npz, a training run's folder, or "shipped", which needs model.fit_steps = 2; empty: random.
+    # A weights .npz, a training run's folder, or "nc" or "free", which need model.fit_steps = 2; empty: random.
     config.initial_weights = ""
 
     config.model = ConfigDict(

@@ -58,7 +58,7 @@ def evaluate(
     """Metrics of a model in millimetres: {"protocol": ..., "overall": ..., "classes": ..., "sources": ...}.
 
     Args:
-      weights: a weights `.npz` or a training run's folder; None, or "shipped": the shipped weights.
+      weights: as `models.weights.load_weights` takes it.
       data: the sources, as `data_pipelines.stream.make_stream` takes them.
       clip_length: frames in a window.
       split: "validation" or "train".
@@ -119,7 +119,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--weights", help="a weights .npz, a training run's folder, or shipped (default): the package's"
+        "--weights", help="nc (default) or free, of this package; a weights .npz; or a training run's folder"
     )
     parser.add_argument(
         "--data",

@@ -147,7 +147,7 @@ def reconstruct(
         files are `motion_1.npz`, `report_1.html`, `motion_2.npz` and so on, in the order in which people appear,
         and from the left. Each motion begins and ends with the frames that show its person.
       landmark_model: "full", or "heavy", which is slower and more accurate.
-      weights: a weights file or the folder of a training run. None, or "shipped": the weights of this package.
+      weights: a weights file or the folder of a training run. "nc" or "free": weights of this package. None: "nc".
       features: the weights of the ResNet-50 whose image features the model takes, see docs/features.md. None: landmarks
         alone.
       body: a file in SMPL's format. None: the free body.
@@ -469,7 +469,7 @@ def main() -> None:
         choices=("full", "heavy"),
         help="heavy is slower and more accurate (default: full)",
     )
-    add("--weights", help="a weights .npz, a training run's folder, or shipped (default): the package's")
+    add("--weights", help="nc (default) or free, of this package; a weights .npz; or a training run's folder")
     add("--features", metavar="WEIGHTS", help="weights of a ResNet-50, for a model that takes image features")
     add("--body", help="a body file in SMPL's format (default: the free body)")
     lens = parser.add_mutually_exclusive_group()

@@ -97,7 +97,14 @@ def wheel(tmp_path_factory) -> pathlib.Path:
 @pytest.mark.network
 def test_the_wheel_holds_the_body_the_weights_the_configs_and_the_types(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    package = {"assets/free_body.npz", "assets/hpof.npz", "configs/hpof.py", "configs/tiny.py", "py.typed"}
+    package = {
+        "assets/free_body.npz",
+        "assets/hpof.npz",
+        "assets/hpof_free.npz",
+        "configs/hpof.py",
+        "configs/tiny.py",
+        "py.typed",
+    }
     assert {f"hpof_jax/{name}" for name in package} <= {*names}
     licences = {name.rpartition("/")[2] for name in names if "/licenses/" in name}
     assert licences == {"LICENSE", "NOTICE"}

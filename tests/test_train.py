@@ -381,10 +381,8 @@ def test_the_shipped_weights_are_of_the_last_config_of_their_training():
 
 
 def test_initial_weights_of_another_model(tmp_path):
-    with pytest.raises(
-        UserError, match=r"in shipped has .*fit_steps = 2.*: set .*--config\.model\.fit_steps=2"
-    ):
-        train.train(config(initial_weights="shipped"), tmp_path)
+    with pytest.raises(UserError, match=r"in nc has .*fit_steps = 2.*: set .*--config\.model\.fit_steps=2"):
+        train.train(config(initial_weights="nc"), tmp_path)
 
 
 def test_the_workdir_of_another_config(run):

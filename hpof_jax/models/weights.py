@@ -16,8 +16,10 @@ from hpof_jax.archives import damage, read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 
-SHIPPED_WORD = "shipped"  # stands for the file below wherever weights are named
-SHIPPED = pathlib.Path(__file__).parent.parent / "assets" / "hpof.npz"
+ASSETS = pathlib.Path(__file__).parent.parent / "assets"
+SHIPPED = ASSETS / "hpof.npz"
+# These names stand for the files of the package wherever weights are given.
+NAMED = {"nc": SHIPPED, "free": ASSETS / "hpof_free.npz"}
 NAME = "weights.npz"  # in the folder of a training run, and in that of each checkpoint
 CHECKPOINTS = "checkpoints"  # in the folder of a training run
 DEEPEST = 20  # modules within modules
@@ -27,15 +29,16 @@ def load_weights(path: str | os.PathLike | None = None) -> tuple[Any, ml_collect
     """Parameters and the config of their model, as `build.make_model` takes it.
 
     Args:
-      path: a weights `.npz`, the folder of a training run with a `weights.npz` in it, or None or "shipped" for
-        the weights that come with the package. If a run's `weights.npz` is damaged or missing, the best whole one of its
-        checkpoints is taken, with a warning. Every array of an `.npz` has a checksum.
+      path: a weights `.npz`, the folder of a training run with a `weights.npz` in it, or "nc" or "free"
+        for weights of this package: CC BY-NC 4.0, or without a non-commercial clause. None: "nc". If a run's
+        `weights.npz` is damaged or missing, the best whole one of its checkpoints is taken, with a warning.
+        Every array of an `.npz` has a checksum.
 
     Raises:
       UserError: there is no such file, or it is not a weights file.
     """
     file = weights_file(path)
-    if file == SHIPPED or not pathlib.Path(path).is_dir():
+    if file in NAMED.values() or not pathlib.Path(path).is_dir():
         return _read(file)
     first_error = None
     for candidate in _of_run(pathlib.Path(path)):
@@ -89,7 +92,7 @@ def weights_file(path: str | os.PathLike | None = None) -> pathlib.Path:
     Raises:
       UserError: there is no such file.
     """
-    path = SHIPPED if path in (None, SHIPPED_WORD) else pathlib.Path(path)
+    path = SHIPPED if path is None else NAMED.get(str(path), pathlib.Path(path))
     if path.is_dir():
         if not (found := _of_run(path)):
             raise UserError(

@@ -82,10 +82,11 @@ def test_a_file_that_is_no_weights_file(tmp_path, spoil):
         load_weights(path)
 
 
-def test_the_word_shipped_stands_for_the_shipped_weights(tmp_path, monkeypatch):
+def test_the_weights_of_the_package_have_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert weights_file("shipped") == weights_file(None) == weights_file()
-    assert load_weights("shipped")[1] == load_weights()[1]
+    assert weights_file("nc") == weights_file(None) == weights_file()
+    assert weights_file("free") != weights_file()
+    assert load_weights("nc")[1] == load_weights("free")[1] == load_weights()[1]
 
 
 def test_nothing_there(tmp_path):

@@ -106,7 +106,9 @@ def test_a_clip_is_observations_and_ground_truth(fake, tmp_path):
     assert (clip["true_masks"][frame[inside], row[inside], column[inside]] > 127).mean() > 0.8
     rotation, shift = clip["world_to_camera"][..., :3], clip["world_to_camera"][..., 3]
     world = np.einsum("tji,tkj->tki", rotation, clip["joints"] - shift[:, None])
-    assert -0.1 < world[..., 1].min() < 0.5 and world[..., 1].max() < 2.5  # the floor is at y = 0, people jump
+    assert (
+        -0.1 < world[..., 1].min() < 0.5 and world[..., 1].max() < 2.5
+    )  # the floor is at y = 0, people jump
 
 
 def test_a_clip_in_which_nobody_is_seen_is_given_up(fake, monkeypatch):
