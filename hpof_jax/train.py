@@ -296,6 +296,8 @@ def _with_weights(path: str, fresh: state.TrainState, model: ConfigDict) -> stat
     if "fitting_head" in fresh.params and "fitting_head" not in params:
         logging.info("%s has no fitting head: its parameters fitting_head/... start fresh", path)
         params = params | {"fitting_head": fresh.params["fitting_head"]}
+        trained = trained.copy_and_resolve_references()
+        trained.fit_steps = model.fit_steps
     weights.check_params(params, fresh.params, path, trained, model)
     return dataclasses.replace(fresh, params=params, ema=jax.tree.map(np.copy, params))
 

@@ -376,8 +376,8 @@ def test_the_config_of_the_shipped_weights():
 
 
 def test_the_shipped_weights_are_of_the_last_config_of_their_training():
-    _, model = load_weights()
-    assert model.to_json() == hpof.get_config("shipped_all").model.to_json(sort_keys=True)
+    assert make_model(load_weights()[1]) == make_model(hpof.get_config("shipped_all").model)
+    assert make_model(load_weights("free")[1]) == make_model(hpof.get_config("free_all").model)
 
 
 def test_initial_weights_of_another_model(tmp_path):
@@ -486,7 +486,7 @@ def test_a_wrong_command_ends_in_one_sentence(capsys, tmp_path, arguments, words
     assert status == 2
     for word in words:
         assert word in line
-    assert len(line) < 400 and "Traceback" not in line
+    assert len(line) < 500 and "Traceback" not in line
     assert not (tmp_path / "run").exists()
 
 
@@ -502,8 +502,9 @@ def test_a_fitting_head_starts_fresh_on_weights_without_one(tmp_path):
     params = init_params(make_model(plain.model), body, 1)
     save_weights(tmp_path / "weights.npz", params, plain)
     optimizer = state.make_optimizer(plain.optimizer, 1)
-    fresh = state.init_state(make_model(config(**{"model.fit_steps": 1}).model), body, optimizer, 0)
-    started = train._with_weights(str(tmp_path), fresh)
+    fitted = config(**{"model.fit_steps": 1}).model
+    fresh = state.init_state(make_model(fitted), body, optimizer, 0)
+    started = train._with_weights(str(tmp_path), fresh, fitted)
     assert jax.tree.structure(started.params) == jax.tree.structure(fresh.params)
     head = started.params.pop("fitting_head")
     for tree, expected in ((started.params, params), (head, fresh.params["fitting_head"])):
@@ -512,4 +513,4 @@ def test_a_fitting_head_starts_fresh_on_weights_without_one(tmp_path):
     del params["camera_head"]
     save_weights(tmp_path / "weights.npz", params, plain)
     with pytest.raises(UserError, match="another config"):
-        train._with_weights(str(tmp_path), fresh)
+        train._with_weights(str(tmp_path), fresh, fitted)

@@ -209,13 +209,13 @@ def test_the_stream_mixes_videos_with_labelled_clips(observed):
     folder, names, _ = observed
     mix = {"synthetic": 1.0, f"videos:{folder}": 1.0}
     options = StreamOptions(4, FRAMES, flow="exact", flow_frames=FLOW)
-    batch = batch_maker(mix, options)(0)
+    batch = batch_maker(mix, options)(1)
     np.testing.assert_array_equal(batch["has_3d"], [True, True, False, False])
     np.testing.assert_array_equal(batch["has_smpl"], batch["has_3d"])
     assert batch["has_flow"].all() and batch["flow_valid"].any(axis=(1, 2, 3, 4)).all()
     np.testing.assert_array_equal(batch["pose"].reshape(4, -1).any(axis=1), batch["has_3d"])
     assert [stream_classes(mix)[n] for n in batch["motion_class"]][2:] == ["video"] * 2
-    without = batch_maker(mix, StreamOptions(4, FRAMES))(0)
+    without = batch_maker(mix, StreamOptions(4, FRAMES))(1)
     assert "flow" not in without
     for key, value in without.items():  # the clips are the same with and without flow
         np.testing.assert_array_equal(batch[key], value)
