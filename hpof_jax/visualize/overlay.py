@@ -173,13 +173,13 @@ class _Posed:
     vertices: np.ndarray  # (V, 3) metres, camera frame
     moved: np.ndarray  # (V, 3) in the next frame
     joints: np.ndarray  # (24, 3)
-    seen: bool
+    trusted: bool  # the confidence is high enough
     time: float  # seconds of the video
     number: int  # of the person, from 0
 
     @property
     def color(self) -> tuple[int, int, int]:
-        return palette.PEOPLE[self.number % len(palette.PEOPLE)] if self.seen else palette.UNSEEN
+        return palette.PEOPLE[self.number % len(palette.PEOPLE)] if self.trusted else palette.UNSEEN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +223,7 @@ class _Painter:
     def _title(self, bodies: list[_Posed]) -> str:
         if not bodies:
             return "no body"
-        return self.style if any(posed.seen for posed in bodies) else f"{self.style}, not seen: a guess"
+        return self.style if any(posed.trusted for posed in bodies) else f"{self.style}, not to be trusted"
 
     def _overlay(self, frame: np.ndarray, bodies: list[_Posed]) -> np.ndarray:
         if self.style == "flow" and bodies:
@@ -238,11 +238,11 @@ class _Painter:
         body = posed.vertices, self.faces, self.focal_length
         match self.style:
             case "mesh":
-                return draw.render_mesh(frame, *body, posed.color, 0.9 if posed.seen else 0.5)
+                return draw.render_mesh(frame, *body, posed.color, 0.9 if posed.trusted else 0.5)
             case "silhouette":
                 return draw.render_silhouette(frame, *body, posed.color)
             case "skeleton":
-                return draw.render_skeleton(frame, posed.joints, self.focal_length, posed.seen)
+                return draw.render_skeleton(frame, posed.joints, self.focal_length, posed.trusted)
             case "flow":
                 before, after = (
                     zbuffer.project(points, self.focal_length, frame.shape[:2])
@@ -277,11 +277,11 @@ class _Painter:
         for posed in bodies:
             vertices = turned(posed.vertices)
             if self.style == "skeleton":
-                canvas = draw.render_skeleton(canvas, turned(posed.joints), focal_length, posed.seen)
+                canvas = draw.render_skeleton(canvas, turned(posed.joints), focal_length, posed.trusted)
             elif self.style == "silhouette":
                 canvas = draw.render_silhouette(canvas, vertices, self.faces, focal_length, posed.color)
             else:
-                alpha = 0.9 if posed.seen else 0.5
+                alpha = 0.9 if posed.trusted else 0.5
                 canvas = draw.render_mesh(canvas, vertices, self.faces, focal_length, posed.color, alpha)
         for posed in bodies if self.several and self.labels else ():
             self._tag(canvas, turned(posed.joints), posed.number, focal_length)
