@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         "hpof_jax.average", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", nargs=2, help="a weights .npz, a training run's folder, or shipped")
+    parser.add_argument("weights", nargs=2, help="a weights .npz, a training run's folder, nc or free")
     parser.add_argument("--out", required=True, help="the weights .npz to write")
     options = parser.parse_args()
     average(*options.weights, options.out)
