@@ -150,6 +150,36 @@ def checked(sequence: Sequence) -> Sequence:
     return dataclasses.replace(sequence, **made)
 
 
+def of_points(
+    points: np.ndarray,
+    visible: np.ndarray,
+    names: tuple[str, ...],
+    fps: float,
+    image_size: tuple[float, float],
+    motion_class: str,
+) -> Sequence:
+    """The only person of a video with annotated points in every frame.
+
+    Args:
+      points: (T, K, 2) pixels. visible: (T, K) bool. names: of the K points.
+
+    Raises:
+      ValueError: as `checked`.
+    """
+    return checked(
+        Sequence(
+            person="0",
+            fps=fps,
+            image_size=image_size,
+            frame_index=np.arange(len(points)),
+            valid=visible.any(axis=1),
+            boxes=boxes_of(points, visible, image_size),
+            keypoints_2d=as_points(with_confidence(points, visible), names),
+            motion_class=motion_class,
+        )
+    )
+
+
 def into_camera(
     pose: np.ndarray, transl: np.ndarray, pelvis: np.ndarray, world_to_camera: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

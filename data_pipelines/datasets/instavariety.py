@@ -82,18 +82,7 @@ def read(unit: base.Unit) -> base.Reading:
         points = np.concatenate([points, face[..., :2]], axis=1)
         visible = np.concatenate([visible, face[..., 2] > 0], axis=1)
         height, width = _decode(pictures[0]).shape[:2]
-        person = base.checked(
-            base.Sequence(
-                person="0",
-                fps=FPS,
-                image_size=(height, width),
-                frame_index=np.arange(frames),
-                valid=visible.any(axis=1),
-                boxes=base.boxes_of(points, visible, (height, width)),
-                keypoints_2d=base.as_points(base.with_confidence(points, visible), JOINTS),
-                motion_class="instavariety",
-            )
-        )
+        person = base.of_points(points, visible, JOINTS, FPS, (height, width), "instavariety")
     return base.Reading([person], lambda: map(_decode, pictures))
 
 

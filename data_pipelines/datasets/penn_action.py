@@ -52,17 +52,8 @@ def read(unit: base.Unit) -> base.Reading:
             raise ValueError(f"points of shape {points.shape} and visibilities of shape {visible.shape}")
         frames = min(len(points), int(count))  # a few labels have other numbers of frames than their videos
         points, visible = points[:frames] - 0.5, visible[:frames]  # MATLAB's first pixel has its centre at 1
-        person = base.checked(
-            base.Sequence(
-                person="0",
-                fps=FPS,
-                image_size=(height, width),
-                frame_index=np.arange(frames),
-                valid=visible.any(axis=1),
-                boxes=base.boxes_of(points, visible, (height, width)),
-                keypoints_2d=base.as_points(base.with_confidence(points, visible), JOINTS),
-                motion_class=str(found["action"].reshape(-1)[0]),
-            )
+        person = base.of_points(
+            points, visible, JOINTS, FPS, (height, width), str(found["action"].reshape(-1)[0])
         )
     return base.Reading([person], unit.frames and (lambda: read_video(unit.frames)[0]))
 
