@@ -74,7 +74,14 @@ DATASET = base.DataSet(
     title="AMASS",
     url="https://amass.is.tue.mpg.de/",
     licence="its own, for non-commercial scientific research; an account is needed, and each part has its own terms",
-    files=(base.File("PART/**/*.npz", "the archives 'SMPL-H G' or 'SMPL+H G' of the parts, unpacked"),),
+    citation="Mahmood, Ghorbani, Troje, Pons-Moll and Black: "
+    "AMASS: Archive of Motion Capture as Surface Shapes, ICCV 2019",
+    files=(
+        base.File(
+            f"{{{','.join(names[0] for names in PARTS)}}}/**/*.npz",
+            "the archives 'SMPL-H G' or 'SMPL+H G' of these 24 parts, unpacked",
+        ),
+    ),
     find=find,
     read=read,
 )

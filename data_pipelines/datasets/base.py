@@ -58,9 +58,22 @@ class DataSet:
     title: str
     url: str
     licence: str
+    citation: str
     files: tuple[File, ...]
     find: Callable[[pathlib.Path, Collection[str]], Found]  # of a raw folder, some splits of `SPLITS`
     read: Callable[[Unit], "Reading | dict[str, np.ndarray]"]  # or the arrays of a file of motion
+
+
+def instructions(dataset: DataSet) -> str:
+    """What the user must download, one line for each kind of file."""
+    places = [f"- {file.place} ({file.what}; checksum {file.checksum})" for file in dataset.files]
+    return "\n".join(
+        [
+            f"Accept the terms of {dataset.title} at {dataset.url} (licence: {dataset.licence}).",
+            "Place its files so below one folder:",
+            *places,
+        ]
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

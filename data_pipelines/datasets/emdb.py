@@ -76,6 +76,8 @@ DATASET = base.DataSet(
     title="EMDB",
     url="https://eth-ait.github.io/emdb/",
     licence="its own, for non-commercial research; an application is needed, which the authors grant",
+    citation="Kaufmann, Song, Guo, Shen, Jiang, Tang, Zárate and Hilliges: "
+    "EMDB: The Electromagnetic Database of Global 3D Human Pose and Shape in the Wild, ICCV 2023",
     files=(
         base.File("P{0..9}/SEQUENCE/P*_data.pkl", "the archives of the ten people, unpacked: 81 files"),
         base.File("P{0..9}/SEQUENCE/images/*.jpg", "the same: 81 folders"),

@@ -132,6 +132,8 @@ DATASET = base.DataSet(
     title="Human3.6M",
     url="http://vision.imar.ro/human3.6m/",
     licence="its own, for academic use; an account is needed, which the authors grant",
+    citation="Ionescu, Papava, Olaru and Sminchisescu: "
+    "Human3.6M: Large Scale Datasets and Predictive Methods for 3D Human Sensing in Natural Environments, TPAMI 2014",
     files=(
         base.File(
             "S{1,5,6,7,8,9,11}/MyPoseFeatures/D2_Positions/*.cdf", "Poses_D2_Positions_S*.tgz, unpacked"

@@ -98,6 +98,7 @@ DATASET = base.DataSet(
     title="InstaVariety",
     url="https://github.com/akanazawa/human_dynamics/blob/master/doc/insta_variety.md",
     licence="none is stated for the tfrecords; the videos belong to those who uploaded them",
+    citation="Kanazawa, Zhang, Felsen and Malik: Learning 3D Human Dynamics from Video, CVPR 2019",
     files=(
         base.File("train/*.tfrecord", "the tfrecords of HMMR's page, train"),
         base.File("test/*.tfrecord", "the same, test"),

@@ -127,6 +127,8 @@ DATASET = base.DataSet(
     title="MPI-INF-3DHP",
     url="https://vcai.mpi-inf.mpg.de/3dhp-dataset/",
     licence="its own, for non-commercial scientific research; the download script asks you to accept it",
+    citation="Mehta, Rhodin, Casas, Fua, Sotnychenko, Xu and Theobalt: "
+    "Monocular 3D Human Pose Estimation in the Wild Using Improved CNN Supervision, 3DV 2017",
     files=(
         base.File("S{1..8}/Seq{1,2}/annot.mat", "get_dataset.sh: 16 files"),
         base.File(

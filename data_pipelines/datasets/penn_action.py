@@ -63,6 +63,8 @@ DATASET = base.DataSet(
     title="PennAction",
     url="https://dreamdragon.github.io/PennAction/",
     licence="none is stated on its page; research use is customary",
+    citation="Zhang, Zhu and Derpanis: "
+    "From Actemes to Action: A Strongly-Supervised Representation for Detailed Action Understanding, ICCV 2013",
     files=(
         base.File("labels/0001.mat ... 2326.mat", "Penn_Action.tar.gz, unpacked"),
         base.File("frames/0001/000001.jpg ...", "Penn_Action.tar.gz, unpacked: 2326 folders"),

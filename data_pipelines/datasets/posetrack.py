@@ -102,6 +102,8 @@ DATASET = base.DataSet(
     title="PoseTrack18",
     url="https://posetrack.net/",
     licence="its own, for non-commercial research; an account was needed. The site has been unreachable at times",
+    citation="Andriluka, Iqbal, Insafutdinov, Pishchulin, Milan, Gall and Schiele: "
+    "PoseTrack: A Benchmark for Human Pose Estimation and Tracking, CVPR 2018",
     files=(
         base.File(
             "posetrack_data/annotations/{train,val}/*.json", "posetrack18_v0.45_public_labels, unpacked"

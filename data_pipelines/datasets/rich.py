@@ -146,6 +146,8 @@ DATASET = base.DataSet(
     title="RICH",
     url="https://rich.is.tue.mpg.de/",
     licence="its own, for non-commercial scientific research; an account is needed",
+    citation="Huang, Yi, Höschle, Safroshkin, Alexiadis, Polikovsky, Scharstein and Black: "
+    "Capturing and Inferring Dense Full-Body Human-Scene Contact, CVPR 2022",
     files=(
         base.File("bodies/test/SEQUENCE/FRAME/PERSON.pkl", "the bodies of the test split: 52 sequences"),
         base.File("scan_calibration/PLACE/calibration/*.xml", "the scans and calibrations"),

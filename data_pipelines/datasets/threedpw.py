@@ -80,6 +80,8 @@ DATASET = base.DataSet(
     title="3D Poses in the Wild",
     url="https://virtualhumans.mpi-inf.mpg.de/3DPW/",
     licence="its own, for non-commercial scientific research; no registration, but the terms must be accepted",
+    citation="von Marcard, Henschel, Black, Rosenhahn and Pons-Moll: "
+    "Recovering Accurate 3D Human Pose in the Wild Using IMUs and a Moving Camera, ECCV 2018",
     files=(
         base.File("sequenceFiles/{train,validation,test}/*.pkl", "sequenceFiles.zip, unpacked: 60 files"),
         base.File("imageFiles/SEQUENCE/image_*.jpg", "imageFiles.zip, unpacked: 60 folders"),

@@ -13,7 +13,7 @@ import re
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from absl import logging
@@ -69,8 +69,8 @@ def write_records(splits: Mapping[str, Iterable[MotionClip]], directory: str | o
             name=directory.name,
             version=VERSION,
             description="Human motion: SMPL pose parameters and pelvis paths at 30 frames/s.",
-            features=_features(tfds),
-            split_datasets={name: list(_examples(clips)) for name, clips in splits.items()},
+            features=features(),
+            split_datasets={name: list(examples(clips)) for name, clips in splits.items()},
             data_dir=partial,
             disable_shuffling=True,
         )
@@ -101,8 +101,8 @@ def read_records(directory: str | os.PathLike, split: str = "all") -> list[Motio
             f"There is no tfds data set in {directory}: write one with python -m hpof_jax.data records."
         )
     folder = versions[-1]
-    info, features = _description(folder)
-    missing = set(_KEYS) - features
+    info, named = _description(folder)
+    missing = set(_KEYS) - named
     if missing:
         raise UserError(
             f"The data set in {directory} has no {', '.join(sorted(missing))}, so it holds no motion: "
@@ -125,6 +125,41 @@ def read_records(directory: str | os.PathLike, split: str = "all") -> list[Motio
     return clips
 
 
+def features():
+    """The features of a clip, see `write_records`: a `tfds.features.FeaturesDict`."""
+    import tensorflow_datasets as tfds
+
+    tensor = tfds.features.Tensor
+    return tfds.features.FeaturesDict(
+        {
+            "name": tfds.features.Text(),
+            "motion_class": tfds.features.Text(),
+            "fps": np.float32,
+            "pose": tensor(shape=(None, 24, 3), dtype=np.float32),
+            "transl": tensor(shape=(None, 3), dtype=np.float32),
+            "betas": tensor(shape=(10,), dtype=np.float32),
+            "has_betas": np.bool_,
+        }
+    )
+
+
+def examples(clips: Iterable[MotionClip]) -> Iterator[tuple[int, dict]]:
+    """Number and example of each clip."""
+    for number, clip in enumerate(clips):
+        yield (
+            number,
+            {
+                "name": clip.name,
+                "motion_class": clip.motion_class,
+                "fps": np.float32(FPS),
+                "pose": clip.pose,
+                "transl": clip.transl,
+                "betas": np.zeros(10, np.float32) if clip.betas is None else clip.betas,
+                "has_betas": clip.betas is not None,
+            },
+        )
+
+
 def _description(folder: pathlib.Path) -> tuple[dict[str, int], set[str]]:
     """Split -> its number of clips, and the names of the features."""
     contents = []
@@ -133,13 +168,13 @@ def _description(folder: pathlib.Path) -> tuple[dict[str, int], set[str]]:
             if (folder / name).stat().st_size > LARGEST_DESCRIPTION:
                 raise ValueError("it is too large")
             contents.append(json.loads((folder / name).read_text(encoding="utf-8")))
-    info, features = contents
+    info, described = contents
     with damage(folder, "a readable data set", "write the data set again"):
         try:
             splits = {
                 str(split["name"]): sum(map(int, split.get("shardLengths", ()))) for split in info["splits"]
             }
-            named = {*features["featuresDict"]["features"]}
+            named = {*described["featuresDict"]["features"]}
         except (TypeError, AttributeError) as error:
             raise ValueError("its description has no splits or features") from error
         if not all(re.fullmatch(r"\w+", name) for name in splits):  # they become part of a path
@@ -171,12 +206,11 @@ def _read_until_damaged(
       the number of records before one whose checksum is wrong, and the reason; None: all could be read.
     """
     import tensorflow as tf
-    import tensorflow_datasets as tfds
 
     records = tf.data.TFRecordDataset(str(part))
     if part.stat().st_size > LARGEST_SHARD:
         return 0, "the file is too large"
-    examples, number = records.map(_features(tfds).deserialize_example).as_numpy_iterator(), 0
+    examples, number = records.map(features().deserialize_example).as_numpy_iterator(), 0
     while True:
         where = f"record {first + number} of {path}"
         try:
@@ -212,37 +246,6 @@ def _copy_rest(path: pathlib.Path, skipped: int, target: pathlib.Path) -> pathli
             file.seek(end)
         shutil.copyfileobj(file, rest)
     return target
-
-
-def _features(tfds):
-    tensor = tfds.features.Tensor
-    return tfds.features.FeaturesDict(
-        {
-            "name": tfds.features.Text(),
-            "motion_class": tfds.features.Text(),
-            "fps": np.float32,
-            "pose": tensor(shape=(None, 24, 3), dtype=np.float32),
-            "transl": tensor(shape=(None, 3), dtype=np.float32),
-            "betas": tensor(shape=(10,), dtype=np.float32),
-            "has_betas": np.bool_,
-        }
-    )
-
-
-def _examples(clips: Sequence[MotionClip]) -> Iterator[tuple[int, dict]]:
-    for number, clip in enumerate(clips):
-        yield (
-            number,
-            {
-                "name": clip.name,
-                "motion_class": clip.motion_class,
-                "fps": np.float32(FPS),
-                "pose": clip.pose,
-                "transl": clip.transl,
-                "betas": np.zeros(10, np.float32) if clip.betas is None else clip.betas,
-                "has_betas": clip.betas is not None,
-            },
-        )
 
 
 def _to_clip(example: dict, where: str) -> MotionClip:
