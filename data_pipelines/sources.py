@@ -104,6 +104,11 @@ class OpenSources:
             sorted({name for group in groups for source in group.sources for name in source.classes})
         )
 
+    @property
+    def backbones(self) -> set[str]:
+        """Fingerprints of the ResNet-50s that made the clips' image features."""
+        return set().union(*(getattr(source, "backbones", ()) for source in self.videos.sources))
+
 
 @dataclasses.dataclass(frozen=True)
 class Kind:

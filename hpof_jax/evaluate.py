@@ -36,7 +36,7 @@ from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import model_for
-from hpof_jax.models.weights import SHIPPED, load_weights
+from hpof_jax.models.weights import SHIPPED, check_backbone, load_weights
 from hpof_jax.score_tables import format_latex, format_scores, format_table
 from hpof_jax.training import evaluation
 from hpof_jax.training.protocols import PROTOCOLS
@@ -69,15 +69,20 @@ def evaluate(
       hide_3d: whether the detector's 3D landmarks are withheld from the model; many detectors give none.
 
     Raises:
-      UserError: no such weights or data, no ground truth in a source, or parameters of another model.
+      UserError: no such weights or data, no ground truth in a source, or parameters of another model, or
+        image features of another ResNet-50 than in its training.
     """
     from data_pipelines import stream, validation  # here, because it imports TensorFlow
+    from data_pipelines.sources import open_sources
 
     if not data:
         raise UserError("No source is named to evaluate on: give one, such as --data synthetic.")
     params, config = load_weights(weights)
     body = load_body()
     model = model_for(params, config, body, str(weights or SHIPPED))
+    if model.image_head is not None:
+        for backbone in open_sources(dict.fromkeys(data, 1.0), split).backbones:
+            check_backbone(config, backbone, "those of the data")
     options = stream.StreamOptions(
         batch_size=16,
         clip_length=clip_length,

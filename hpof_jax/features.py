@@ -17,7 +17,8 @@ from ml_collections import ConfigDict
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.camera import box_from_keypoints
 from hpof_jax.models.backbone import IMAGE_FEATURES, ResNet50
-from hpof_jax.models.backbone_weights import load_backbone
+from hpof_jax.models.backbone_weights import fingerprint, load_backbone
+from hpof_jax.models.weights import check_backbone
 from hpof_jax.observe.clip import Observations
 from hpof_jax.observe.crops import person_crops
 
@@ -27,7 +28,7 @@ _boxes = jax.jit(box_from_keypoints)
 
 
 class Extractor:
-    """A ResNet-50 with its weights.
+    """A ResNet-50 with its weights, whose `fingerprint` is that of `models.backbone_weights`.
 
     Args:
       weights: a file that `models.backbone_weights.load_backbone` takes.
@@ -37,7 +38,9 @@ class Extractor:
     """
 
     def __init__(self, weights: str | os.PathLike):
-        self._variables = jax.device_put(load_backbone(weights))
+        variables = load_backbone(weights)
+        self.fingerprint = fingerprint(variables)
+        self._variables = jax.device_put(variables)
         self._apply = jax.jit(ResNet50().apply)
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
@@ -70,7 +73,7 @@ class Extractor:
                 if 0 <= (row := number - one.first_frame) < len(box):
                     collector.add(frame, box[row])
         return [
-            dataclasses.replace(one, features=collector.features())
+            dataclasses.replace(one, features=collector.features(), backbone=self.fingerprint)
             for one, collector in zip(people, collectors)
         ]
 
@@ -83,7 +86,8 @@ def extractor_for(config: ConfigDict, weights: str | os.PathLike | None) -> Extr
       weights: those of the ResNet-50. The extractor is kept for the next call with the same.
 
     Raises:
-      UserError: the model takes no image features, needs them, or the weights cannot be read.
+      UserError: the model takes no image features, needs them, or was trained on those of another ResNet-50, or the
+        weights cannot be read.
     """
     inputs = config.get("inputs", ("landmarks",))
     if weights is not None:
@@ -92,7 +96,9 @@ def extractor_for(config: ConfigDict, weights: str | os.PathLike | None) -> Extr
                 "These weights take no image features: leave out --features, or add --weights of a model that was "
                 "trained with config.model.inputs=('landmarks', 'features')."
             )
-        return _load(os.fspath(weights))
+        extractor = _load(os.fspath(weights))
+        check_backbone(config, extractor.fingerprint, f"those of {weights}")
+        return extractor
     if "landmarks" not in inputs:
         raise UserError(
             "These weights take image features: add --features with the ResNet-50 of their training, or leave out "

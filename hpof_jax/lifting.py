@@ -19,7 +19,7 @@ from hpof_jax.models.build import model_for
 from hpof_jax.models.flip import average_flipped, disagreement
 from hpof_jax.models.hpof import predict_long
 from hpof_jax.models.inputs import make_inputs
-from hpof_jax.models.weights import load_weights
+from hpof_jax.models.weights import check_backbone, load_weights
 from hpof_jax.motion import Motion
 from hpof_jax.observe import clip, swaps
 
@@ -59,7 +59,7 @@ def lift(
 
     Raises:
       UserError: the weights cannot be read, are not those of the model that they name, or need image features that the
-        observations do not have.
+        observations do not have or that are of another ResNet-50.
     """
     return lift_and_compare(observations, weights, body, flip=flip, smooth=smooth, undo_swaps=undo_swaps)[0]
 
@@ -88,6 +88,8 @@ def lift_and_compare(
         raise UserError(
             "These weights take image features, which the observations do not have: give them, or other weights."
         )
+    if observations.features is not None:
+        check_backbone(config, observations.backbone, "those of the observations")
     flip = flip and observations.features is None
 
     sampled = clip.resample(observations, MODEL_FPS)

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 import jax
@@ -71,6 +71,9 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
 
     phases = _check(config)
     stream.check_flow(config.data.flow)  # else the first phase with flow would raise
+    sources = data_sources(config.data)
+    opened = open_sources(sources, "train")
+    config = _with_backbone(config, opened.backbones)
     processes.check_equal({"devices": jax.local_device_count()} | checkpoint.flat_config(config))
     local_batch = parallel.local_batch_size(config.batch_size)
     if local_batch // jax.local_device_count() % config.accumulate:
@@ -79,7 +82,6 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
             f"{config.accumulate} even parts: set --config.accumulate to a divisor of their number."
         )
     shards = parallel.local_shards(config.batch_size, config.data.shards)
-    sources = data_sources(config.data)
     body = load_body()
     model = make_model(config.model, config.precision)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
@@ -91,11 +93,13 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     processes.check_equal({"the newest checkpoint at step": checkpointer.latest_step()})
     if checkpointer.latest_step() is not None:
         train_state = checkpointer.restore(train_state)
-        changes = [f"{key} {old} -> {new}" for key, (old, new) in checkpointer.changes(config).items()]
+        changed = checkpointer.changes(config)
+        before = ConfigDict({"backbone": changed.get("model.backbone", ("",))[0] or ""})
+        weights.check_backbone(before, config.model.get("backbone", ""), "those of the data")
+        changes = [f"{key} {old} -> {new}" for key, (old, new) in changed.items()]
         and_so = f" with another config: {', '.join(changes)}" if changes else ""
         logging.info("resumed %s at step %d%s", workdir, int(train_state.step), and_so)
     start = int(train_state.step)
-    opened = open_sources(sources, "train")
     real = [spec for spec in config.data.real_motion.split(",") if spec and adversary]
     options = stream.StreamOptions(
         batch_size=local_batch,
@@ -275,6 +279,25 @@ def _shares(data):
     return shares
 
 
+def _with_backbone(config: ConfigDict, backbones: Set[str]) -> ConfigDict:
+    """The config with the fingerprint of the ResNet-50 whose image features the data have, as `model.backbone`.
+
+    Raises:
+      UserError: the features are of several.
+    """
+    if "features" not in config.model.get("inputs", ()) or not backbones:
+        return config
+    if len(backbones) > 1:
+        raise UserError(
+            f"The image features of the data are of several ResNet-50s, with the fingerprints "
+            f"{', '.join(sorted(backbones))}: prepare all data sets with the same --features."
+        )
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.model.backbone = next(iter(backbones))
+    return config
+
+
 def _with_validation_clips(sources: Mapping[str, float]) -> dict[str, float]:
     """The sources that can be evaluated: a folder of few files may have none in its validation split."""
     from data_pipelines.sources import open_source, with_ground_truth  # here, as in the other functions
@@ -299,6 +322,7 @@ def _with_weights(path: str, fresh: state.TrainState, model: ConfigDict) -> stat
         trained = trained.copy_and_resolve_references()
         trained.fit_steps = model.fit_steps
     weights.check_params(params, fresh.params, path, trained, model)
+    weights.check_backbone(trained, model.get("backbone", ""), "those of the data")
     return dataclasses.replace(fresh, params=params, ema=jax.tree.map(np.copy, params))
 
 

@@ -11,7 +11,7 @@ from hpof_jax.observe.clip import Observations
 @pytest.fixture
 def extract(monkeypatch):
     """An extractor whose network is the mean of each channel; it counts its calls."""
-    monkeypatch.setattr(features, "load_backbone", lambda path: {})
+    monkeypatch.setattr(features, "load_backbone", lambda path: {"layer": {"kernel": np.ones(3)}})
     extractor = Extractor("weights.pth")
     extractor.calls = 0
 
@@ -55,6 +55,7 @@ def test_the_people_of_a_video_are_cropped_in_one_pass(extract):
     value = (np.arange(5) * 10 / 255 - 0.485) / 0.229
     np.testing.assert_allclose(found[0].features[:, 0], value, atol=0.003)
     np.testing.assert_allclose(found[1].features[:, 0], [value[2], 0], atol=0.003)
+    assert found[0].backbone == extract.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,15 @@ def test_the_people_of_a_video_are_cropped_in_one_pass(extract):
 def test_weights_and_features_that_do_not_fit(inputs, path, words):
     with pytest.raises(UserError, match=words):
         extractor_for(ConfigDict({"name": "hpof", "inputs": inputs}), path)
+
+
+def test_features_of_another_resnet50_than_in_training_are_refused(extract, monkeypatch):
+    monkeypatch.setattr(features, "_load", lambda path: extract)
+    config = ConfigDict({"name": "hpof", "inputs": ("features",), "backbone": extract.fingerprint})
+    assert extractor_for(config, "resnet50.pth") is extract
+    config.backbone = "f" * 16
+    with pytest.raises(UserError, match="fingerprint ffffffffffffffff, and those of resnet50.pth are of"):
+        extractor_for(config, "resnet50.pth")
 
 
 def test_without_features_a_model_of_landmarks_needs_nothing():

@@ -243,6 +243,9 @@ def test_image_features_are_used_by_a_model_that_takes_them(observations, with_f
     motion = lift(with_features, (params, config), body)
     other = dataclasses.replace(with_features, features=with_features.features[:, ::-1].copy())
     assert np.abs(motion.poses - lift(other, (params, config), body).poses).max() > 1e-3
+    config.backbone = "ab"
+    with pytest.raises(UserError, match="fingerprint ab, and those of the observations are of cd"):
+        lift(dataclasses.replace(with_features, backbone="cd"), (params, config), body)
     if inputs == ("features",):
         with pytest.raises(UserError, match="take image features, which the observations do not have"):
             lift(observations, (params, config), body)

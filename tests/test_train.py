@@ -9,10 +9,12 @@ import jax
 import numpy as np
 import pytest
 from absl.testing import flagsaver
+from ml_collections import ConfigDict
 
 from configs import hpof, tiny
 from data_pipelines import stream
 from data_pipelines.datasets import prepare
+from data_pipelines.observed.prepared import PreparedClips
 from data_pipelines.observed.rendered import clip_path, write_clip
 from hpof_jax import train
 from hpof_jax.body import load_body
@@ -327,6 +329,7 @@ def prepared_data(folder, monkeypatch):
     def extract(crops):
         return np.random.default_rng(0).uniform(0, 2, (len(crops), 2048)).astype(np.float32)
 
+    extract.fingerprint = "0123456789abcdef"
     monkeypatch.setattr(prepare, "_extractor", lambda weights: extract)
     monkeypatch.setattr(prepare, "_net", lambda model: FakeNet())
     write_3dpw(folder / "raw")
@@ -355,6 +358,17 @@ def test_the_recipe_for_the_fields_data_sets(tmp_path, monkeypatch):
     for name in (*hpof.BASE_LOSSES, *hpof.FLOW_LOSSES, "adversarial"):
         (loss,) = logged(tmp_path / "run", f"train/{name}").values()
         assert loss > 0, name
+    assert model.backbone == "0123456789abcdef"
+    monkeypatch.setattr(PreparedClips, "backbones", {"another"})
+    with pytest.raises(UserError, match="fingerprint 0123456789abcdef, and those of the data are of another"):
+        train.train(recipe, tmp_path / "run")
+
+
+def test_data_with_features_of_several_resnet50s():
+    some = ConfigDict({"model": {"inputs": ("features",)}})
+    with pytest.raises(UserError, match="of several ResNet-50s, with the fingerprints ab, cd: prepare all"):
+        train._with_backbone(some, {"cd", "ab"})
+    assert train._with_backbone(some, set()) == some
 
 
 def test_the_config_of_the_shipped_weights():

@@ -64,7 +64,7 @@ _CLIP = {  # name -> shape, type
     "has_smpl": ((), np.bool_),
     "has_3d": ((), np.bool_),
 }
-_TEXTS = ("name", "motion_class", "gender", "body", "subsets", "reference_set", "features_of")
+_TEXTS = ("name", "motion_class", "gender", "body", "subsets", "reference_set", "backbone")
 
 
 class PreparedBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -18,7 +18,7 @@ from absl import logging
 from data_pipelines.datasets.base import DataSet, Reading, Sequence, Unit, checked, fill_boxes
 from data_pipelines.datasets.catalogue import load_dataset
 from data_pipelines.datasets.labels import labels_of
-from data_pipelines.datasets.observe import Features, Look, observe_people
+from data_pipelines.datasets.observe import Look, observe_people
 from data_pipelines.motion.clip import FPS
 from data_pipelines.observed.manifest import open_folder
 from data_pipelines.observed.prepared import LONGEST
@@ -32,6 +32,9 @@ from hpof_jax.geometry.camera import default_focal_length
 from hpof_jax.observe.blazepose import BlazePose
 from hpof_jax.progress import progress
 
+if TYPE_CHECKING:  # Flax, which takes a second
+    from hpof_jax.features import Extractor
+
 VERSION = 1  # of the clips: raise it when they change
 SHORTEST = 16  # frames of a clip for training
 NAMED = 5  # missing files that an error names
@@ -39,7 +42,10 @@ NAMED = 5  # missing files that an error names
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a prepared folder is made with, besides the original files. The manifest stores them."""
+    """What a prepared folder is made with, besides the original files.
+
+    The manifest stores them, and of `features` the fingerprint.
+    """
 
     landmarks: bool = True
     masks: bool = True
@@ -92,7 +98,10 @@ def prepare(
     with damage(raw, "a readable folder", "give another one"):
         units, missing = dataset.find(raw, splits)
     _report_missing(dataset, raw, missing, partial, bool(units))
-    open_folder(out, {"dataset": name, "version": VERSION} | dataclasses.asdict(options))
+    made_with = dataclasses.asdict(options)
+    if options.features:  # the same weights may lie in another file
+        made_with["features"] = _extractor(options.features).fingerprint
+    open_folder(out, {"dataset": name, "version": VERSION} | made_with)
     with damage(out, "a folder that can be written to", "give another one"):
         for folder in {"done"} | {unit.split for unit in units}:
             (out / folder).mkdir(exist_ok=True)
@@ -144,10 +153,13 @@ def _write_people(
     people = [person for person in people if person.boxes[:, 2].any()]
     if not people:
         return []
-    look = Look(options.masks, options.flow, _extractor(options.features) if options.features else None)
+    extractor = _extractor(options.features) if options.features else None
+    look = Look(options.masks, options.flow, extractor)
     if reading.frames and options.landmarks:
         with damage(unit.frames or unit.path, what, "download them again"):
             found = observe_people(reading.frames(), people, look, _net(options.landmark_model))
+        if extractor:
+            found = [arrays | {"backbone": np.array(extractor.fingerprint)} for arrays in found]
     else:
         found = [{"image_size": np.array(person.image_size, np.float32)} for person in people]
     written = []
@@ -310,8 +322,8 @@ def _net(landmark_model: str) -> BlazePose:
 
 
 @functools.cache
-def _extractor(weights: str) -> Features:
-    from hpof_jax.features import Extractor  # Flax, which takes a second
+def _extractor(weights: str) -> "Extractor":
+    from hpof_jax.features import Extractor
 
     return Extractor(weights)
 

@@ -14,6 +14,7 @@ the keys of `hpof_jax.observe.clip.Observations`, which can load it, and those o
 | `keypoints_2d` (T, 24, 3) | annotated points in pixels, confidence last, named as in `skeletons.SPIN24` |
 | `keypoints_3d` (T, 24, 4) | the same in metres, camera frame |
 | `features` (T, 2048) float16 | image features, zeros where the person is not in the picture |
+| `backbone` | fingerprint of the ResNet-50 that made them |
 | `smpl_pose`, `smpl_transl`, `smpl_betas`, `gender`, `body` | SMPL's own numbers, for the evaluation |
 | `reference` (T, K, 3), `reference_set` | the points of the data set's protocol, where it is not SMPL |
 | `joints` (T, 24, 3), `world_to_camera` (T, 3, 4) | where known |
@@ -95,6 +96,11 @@ class PreparedClips:
     @property
     def classes(self) -> set[str]:
         return {clip["motion_class"] for clip in self._clips}
+
+    @property
+    def backbones(self) -> set[str]:
+        """Fingerprints of the ResNet-50s that made the clips' image features."""
+        return {clip["backbone"] for clip in self._clips} - {""}
 
     def draw_batch(
         self,
@@ -294,7 +300,7 @@ def _read(folder: pathlib.Path, split: str) -> list[dict[str, Any]]:
 
 def _read_clip(path: pathlib.Path) -> dict[str, Any]:
     with open_archive(path, *KIND) as archive, damage(path, *KIND):
-        clip: dict[str, Any] = archive.arrays((*_PER_FRAME, *_PER_CLIP, "motion_class"))
+        clip: dict[str, Any] = archive.arrays((*_PER_FRAME, *_PER_CLIP, "motion_class", "backbone"))
         frames = clip["seen"].shape[:1] if "seen" in clip else (0,)
         for key in _OPTIONAL - clip.keys():
             clip[key] = np.zeros((*frames, *_PER_FRAME[key]), np.float32)
@@ -303,8 +309,11 @@ def _read_clip(path: pathlib.Path) -> dict[str, Any]:
         for key, shape in (_PER_FRAME | _PER_CLIP).items():
             shape = (*frames, *shape) if key in _PER_FRAME else shape
             check_array(key, clip[key], shape, "b" if key in _BOOLS else "fiu")
-        check_array("motion_class", clip["motion_class"], (), "U")
+        clip.setdefault("backbone", np.array(""))
+        for key in ("motion_class", "backbone"):
+            check_array(key, clip[key], (), "U")
         if not clip["seen"].size or (clip["image_size"] <= 0).any() or clip["focal_length"] <= 0:
             raise ValueError("it has no frame, or a size that is not positive")
         members = frozenset(archive.members)
-    return clip | {"path": path, "motion_class": str(clip["motion_class"]), "members": members}
+    texts = {key: str(clip[key]) for key in ("motion_class", "backbone")}
+    return clip | texts | {"path": path, "members": members}

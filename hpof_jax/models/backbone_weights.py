@@ -5,6 +5,7 @@
 torch is not needed, and nothing in a file is executed (`hpof_jax.pickles`).
 """
 
+import hashlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -62,6 +63,14 @@ def load_backbone(path: str | os.PathLike) -> dict[str, Any]:
         raise UserError(
             f"{path} holds no ResNet-50 ({reason(error)}): give torchvision's, timm's `resnet50` or SPIN's weights."
         ) from error
+
+
+def fingerprint(variables: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that tell whether two files hold the same ResNet-50, whatever their layout."""
+    digest = hashlib.sha256()
+    for name, array in sorted(flax.traverse_util.flatten_dict(variables, sep="/").items()):
+        digest.update(name.encode() + np.asarray(array, np.float32).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def convert(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,6 +113,7 @@ def make_model(config: ml_collections.ConfigDict, precision: str = "f32") -> HPO
         )
     fields = config.to_dict()
     name = fields.pop("name")
+    fields.pop("backbone", None)  # tells only whose image features the model was trained on
     if name not in _MODELS:
         raise UserError(f"There is no model '{name}': set --config.model.name to one of {sorted(_MODELS)}.")
     known = inspect.signature(_MODELS[name]).parameters.keys() - {"dtype"}

@@ -157,6 +157,25 @@ def check_params(
     )
 
 
+def check_backbone(config: ml_collections.ConfigDict, fingerprint: str, what: str) -> None:
+    """Checks that a model was trained on the image features of the ResNet-50 with a fingerprint.
+
+    Args:
+      config: of the model. Its `backbone` is "" or missing if its training saw no features.
+      fingerprint: of `backbone_weights.fingerprint`; "" if it is not known: then nothing is checked.
+      what: the features that it belongs to, for the message.
+
+    Raises:
+      UserError: it was another ResNet-50.
+    """
+    trained = config.get("backbone", "")
+    if trained and fingerprint and trained != fingerprint:
+        raise UserError(
+            f"The model was trained on image features of the ResNet-50 with the fingerprint {trained}, and {what} are "
+            f"of {fingerprint}: use the ResNet-50 of its training."
+        )
+
+
 def differing(
     config: ml_collections.ConfigDict, other: ml_collections.ConfigDict
 ) -> dict[str, tuple[Any, Any]]:

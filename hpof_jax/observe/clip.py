@@ -55,6 +55,7 @@ class Observations:
     doubts: (D,) frames of the clip at which the person could not be told from others. Among everybody's tracks
       one ends there; that of a single person may go on with somebody else.
     features: (T, 2048) image features of the crops, see `hpof_jax.features`, or None.
+    backbone: fingerprint of the ResNet-50 that made the features; "" if it is not known.
     background: points of the background in all frames that were read from the video, or None.
     """
 
@@ -76,6 +77,7 @@ class Observations:
     first_frame: int = 0
     doubts: np.ndarray | None = None
     features: np.ndarray | None = None
+    backbone: str = ""
     background: Background | None = None
 
     def __post_init__(self):
@@ -83,6 +85,7 @@ class Observations:
         object.__setattr__(self, "times", np.asarray(times, np.float64))
         object.__setattr__(self, "shots", np.zeros(1, int) if self.shots is None else np.asarray(self.shots))
         object.__setattr__(self, "focal_length_source", str(self.focal_length_source))
+        object.__setattr__(self, "backbone", str(self.backbone))
         object.__setattr__(self, "first_frame", int(self.first_frame))
         object.__setattr__(self, "doubts", np.array([] if self.doubts is None else self.doubts, int))
 
@@ -327,6 +330,7 @@ def _checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "flow_valid": (flow, "b"),
         "flow_box": ((frames, 3), "f"),
         "features": ((frames, IMAGE_FEATURES), "f"),
+        "backbone": ((), "U"),
         "first_frame": ((), "iu"),
         "doubts": ((count("doubts"),), "iu"),
         "background_points": ((count("background_ids"), 2), "f"),

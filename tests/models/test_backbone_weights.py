@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from hpof_jax.errors import UserError
 from hpof_jax.models import backbone_weights
 from hpof_jax.models.backbone import ResNet50
-from hpof_jax.models.backbone_weights import load_backbone, torch_name
+from hpof_jax.models.backbone_weights import convert, fingerprint, load_backbone, torch_name
 from tests.predictions import conftest
 
 write = conftest.write
@@ -56,6 +56,13 @@ def assert_converted(variables, state):
 def test_safetensors_with_the_names_of_torchvision_and_timm(tmp_path, state):
     save_file(state, tmp_path / "resnet50.safetensors")
     assert_converted(load_backbone(tmp_path / "resnet50.safetensors"), state)
+
+
+def test_the_fingerprint_is_that_of_the_numbers(state):
+    known = fingerprint(convert(state))
+    assert len(known) == 16 and fingerprint(convert({"model": dict(reversed(state.items()))})) == known
+    state["layer4.2.bn3.bias"] = state["layer4.2.bn3.bias"] + np.float32(1e-3)
+    assert fingerprint(convert(state)) != known
 
 
 @pytest.mark.parametrize("kind", ["torch", "legacy"])

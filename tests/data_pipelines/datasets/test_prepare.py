@@ -198,13 +198,22 @@ def test_image_features_are_of_the_people_in_the_pictures(tmp_path, net, monkeyp
         grey = np.round(255 * (crops[:, 112, 112, 0] * 0.229 + 0.485))
         return np.tile(grey[:, None], (1, 2048))
 
+    extract.fingerprint = "0123456789abcdef"
     monkeypatch.setattr(prepare, "_extractor", lambda weights: extract)
     raw = tmp_path / "raw"
     write_3dpw(raw, split="test", people=1)
     run(raw, tmp_path / "out", dataclasses.replace(QUICK, features="resnet50.pth"))
-    features = arrays(tmp_path / "out/test/clip_downtown_cafe_00_0.npz")["features"]
+    clip = arrays(tmp_path / "out/test/clip_downtown_cafe_00_0.npz")
+    features = clip["features"]
+    assert clip["backbone"] == extract.fingerprint
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["features"] == extract.fingerprint
     assert features.shape == (FRAMES, 2048) and sum(calls) == FRAMES - 2
     np.testing.assert_array_equal(features[:, 7], [0, 0, *range(2, FRAMES)])
+    # The same ResNet-50 in another file goes on; another one needs another folder.
+    run(raw, tmp_path / "out", dataclasses.replace(QUICK, features="elsewhere/resnet50.safetensors"))
+    extract.fingerprint = "another"
+    with pytest.raises(UserError, match="made with another features"):
+        run(raw, tmp_path / "out", dataclasses.replace(QUICK, features="resnet50.pth"))
 
 
 def test_every_data_set_says_what_to_download_and_finds_nothing_in_an_empty_folder(tmp_path):
