@@ -15,6 +15,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 
 import jax
 import numpy as np
@@ -24,8 +25,8 @@ from hpof_jax.cli import positive_int
 from hpof_jax.errors import UserError
 from hpof_jax.models.weights import load_weights
 
-STEPS_PER_KILL = 6
-BEGINS = "compiling the step"  # printed before the first step
+STEPS_PER_KILL = 12  # of the whole training
+MOST_SAVES = 10  # between a start and a kill
 CONFIG = {
     "batch_size": 8,
     "clip_length": 8,
@@ -40,48 +41,55 @@ CONFIG = {
 
 
 def start(workdir: pathlib.Path, steps: int) -> subprocess.Popen:
-    """Starts the training, or resumes it."""
+    """Starts the training, or resumes it; what it prints is added to `workdir`.log."""
     command = [sys.executable, "-m", "hpof_jax.train", "--config", "configs/tiny.py:no_flow"]
     command += ["--workdir", str(workdir), f"--config.num_steps={steps}"]
     command += [f"--config.{key}={value}" for key, value in CONFIG.items()]
     root = pathlib.Path(__file__).parents[1]
-    return subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+    with _log(workdir).open("a") as log:
+        return subprocess.Popen(command, cwd=root, stderr=log)
 
 
-def finish(process: subprocess.Popen) -> None:
+def finish(process: subprocess.Popen, workdir: pathlib.Path) -> None:
     """Waits for the end. Raises UserError if the training failed."""
-    _, text = process.communicate()
-    if process.returncode:
-        raise UserError(f"The training ended with status {process.returncode}: {text.strip()[-300:]}")
+    if process.wait():
+        text = _log(workdir).read_text().strip()
+        raise UserError(f"The training ended with status {process.returncode}: {text[-300:]}")
 
 
-def kill_at_random(process: subprocess.Popen, longest: float, rng: random.Random) -> bool:
-    """Kills a training up to `longest` seconds after it begins; false if it was finished by then.
+def kill_at_random(
+    process: subprocess.Popen, workdir: pathlib.Path, longest: float, rng: random.Random
+) -> bool:
+    """Kills a training up to `longest` seconds after a random one of its next saves.
 
-    Raises UserError if it ended by itself, but not well.
+    False if it was finished by then. Raises UserError if it ended by itself, but not well.
     """
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if BEGINS in line:
-            break
+    goal = newest(workdir) + rng.randint(1, MOST_SAVES)
+    while process.poll() is None and newest(workdir) < goal:
+        time.sleep(0.01)
     try:
         process.wait(rng.uniform(0.0, longest))
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.wait()
         return True
-    rest = process.stderr.read()
-    process.stderr.close()
-    if process.returncode:
-        raise UserError(f"The resumed training failed: {(''.join(lines) + rest).strip()[-300:]}")
+    finish(process, workdir)
     return False
+
+
+def _log(workdir: pathlib.Path) -> pathlib.Path:
+    return workdir.with_suffix(".log")
 
 
 def newest(workdir: pathlib.Path) -> int:
     """The newest finished checkpoint, 0 if there is none."""
     names = [path.name for path in (workdir / "checkpoints").glob("*")]
     return max((int(name) for name in names if name.isdecimal()), default=0)
+
+
+def unfinished(workdir: pathlib.Path) -> bool:
+    """Whether a checkpoint was being written when the training was killed."""
+    return any(not path.name.isdecimal() for path in (workdir / "checkpoints").glob("*"))
 
 
 def losses(workdir: pathlib.Path) -> dict[int, float]:
@@ -99,17 +107,19 @@ def measure(kills: int, longest: float, seed: int) -> dict:
     rng, steps = random.Random(seed), STEPS_PER_KILL * kills
     with tempfile.TemporaryDirectory() as folder:
         never, often = pathlib.Path(folder, "never"), pathlib.Path(folder, "often")
-        finish(start(never, steps))
-        resumed_at = []
-        while len(resumed_at) < kills and kill_at_random(start(often, steps), longest, rng):
+        finish(start(never, steps), never)
+        resumed_at, during_a_save = [], 0
+        while len(resumed_at) < kills and kill_at_random(start(often, steps), often, longest, rng):
             resumed_at.append(newest(often))
+            during_a_save += unfinished(often)
             print_row(f"kill {len(resumed_at)}: resumes after step", [resumed_at[-1]])
-        finish(start(often, steps))
+        finish(start(often, steps), often)
         expected, found = (load_weights(run)[0] for run in (never, often))
         same_weights = all(jax.tree.leaves(jax.tree.map(lambda a, b: np.array_equal(a, b), expected, found)))
         same_losses = losses(never) == losses(often)
     return {
         "kills": len(resumed_at),
+        "during_a_save": during_a_save,
         "steps": steps,
         "resumed_after_step": resumed_at,
         "same_weights": same_weights,
@@ -119,9 +129,7 @@ def measure(kills: int, longest: float, seed: int) -> dict:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kills", type=positive_int, default=50, help="how many (50)")
-    parser.add_argument(
-        "--longest", type=float, default=2.0, help="seconds from the first step to a kill (2)"
-    )
+    parser.add_argument("--longest", type=float, default=0.5, help="seconds from a save to a kill (0.5)")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -129,6 +137,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> dict:
     result = measure(options.kills, options.longest, options.seed)
     print_row("kills", [result["kills"]])
+    print_row("of them during a save", [result["during_a_save"]])
     print_row("weights equal to the bit", [str(result["same_weights"])])
     print_row("losses of all steps equal", [str(result["same_losses"])])
     return result
