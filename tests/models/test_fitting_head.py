@@ -141,7 +141,7 @@ def test_blocks_give_what_all_frames_at_once_give(scene):
     arguments = scene.arguments(inputs)
     blocks = jax.jit(lambda p, *args: HEAD.clone(block=5).apply({"params": p}, *args))(params, *arguments)
     for a, b in zip(blocks, fit(params, *arguments), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+        np.testing.assert_allclose(a, b, atol=1e-5)  # solves in float32
 
 
 def test_an_invisible_landmark_does_not_count(scene):
@@ -275,7 +275,7 @@ def test_chunks_and_shots_give_what_one_pass_gives(fitted, observe, body):
     assert whole.betas.shape == (2, 1, 10)
     chunked = predict_long(model, params, inputs, body, chunk=4)
     for a, b in zip(whole, chunked, strict=True):
-        np.testing.assert_allclose(a, b, atol=5e-6)
+        np.testing.assert_allclose(a, b, atol=3e-5)  # solves in float32
     shots = predict_long(model, params, inputs, body, chunk=4, shots=[slice(0, 7), slice(7, 11)])
     assert shots.rotations.shape == whole.rotations.shape and np.isfinite(shots.rotations).all()
 
