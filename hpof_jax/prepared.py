@@ -3,21 +3,29 @@
 python -m hpof_jax.evaluate --data prepared:FOLDER --protocol 3dpw --body smpl/ --regressor J_regressor_h36m.npy
 """
 
+import dataclasses
+import functools
 import os
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 from absl import logging
 
-from hpof_jax import lifting, scoring
+from hpof_jax import lifting, moving_camera, scoring
+from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
+from hpof_jax.grounding import ground
 from hpof_jax.models.weights import load_weights
+from hpof_jax.motion import Motion
 from hpof_jax.observe.clip import Observations
 from hpof_jax.predictions.formats import FREE_BODY, Prediction
 from hpof_jax.progress import progress
-from hpof_jax.training.protocols import PROTOCOLS
+from hpof_jax.training.protocols import PROTOCOLS, Protocol
+from hpof_jax.world import stilled
 
 SPLIT = "test"  # the frames that benchmarks count
+TRUE_CAMERA = "hpof_jax, true camera"
 
 
 def score_prepared(
@@ -35,25 +43,22 @@ def score_prepared(
     who is seen in no frame of a clip counts in `coverage` alone.
 
     Args:
-      protocol: a key of `PROTOCOLS` whose motions are in the camera frame.
+      protocol: a key of `PROTOCOLS`. Motions in the world have two rows: with the camera's motion as a
+        reconstruction finds it, and with the data set's motion and focal length of the camera.
       weights: a weights `.npz` or a training run's folder; None: the shipped weights.
       body, regressor: see `scoring.score`; not needed where the reference is points.
       raw: the raw prediction, without flip test-time augmentation and smoothing.
 
     Returns:
-      what `scoring.score` returns, of one program.
+      what `scoring.score` returns.
 
     Raises:
       UserError: no test clip of the protocol, or one that cannot be read, or a body that is needed and not given.
     """
-    from data_pipelines.observed.prepared import (
-        clip_files,
-        read_reference,
-    )  # here, because it imports the detector
+    # Here, because it imports the detector.
+    from data_pipelines.observed.prepared import clip_files, read_reference
 
-    rules = PROTOCOLS[protocol]
-    if rules.frame != "camera":
-        raise UserError(f"{protocol} needs motions in the world: give results as --predictions.")
+    rules, in_world = PROTOCOLS[protocol], PROTOCOLS[protocol].frame == "world"
     folder = pathlib.Path(folder).expanduser()
     references = {path: read_reference(path) for path in clip_files(folder, SPLIT)}
     references = {
@@ -64,46 +69,83 @@ def score_prepared(
             f"{folder} has no test clip that {protocol} counts: make some with python -m hpof_jax.data prepare."
         )
     loaded, bodies = load_weights(weights), scoring.Bodies(body, regressor, rules.keypoints)
-    totals, trues, unseen = {}, [], 0
+    programs: dict[str, dict] = {}
+    trues, unseen = [], 0
     for path, found in progress(references.items(), "scoring", len(references), "clip"):
-        true = _truth(found, rules.keypoints, path)
+        true = _truth(found, rules, path)
         trues.append(true)
         observations = Observations.load(path)
         if not observations.seen.any():
             logging.warning("%s shows nobody whom the detector finds: it is left out.", path)
             unseen += 1
             continue
-        motion = lifting.lift(observations, loaded, flip=not raw, smooth=not raw)
-        pred = Prediction(
-            "hpof_jax",
-            np.asarray(motion.poses, np.float64).reshape(-1, 24, 3),
-            np.broadcast_to(np.asarray(motion.betas, np.float64), (len(motion.poses), len(motion.betas))),
-            np.asarray(motion.trans, np.float64),
-            found.frame_index,
-            true.fps,
-            body=FREE_BODY,
-        )
-        totals[path.stem.removeprefix("clip_")] = scoring.compare(rules, pred, true, bodies, str(path))
-    if not totals:
+        lift = functools.partial(lifting.lift, weights=loaded, flip=not raw, smooth=not raw)
+        if in_world:
+            motions = _in_world(lift, observations, found, path)
+        else:
+            motions = {"hpof_jax": lift(observations)}
+        for name, motion in motions.items():
+            pred = Prediction(
+                "hpof_jax",
+                np.asarray(motion.poses, np.float64).reshape(-1, 24, 3),
+                np.broadcast_to(np.asarray(motion.betas, np.float64), (len(motion.poses), len(motion.betas))),
+                np.asarray(motion.trans, np.float64),
+                found.frame_index,
+                true.fps,
+                body=FREE_BODY,
+            )
+            clip = path.stem.removeprefix("clip_")
+            programs.setdefault(name, {})[clip] = scoring.compare(rules, pred, true, bodies, str(path))
+    if not programs:
         raise UserError(f"The detector finds nobody in the test clips of {folder}: prepare them with frames.")
     notes = [f"{unseen} clips that show nobody are left out."] * bool(unseen)
     if any(true.body not in (FREE_BODY, "points") for true in trues):
         notes.append(
             "hpof_jax: the prediction is on the free body and the reference on SMPL; there is no PVE."
         )
+    if in_world:
+        notes.append(f"{TRUE_CAMERA}: the camera's motion and focal length are the data set's own.")
     names = [str(path) for path in references]
     notes += scoring.gender_notes(trues, body)
-    return scoring.report(protocol, {"hpof_jax": scoring.table(totals)}, names, notes)
+    tables = {name: scoring.table(totals) for name, totals in programs.items()}
+    return scoring.report(protocol, tables, names, notes)
 
 
-def _truth(found, keypoints: str, path: pathlib.Path) -> Prediction | scoring.Points:
+def _in_world(lift: Callable, observations: Observations, found, path: pathlib.Path) -> dict[str, Motion]:
+    """The motion in axes that stand still: with the camera as a reconstruction finds it, and with the true one."""
+    if observations.background is None:
+        raise UserError(
+            f"{path} has no points of the background: prepare the data set again, in another folder."
+        )
+    one = moving_camera.calibrated([observations])[0]
+    motion, camera = lift(one), moving_camera.find([one])
+    grounded = ground([moving_camera.keep(motion, moving_camera.in_metres(camera, [motion]))], load_body())
+    turn, shift = found.world_to_camera[..., :3], found.world_to_camera[..., 3:]
+    centre = -(np.swapaxes(turn, -1, -2) @ shift)[..., 0]
+    known = dict(focal_length=np.float32(found.focal_length), focal_length_source="given")
+    true = dataclasses.replace(
+        lift(dataclasses.replace(observations, **known)),
+        camera_rotation=turn @ turn[0].T,
+        camera_position=(centre - centre[0]) @ turn[0].T,
+    )
+    return {"hpof_jax": stilled(grounded[0]), TRUE_CAMERA: stilled(true)}
+
+
+def _truth(found, rules: Protocol, path: pathlib.Path) -> Prediction | scoring.Points:
     """The reference of a clip in its valid frames: points if it has them for such a protocol, else SMPL's motion."""
+    from data_pipelines.datasets.base import SMPL_PELVIS, into_camera, inverted
+
     rows = np.flatnonzero(found.valid)
     frames = found.frame_index[rows]
-    if found.reference is not None and keypoints != "smpl24":
+    if found.reference is not None and rules.keypoints != "smpl24":
         return scoring.Points(found.reference[rows], found.reference_set, frames, found.fps)
     if found.pose is None:
         raise UserError(f"{path} has no SMPL parameters: choose a protocol of its data set.")
+    pose, transl = found.pose[rows], found.transl[rows]
+    if rules.frame == "world":
+        if found.world_to_camera is None:
+            raise UserError(f"{path} has no motion of the camera: choose a protocol in the camera's frame.")
+        pose, transl = into_camera(pose, transl, SMPL_PELVIS, inverted(found.world_to_camera[rows]))
     betas = np.broadcast_to(found.betas, (len(rows), len(found.betas)))
     kind = {"gender": found.gender, "body": found.body}
-    return Prediction("reference", found.pose[rows], betas, found.transl[rows], frames, found.fps, **kind)
+    return Prediction("reference", pose, betas, transl, frames, found.fps, **kind)

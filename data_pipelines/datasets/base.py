@@ -210,6 +210,12 @@ def into_camera(
     return turned, np.einsum("tij,tj->ti", turn, transl + pelvis) + shift - pelvis
 
 
+def inverted(rigid: np.ndarray) -> np.ndarray:
+    """Rigid motions (T, 3, 4), such as from the world to the camera -> their inverses."""
+    turn = np.swapaxes(rigid[..., :3], -1, -2)
+    return np.concatenate([turn, -turn @ rigid[..., 3:]], axis=-1)
+
+
 def transform(points: np.ndarray, world_to_camera: np.ndarray) -> np.ndarray:
     """Points (T, K, 3) in the world -> the same in the camera; world_to_camera (T, 3, 4)."""
     return np.einsum("tij,tkj->tki", world_to_camera[..., :3], points) + world_to_camera[:, None, :, 3]

@@ -9,6 +9,7 @@ import numpy as np
 from data_pipelines.datasets.base import Sequence, fill_boxes
 from hpof_jax import features
 from hpof_jax.geometry.camera import box_from_keypoints
+from hpof_jax.observe.background import BackgroundTracker
 from hpof_jax.observe.blazepose import MIN_PRESENCE, BlazePose, Pose, Region, overlap
 from hpof_jax.observe.track import Collector
 
@@ -27,6 +28,7 @@ class Look(NamedTuple):
     masks: bool = True
     flow: bool = True
     features: Features | None = None
+    background: bool = False  # points of the background, of videos whose camera moves
 
 
 class AnnotatedPerson:
@@ -82,7 +84,7 @@ def observe_people(
     Returns:
       for each person the arrays of `observe.clip.Observations`, image_size (2,), and with `look.features` features
       (T, 2048) float16, zeros where the person is not in the picture. They are of the detected person's box, as in a
-      reconstruction, and where the detector fails of the annotated box.
+      reconstruction, and where the detector fails of the annotated box. With `look.background` also background_*.
 
     Raises:
       ValueError: the video has fewer frames than the annotations.
@@ -93,22 +95,27 @@ def observe_people(
         Collector(AnnotatedPerson(net, box), MASK_SIDE if look.masks else None, look.flow) for box in boxes
     ]
     pictures = [features.Collector(look.features) if look.features else None for _ in people]
+    backgrounds = [BackgroundTracker() if look.background and _moves(person) else None for person in people]
     last = max(int(person.frame_index[-1]) for person in people)
     number, size = -1, None
     for number, frame in enumerate(frames):
-        size = frame.shape[:2]
+        size, shown = frame.shape[:2], []
         for wanted, collector, box, picture in zip(numbers, collectors, boxes, pictures, strict=True):
             if number in wanted:
                 row = len(collector.seen)
                 pose = collector(frame)
+                shown += [pose.landmarks_2d] if pose else []
                 if picture:
                     picture.add(frame, np.asarray(_box(pose.landmarks_2d)) if pose else box[row])
+        for wanted, background in zip(numbers, backgrounds, strict=True):
+            if background and number in wanted:
+                background(frame, shown)
         if number >= last:
             break
     if number < last or size is None:
         raise ValueError(f"its frames are {number + 1} instead of {last + 1} or more")
     found = []
-    for collector, picture in zip(collectors, pictures, strict=True):
+    for collector, picture, background in zip(collectors, pictures, backgrounds, strict=True):
         arrays = collector.arrays()
         del arrays["shots"]
         if "mask_to_frame" in arrays:
@@ -117,8 +124,16 @@ def observe_people(
             arrays["flow"] = np.round(STEPS * arrays["flow"]) / np.float16(STEPS)
         if picture:
             arrays["features"] = picture.features().astype(np.float16)
+        if background:
+            arrays |= {f"background_{name}": array for name, array in vars(background.background()).items()}
         found.append(arrays | {"image_size": np.array(size, np.float32)})
     return found
+
+
+def _moves(person: Sequence) -> bool:
+    """Whether the camera is known to move."""
+    cameras = person.world_to_camera
+    return cameras is not None and bool(np.ptp(cameras[person.valid], axis=0).max(initial=0) > 1e-4)
 
 
 _box = jax.jit(box_from_keypoints)

@@ -154,7 +154,7 @@ def _write_people(
     if not people:
         return []
     extractor = _extractor(options.features) if options.features else None
-    look = Look(options.masks, options.flow, extractor)
+    look = Look(options.masks, options.flow, extractor, background=unit.split == "test")
     if reading.frames and options.landmarks:
         with damage(unit.frames or unit.path, what, "download them again"):
             found = observe_people(reading.frames(), people, look, _net(options.landmark_model))
@@ -288,6 +288,8 @@ def _moved(arrays: dict[str, np.ndarray], shift: np.ndarray) -> dict[str, np.nda
     if "mask_to_frame" in arrays:
         moved["mask_to_frame"] = arrays["mask_to_frame"].copy()
         moved["mask_to_frame"][seen, :, 2] += shift
+    if "background_points" in arrays:
+        moved["background_points"] = arrays["background_points"] + shift
     if "flow_box" in arrays:
         moved["flow_box"] = arrays["flow_box"].copy()
         moved["flow_box"][arrays["flow_box"][:, 2] > 0, :2] += shift

@@ -18,6 +18,7 @@ the keys of `hpof_jax.observe.clip.Observations`, which can load it, and those o
 | `smpl_pose`, `smpl_transl`, `smpl_betas`, `gender`, `body` | SMPL's own numbers, for the evaluation |
 | `reference` (T, K, 3), `reference_set` | the points of the data set's protocol, where it is not SMPL |
 | `joints` (T, 24, 3), `world_to_camera` (T, 3, 4) | where known |
+| `background_*` | of `observe.background`, for the evaluation in the world: test clips whose camera moves |
 | `subsets` | names of the protocols that count the clip, separated by commas; empty: all |
 
 Where a key is missing, the data set has no such annotation. All pixels are those of a camera whose principal point is
@@ -238,21 +239,25 @@ class Reference:
     transl: np.ndarray | None  # (T, 3)
     reference: np.ndarray | None  # (T, K, 3)
     reference_set: str
+    world_to_camera: np.ndarray | None  # (T, 3, 4)
+    focal_length: float  # px
 
 
 def read_reference(path: pathlib.Path) -> Reference:
     """The ground truth of a clip. Raises UserError if it cannot be read."""
     texts = ("gender", "body", "subsets", "reference_set")
-    smpl = {"smpl_pose": (24, 3), "smpl_transl": (3,)}
-    names = ("frame_index", "valid", "fps", "smpl_betas", "reference", *smpl, *texts)
+    smpl = {"smpl_pose": (24, 3), "smpl_transl": (3,), "world_to_camera": (3, 4)}
+    always = ("frame_index", "valid", "fps", "true_focal_length")
+    names = (*always, "smpl_betas", "reference", *smpl, *texts)
     with open_archive(path, *KIND) as archive, damage(path, *KIND):
         clip = archive.arrays(names)
-        if missing := {"frame_index", "valid", "fps"} - clip.keys():
+        if missing := {*always} - clip.keys():
             raise ValueError(f"it has no '{min(missing)}'")
         frames = clip["valid"].shape[:1]
         check_array("valid", clip["valid"], frames, "b")
         check_array("frame_index", clip["frame_index"], frames, "iu")
-        check_array("fps", clip["fps"], (), "fiu")
+        for name in ("fps", "true_focal_length"):
+            check_array(name, clip[name], (), "fiu")
         for name, shape in smpl.items():
             if name in clip:
                 check_array(name, clip[name], (*frames, *shape))
@@ -263,6 +268,8 @@ def read_reference(path: pathlib.Path) -> Reference:
         if "reference" in clip:
             points = len(keypoint_names(str(clip["reference_set"])))
             check_array("reference", clip["reference"], (*frames, points, 3))
+        if clip["true_focal_length"] <= 0:
+            raise ValueError("its focal length is not positive")
         if not clip["valid"].any():
             raise ValueError("no frame of it counts")
     doubles = {
@@ -281,6 +288,8 @@ def read_reference(path: pathlib.Path) -> Reference:
         transl=doubles["smpl_transl"],
         reference=doubles["reference"],
         reference_set=str(clip["reference_set"]),
+        world_to_camera=doubles["world_to_camera"],
+        focal_length=float(clip["true_focal_length"]),
     )
 
 

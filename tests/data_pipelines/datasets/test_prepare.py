@@ -47,7 +47,10 @@ def test_each_person_of_a_sequence_becomes_a_clip(tmp_path, net):
     assert len(whole["seen"]) == FRAMES and not whole["valid"][:2].any() and whole["valid"][2:].all()
     assert not whole["seen"][:2].any() and whole["seen"][2:].all()
     np.testing.assert_array_equal(clip["landmarks_3d"][:, 0, 0], clip["frame_index"])  # of the same frames
+    # Points of the background tell how the camera moves, for the evaluation in the world.
+    assert len(Observations.load(out / "test/clip_office_00_0.npz").background) == FRAMES
     found = Observations.load(out / names[0])
+    assert found.background is None
     assert len(found) == FRAMES - 2 and found.masks is not None
     assert not list(out.rglob(".*"))
 
