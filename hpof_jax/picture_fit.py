@@ -51,6 +51,7 @@ class Evidence(NamedTuple):
     seen: jax.Array  # (K, P) bool
     box: jax.Array  # (K, P, 3) [centre x, centre y, size] px
     masks: jax.Array  # (K, P, R, R) in 0..1
+    known: jax.Array  # (K, P, R, R) bool, not in the masks of other people
     flow: jax.Array | None  # (K, 2, R, R, 2) px of the boxes, between the two frames of each knot
     flow_valid: jax.Array | None  # (K, 2, R, R) bool
 
@@ -165,7 +166,7 @@ def moved(pose: jax.Array, pelvis: jax.Array, correction: jax.Array) -> tuple[ja
 def _misfit(drawn, lens, evidence):
     """1 - IoU of body and mask, (K, P)."""
     known = picture_losses.in_frame(evidence.box, lens.image_size, evidence.masks.shape[-1])
-    return picture_losses.silhouette(drawn.silhouettes, evidence.masks, known)
+    return picture_losses.silhouette(drawn.silhouettes, evidence.masks, known * evidence.known)
 
 
 def _terms(

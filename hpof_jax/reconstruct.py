@@ -169,7 +169,7 @@ def reconstruct(
       export: formats for other programs, such as "glb,bvh"; see `hpof_jax.export`. Needs `out`.
       camera: "static": it stands still; "moving": it does not; "auto": as the background shows.
       refine: "fast" or "full" fits the motion to the video's masks and landmarks, "full" also to its optical flow;
-        see `hpof_jax.refine`. Not for person "all".
+        see `hpof_jax.refine`.
       progress: show how far the work is; see `hpof_jax.progress`.
 
     Returns:
@@ -194,8 +194,6 @@ def reconstruct(
     visualize.check_look(style, layout)
     moving_camera.check_mode(camera)
     fit.check_mode(refine)
-    if refine != "off" and person == "all":
-        raise UserError("The fit is for one person: choose somebody with --person, or leave out --refine.")
     options = dict(person=person, landmark_model=landmark_model, focal_length=focal_length, fov=fov, fps=fps)
     options |= dict(start=start, end=end, max_frames=max_frames, min_seen=min_seen, camera=camera)
     options |= dict(camera_pitch=camera_pitch, camera_roll=camera_roll, camera_height=camera_height)
@@ -236,10 +234,8 @@ def reconstruct(
             f"motion_{number}" if everybody else "motion": moving_camera.keep(motion, camera_motion)
             for number, motion in enumerate(lifted, 1)
         }
-        motions = {
-            name: fit.refine(motion, observations, body_model, mode=refine, progress=progress)
-            for (name, motion), observations in zip(motions.items(), people)
-        }
+        fitted = fit.refine_all([*motions.values()], people, body_model, mode=refine, progress=progress)
+        motions = dict(zip(motions, fitted))
         known: dict[str, Any] = dict(height=height, foot_lock=foot_lock, camera_height=camera_height)
         known |= dict(camera_pitch=camera_pitch, camera_roll=camera_roll)
         motions = dict(zip(motions, ground([*motions.values()], body_model, **known)))

@@ -6,7 +6,8 @@ docs/refine.md says what each term gains.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,7 @@ WEIGHTS = {"fast": {"landmarks": 0.2, "silhouette": 6.0, "limits": 1.0}}
 WEIGHTS["full"] = WEIGHTS["fast"] | {"flow_silhouette": 3.0, "vertex_flow": 4.0}
 # Small masks are soft at the edge, by which a right body would differ from them by a fifth.
 SHARPER = 4.0
+LEAST_KNOWN = 0.5  # of a mask's pixels; with fewer, the frame is as if it did not show the person
 CHUNK = 512  # frames whose joints are computed at once
 
 
@@ -43,6 +45,7 @@ def refine(
     body: BodyModel | None = None,
     *,
     mode: str = "full",
+    others: Sequence[Observations] = (),
     weights: Mapping[str, float] | None = None,
     offsets: bool = True,
     evidence: bool = True,
@@ -58,6 +61,7 @@ def refine(
       observations: of the same frames, with masks, and with flow for mode "full". Left-right swaps are undone.
       body: the body that the motion was made with. None: the free body.
       mode: "off" returns the motion as it is, "fast" fits landmarks and masks, "full" also optical flow.
+      others: of the other people in the same video, with masks. Pixels of their masks say nothing about this person.
       weights: of the terms, in place of `WEIGHTS[mode]`.
       offsets: whether the landmarks' mean offsets are used.
       evidence: whether the prior is weighed by how well the answer fits.
@@ -69,7 +73,7 @@ def refine(
     check_mode(mode)
     if mode == "off":
         return motion
-    _check(motion, observations, mode)
+    _check(motion, observations, others, mode)
     body = load_body() if body is None else body
     step = max(round(SPACING * float(observations.fps)), 1)
     statistics = load_statistics()
@@ -82,7 +86,8 @@ def refine(
     windows = [(slice(a, b), first) for a, b in zip(shots, shots[1:]) for first in _windows(b - a, step)]
     total, share = np.zeros((len(motion), 25, 3), np.float32), np.zeros((len(motion), 1, 1), np.float32)
     for shot, first in shown(windows, "fitting", len(windows), "window", show=progress):
-        knots = np.asarray(solve(*problem, _evidence(motion, observations, shot, first, step, mode)))
+        seen = _evidence(motion, observations, others, shot, first, step, mode)
+        knots = np.asarray(solve(*problem, seen))
         frames = np.arange(first * step, min((first + KNOTS - 1) * step + 1, shot.stop - shot.start))
         at = frames / step - first
         # Where windows overlap, one fades into the next.
@@ -96,22 +101,36 @@ def refine(
     return _corrected(motion, correction, body)
 
 
+def refine_all(
+    motions: Sequence[Motion], people: Sequence[Observations], body: BodyModel | None = None, **options: Any
+) -> list[Motion]:
+    """The motions of all people in a video, each fitted to its own observations.
+
+    Where people hide each other, the masks of the others are left out. Arguments and errors are those of `refine`.
+    """
+    return [
+        refine(motion, own, body, others=[one for one in people if one is not own], **options)
+        for motion, own in zip(motions, people, strict=True)
+    ]
+
+
 def check_mode(mode: str) -> None:
     """Raises UserError if there is no such mode."""
     if mode not in MODES:
         raise UserError(f"There is no fit '{mode}': choose one of {', '.join(MODES)}.")
 
 
-def _check(motion: Motion, observations: Observations, mode: str) -> None:
+def _check(motion: Motion, observations: Observations, others: Sequence[Observations], mode: str) -> None:
     if len(motion) != len(observations):
         raise UserError(
             f"The motion has {len(motion)} frames and the observations have {len(observations)}: give those that it "
             "was lifted from."
         )
-    for name, option in (("masks", "keep_masks"), ("flow", "keep_flow")):
-        if getattr(observations, name) is None and (name == "masks" or mode == "full"):
+    needed = {"masks": [observations, *others], "flow": [observations] if mode == "full" else []}
+    for name, people in needed.items():
+        if any(getattr(person, name) is None for person in people):
             raise UserError(
-                f"The fit needs {name}: observe the video with {option}=True, or choose another fit."
+                f"The fit needs {name}: observe the video with keep_{name}=True, or choose another fit."
             )
 
 
@@ -121,7 +140,7 @@ def _windows(frames: int, step: int) -> range:
     return range(0, max(knots - OVERLAP, 1), KNOTS - OVERLAP)
 
 
-def _evidence(motion, observations, shot, first, step, mode) -> Evidence:
+def _evidence(motion, observations, others, shot, first, step, mode) -> Evidence:
     ahead = np.array([0, 1] if mode == "full" else [0])
     frames = shot.start + (first + np.arange(KNOTS)) * step
     rows = np.minimum(frames[:, None] + ahead, shot.stop - 1)
@@ -142,6 +161,10 @@ def _evidence(motion, observations, shot, first, step, mode) -> Evidence:
         for row, square in squares
     ]
     masks = np.clip(SHARPER * (np.stack(soft) - 0.5) + 0.5, 0.0, 1.0)
+    masks = masks.reshape(*rows.shape, SIDE, SIDE)
+    known, own = ~_others_in_squares(others, motion.frame_index[rows], box), masks > 0.5
+    # Of a person who is mostly within the others' masks, the own mask may be somebody else's.
+    seen = seen & ((own & known).sum(axis=(-1, -2)) >= LEAST_KNOWN * own.sum(axis=(-1, -2)))
     return Evidence(
         pose=motion.pose[rows],
         pelvis=motion.joints[rows, 0],
@@ -149,10 +172,23 @@ def _evidence(motion, observations, shot, first, step, mode) -> Evidence:
         landmarks=motion.keypoints_2d[rows],
         seen=seen,
         box=np.maximum(box, [-np.inf, -np.inf, 1.0]).astype(np.float32),
-        masks=masks.reshape(*rows.shape, SIDE, SIDE),
+        masks=masks,
+        known=known,
         flow=flow,
-        flow_valid=valid,
+        flow_valid=None if valid is None else valid & known,
     )
+
+
+def _others_in_squares(others: Sequence[Observations], frames: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """(..., SIDE, SIDE) bool: which pixels of squares (..., 3) of frames (...) lie in the mask of any of the others."""
+    found = np.zeros((*frames.shape, SIDE, SIDE), bool)
+    for place in np.ndindex(frames.shape):
+        for other in others:
+            row = frames[place] - other.first_frame
+            if 0 <= row < len(other) and other.seen[row]:
+                mask = other.masks[row], other.mask_to_frame[row]
+                found[place] |= mask_in_square(*mask, squares[place], SIDE) > 0.5
+    return found
 
 
 def _near_evidence(seen: np.ndarray, step: int) -> np.ndarray:

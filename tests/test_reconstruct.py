@@ -83,7 +83,6 @@ def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, m
         (dict(style="wire"), "There is no style 'wire': choose one of mesh, skeleton, silhouette, flow"),
         (dict(camera="drone"), "There is no camera 'drone': choose one of auto, static, moving"),
         (dict(refine="slow"), "There is no fit 'slow': choose one of off, fast, full"),
-        (dict(refine="fast", person="all"), "The fit is for one person: choose somebody with --person"),
         (dict(min_seen=10), "The least share of seen frames is 10: give one from 0 to 1"),
         (dict(features="resnet50.pth"), "These weights take no image features: leave out --features, or"),
     ],

@@ -137,6 +137,42 @@ def test_windows_give_what_one_window_gives(body, wrong, seen, monkeypatch):
     assert np.abs(np.diff(parts.joints, axis=0)).max() < 0.01, "no jump between windows"
 
 
+def test_masks_of_other_people_say_nothing(body, true, wrong, seen):
+    """Somebody who hides the whole person leaves no evidence, and somebody beside the arm changes nothing."""
+    options = dict(mode="fast", evidence=False, progress=False)
+
+    def refined(*rows, square=BOX):
+        hidden = np.zeros((FRAMES, 128, 128), np.uint8)
+        hidden[slice(*rows)] = 255
+        places = np.tile(square_to_frame(np.array(square)), (FRAMES, 1, 1))
+        return refine(
+            wrong,
+            seen,
+            body,
+            others=[dataclasses.replace(seen, masks=hidden, mask_to_frame=places)],
+            **options,
+        )
+
+    np.testing.assert_array_equal(refined(0, FRAMES).poses, wrong.poses)
+    aside = refined(0, FRAMES, square=(100.0, 240.0, 40.0))
+    np.testing.assert_array_equal(aside.poses, refine(wrong, seen, body, **options).poses)
+    assert 0 < errors(aside, wrong).min()
+    with pytest.raises(UserError, match="The fit needs masks"):
+        refine(
+            wrong, seen, body, others=[dataclasses.replace(seen, masks=None, mask_to_frame=None)], **options
+        )
+
+
+def test_everybody_is_fitted_without_the_masks_of_the_others(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        refine_module, "refine", lambda motion, own, body, **options: asked.append((motion, own, options))
+    )
+    people = ["a", "b", "c"]
+    refine_module.refine_all([1, 2, 3], people, mode="fast")
+    assert asked[1] == (2, "b", dict(others=["a", "c"], mode="fast"))
+
+
 @pytest.mark.slow
 def test_the_full_fit_uses_the_flow(body, true, wrong, seen):
     fitted = refine(wrong, seen, body, mode="full", evidence=False, progress=False)

@@ -55,6 +55,11 @@ def mask_in_square(mask: np.ndarray, mask_to_frame: np.ndarray, square: np.ndarr
     return crop(mask, square_to_mask, (side, side)).astype(np.float32) / 255
 
 
+def smaller_mask(mask: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) uint8, a mask at fewer pixels."""
+    return cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA)
+
+
 def person_crops(image: np.ndarray, boxes: np.ndarray, side: int = 224) -> np.ndarray:
     """People as a network for pictures takes them: (N, side, side, 3) float32, black outside the image.
 

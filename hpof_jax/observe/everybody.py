@@ -2,14 +2,16 @@
 
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from hpof_jax.errors import UserError
 from hpof_jax.observe.background import BackgroundTracker
 from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose
-from hpof_jax.observe.clip import Observations, mean_rate, note_times, opened
+from hpof_jax.observe.clip import MASK_SIDE, Observations, mean_rate, note_times, opened
 from hpof_jax.observe.identities import identify
+from hpof_jax.observe.optical_flow import NO_FLOW
 from hpof_jax.observe.people import PeopleTracker, Tracklet
 from hpof_jax.observe.shots import mark_cuts
 from hpof_jax.observe.video import frame_times
@@ -24,9 +26,11 @@ def observe_everybody(
     max_frames: int | None = None,
     focal_length: float | None = None,
     progress: bool = True,
+    keep_masks: bool = False,
     fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
+    keep_flow: bool = False,
     keep_background: bool = False,
     net: BlazePose | None = None,
 ) -> list[Observations]:
@@ -41,7 +45,8 @@ def observe_everybody(
       UserError: the video cannot be read, nobody is seen, or an argument is out of range.
     """
     frames, info, lens = opened(video, max_frames, fps, start, end, focal_length)
-    tracker, times, cuts = PeopleTracker(landmark_model, info.fps, net=net), [], []
+    kept: dict[str, Any] = dict(mask_side=MASK_SIDE if keep_masks else None, keep_flow=keep_flow)
+    tracker, times, cuts = PeopleTracker(landmark_model, info.fps, net=net, **kept), [], []
     background = BackgroundTracker()
     bar = shown(note_times(frames, times), "observing everybody", info.frame_count, show=progress)
     for number, (frame, cut) in enumerate(mark_cuts(bar)):
@@ -81,12 +86,21 @@ def observe_everybody(
 
 
 def _arrays(person: Sequence[Tracklet]) -> dict[str, np.ndarray]:
-    """landmarks_2d, landmarks_3d and seen, from the first to the last frame of a person's tracklets."""
+    """What was kept of a person's tracklets, from their first to their last frame; see `Observations`."""
     first, stop = person[0].start, person[-1].stop
-    landmarks = np.zeros((2, stop - first, NUM_LANDMARKS, 3), np.float32)
+    shape = stop - first, NUM_LANDMARKS, 3
+    found = {name: np.zeros(shape, np.float32) for name in ("landmarks_2d", "landmarks_3d")}
+    if person[0].masks:
+        found["masks"] = np.zeros((stop - first, MASK_SIDE, MASK_SIDE), np.uint8)
+        found["mask_to_frame"] = np.zeros((stop - first, 2, 3), np.float32)
+    if person[0].flow:
+        found["flow"], found["flow_valid"] = (np.repeat(one[None], stop - first, axis=0) for one in NO_FLOW)
+        found["flow_box"] = np.zeros((stop - first, 3), np.float32)
     seen = np.zeros(stop - first, bool)
     for tracklet in person:
         part = slice(tracklet.start - first, tracklet.stop - first)
-        landmarks[:, part] = tracklet.landmarks_2d, tracklet.landmarks_3d
         seen[part] = True
-    return dict(landmarks_2d=landmarks[0], landmarks_3d=landmarks[1], seen=seen)
+        for name, array in found.items():
+            array[part] = getattr(tracklet, name)
+    found |= {name: found[name][1:] for name in ("flow", "flow_valid") if name in found}  # between frames
+    return found | {"seen": seen}

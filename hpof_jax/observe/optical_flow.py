@@ -21,18 +21,44 @@ from hpof_jax.observe.crops import crop, square_to_frame
 SIDE = 64  # pixels of a box, as the losses use them
 FINE_SIDE = 256  # pixels of the square in which DIS runs: in 64, it misses half of the motion
 FLO_MAGIC = 202021.25
+NO_FLOW = np.zeros((2, SIDE, SIDE, 2), np.float16), np.zeros((2, SIDE, SIDE), bool)
 
 _common_box = jax.jit(flow.common_box)
 _between_boxes = jax.jit(flow.between_boxes)
 _consistency = jax.jit(flow.consistency)
 
 
+class LastFrames:
+    """Takes the frames of a video one by one; gives the flow between the last two."""
+
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._greys: list[np.ndarray] = []
+
+    def __call__(self, image: np.ndarray) -> None:
+        """Takes the next frame, (H, W, 3) uint8 RGB."""
+        self._greys = [*self._greys[-1:], cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)]
+
+    def flow(self, box: np.ndarray, next_box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Flow (2, SIDE, SIDE, 2) and where it is valid (2, SIDE, SIDE), of a person's boxes in the two frames.
+
+        Args:
+          box, next_box: (3,) [centre x, centre y, size] px. Where one has no size, no flow is valid.
+        """
+        if len(self._greys) < 2 or not (box[2] and next_box[2]):
+            return NO_FLOW
+        square = _square(box, next_box)
+        picture, next_picture = (_cut(grey, square) for grey in self._greys)
+        forward = self._dis.calc(picture, next_picture, None)
+        backward = self._dis.calc(next_picture, picture, None)
+        return _to_boxes(forward, backward, square, box, next_box, self._greys[0].shape)
+
+
 class FlowTracker:
     """Takes the frames of a video one by one, with the person's box, and collects the flow between them."""
 
     def __init__(self):
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        self._last: np.ndarray | None = None
+        self._frames = LastFrames()
         self._boxes: list[np.ndarray] = []
         self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -44,24 +70,14 @@ class FlowTracker:
           box: (3,) [centre x, centre y, size] px; None: the person is not seen.
           cut: a new shot begins with this frame: there is no flow from the last one.
         """
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        self._frames(image)
         self._boxes.append(np.zeros(3, np.float32) if box is None else np.asarray(box, np.float32))
-        if self._last is not None:
-            self._pairs.append(_nothing() if cut else self._between(self._last, grey, *self._boxes[-2:]))
-        self._last = grey
+        if len(self._boxes) > 1:
+            self._pairs.append(NO_FLOW if cut else self._frames.flow(*self._boxes[-2:]))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """flow, flow_valid and flow_box of the T frames so far: see `hpof_jax.observe.clip.Observations`."""
         return _stack(self._pairs, self._boxes)
-
-    def _between(self, grey, next_grey, box, next_box):
-        if not (box[2] and next_box[2]):
-            return _nothing()
-        square = _square(box, next_box)
-        picture, next_picture = _cut(grey, square), _cut(next_grey, square)
-        forward = self._dis.calc(picture, next_picture, None)
-        backward = self._dis.calc(next_picture, picture, None)
-        return _to_boxes(forward, backward, square, box, next_box, grey.shape)
 
 
 def flow_in_boxes(
@@ -87,7 +103,7 @@ def flow_in_boxes(
             fields = _cut_field(there, square), _cut_field(back, square)
             pairs.append(_to_boxes(*fields, square, box, next_box, image_size))
         else:
-            pairs.append(_nothing())
+            pairs.append(NO_FLOW)
     return _stack(pairs, list(boxes))
 
 
@@ -208,10 +224,6 @@ def _to_box(there, back, box, next_box, square, image_size):
 
 def _inside(points, size):
     return np.all((points >= 0) & (points <= (size[1], size[0])), axis=-1)
-
-
-def _nothing():
-    return np.zeros((2, SIDE, SIDE, 2), np.float16), np.zeros((2, SIDE, SIDE), bool)
 
 
 def _stack(pairs, boxes):

@@ -12,7 +12,10 @@ import numpy as np
 
 from hpof_jax.observe.appearance import clothes, clothes_distance
 from hpof_jax.observe.blazepose import MIN_PRESENCE, BlazePose, Pose, Region
+from hpof_jax.observe.crops import smaller_mask
+from hpof_jax.observe.optical_flow import NO_FLOW, LastFrames
 from hpof_jax.observe.search import change, find_people, is_same, tiles
+from hpof_jax.observe.track import box_of
 
 # Distances are in region sizes, about 1.3 body heights. Times are in frames at 30 frames/s.
 MAX_STEP, MAX_SIZE_RATIO = 0.25, 1.4  # the largest change of a body between two frames
@@ -27,12 +30,14 @@ RATE, RATE_NEAR = 0.1, 0.02  # how fast the clothes are learnt
 
 @dataclasses.dataclass(eq=False)
 class Tracklet:
-    """Consecutive frames that show one person. All lists have one entry for each frame.
+    """Consecutive frames that show one person. Lists have one entry for each frame, or none if it is not kept.
 
     start: number of the first frame.
     clothes: (2, 1040) mean, as `hpof_jax.observe.appearance.clothes` gives them.
     weight: the number of frames in `clothes`, less where others are near.
     ended: "lost"; "doubt": it may have been continued by somebody else; "cut", or "" while it goes on.
+    masks, mask_to_frame: see `hpof_jax.observe.clip.Observations`.
+    flow, flow_valid, flow_box: the same; the flow is that from the frame before to each frame.
     """
 
     start: int
@@ -42,6 +47,11 @@ class Tracklet:
     clothes: np.ndarray | float = 0.0
     weight: float = 0.0
     ended: str = ""
+    masks: list[np.ndarray] = dataclasses.field(default_factory=list)
+    mask_to_frame: list[np.ndarray] = dataclasses.field(default_factory=list)
+    flow: list[np.ndarray] = dataclasses.field(default_factory=list)
+    flow_valid: list[np.ndarray] = dataclasses.field(default_factory=list)
+    flow_box: list[np.ndarray] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.regions)
@@ -50,6 +60,13 @@ class Tracklet:
     def stop(self) -> int:
         """The number of the frame after the last one."""
         return self.start + len(self)
+
+    def forget(self, count: int) -> None:
+        """Takes back the last `count` frames, but for the first frame of all."""
+        kept = max(len(self) - count, 1)
+        for entries in vars(self).values():
+            if isinstance(entries, list):
+                del entries[kept:]
 
 
 @dataclasses.dataclass(eq=False)
@@ -75,6 +92,8 @@ class PeopleTracker:
       fps: frame rate of the frames.
       threads: for each of the two networks.
       net: networks to use; None: new ones.
+      mask_side: also keep the people's masks, with sides of this many pixels.
+      keep_flow: also keep optical flow.
     """
 
     def __init__(
@@ -83,7 +102,10 @@ class PeopleTracker:
         fps: float = 30.0,
         threads: int = 2,
         net: BlazePose | None = None,
+        mask_side: int | None = None,
+        keep_flow: bool = False,
     ):
+        self._mask_side, self._frames = mask_side, LastFrames() if keep_flow else None
         self._net = net or BlazePose(landmark_model, threads)
         self._frame_time = max(30.0 / fps, 0.25)  # in frames at 30 frames/s
         self._tracks: list[_Track] = []
@@ -94,6 +116,8 @@ class PeopleTracker:
 
     def __call__(self, image: np.ndarray) -> None:
         """Takes the next frame, (H, W, 3) uint8 RGB."""
+        if self._frames:
+            self._frames(image)
         self._lost = [(when, who) for when, who in self._lost if self._since(when) <= REMEMBER]
         new = self._follow(image)
         known = [track.pose for track in self._tracks] + new
@@ -187,6 +211,15 @@ class PeopleTracker:
         tracklet.landmarks_2d.append(pose.landmarks_2d)
         tracklet.landmarks_3d.append(pose.landmarks_3d)
         tracklet.regions.append(pose.region)
+        if self._mask_side:
+            tracklet.masks.append(smaller_mask(pose.mask, self._mask_side))
+            tracklet.mask_to_frame.append(pose.to_frame.astype(np.float32))
+        if self._frames:
+            tracklet.flow_box.append(box_of(pose))
+            begins = len(tracklet.flow_box) == 1
+            flow, valid = NO_FLOW if begins else self._frames.flow(*tracklet.flow_box[-2:])
+            tracklet.flow.append(flow)
+            tracklet.flow_valid.append(valid)
         track.pose = pose
         if track.strange:
             return
@@ -200,11 +233,8 @@ class PeopleTracker:
 
     def _end(self, track: _Track, why: str, strange: int = 0) -> None:
         """Ends a track and takes back its last `strange` frames."""
-        tracklet = track.tracklet
-        tracklet.ended = why
-        for name in ("landmarks_2d", "landmarks_3d", "regions"):
-            entries = getattr(tracklet, name)
-            del entries[len(entries) - min(strange, len(entries) - 1) :]
+        track.tracklet.ended = why
+        track.tracklet.forget(strange)
         self._lost.append((self._count, track))
 
     def _squares(self, image: np.ndarray) -> list[tuple[float, float, float]]:

@@ -3,17 +3,22 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import cv2
 import jax
 import numpy as np
 
 from hpof_jax.geometry.camera import box_from_keypoints
 from hpof_jax.observe.background import BackgroundTracker
 from hpof_jax.observe.blazepose import NUM_LANDMARKS, Pose
+from hpof_jax.observe.crops import smaller_mask
 from hpof_jax.observe.optical_flow import FlowTracker
 from hpof_jax.observe.shots import mark_cuts
 
 _box = jax.jit(box_from_keypoints)
+
+
+def box_of(pose: Pose) -> np.ndarray:
+    """(3,) [centre x, centre y, size] px of the box around a person."""
+    return np.asarray(_box(pose.landmarks_2d))
 
 
 def track(
@@ -79,12 +84,11 @@ class Collector:
         self._landmarks_2d.append(pose.landmarks_2d if pose else nothing)
         self._landmarks_3d.append(pose.landmarks_3d if pose else nothing)
         if self._mask_side:
-            size = (self._mask_side, self._mask_side)
-            mask = pose.mask if pose else np.zeros(size, np.uint8)
-            self._masks.append(cv2.resize(mask, size, interpolation=cv2.INTER_AREA))
+            mask = pose.mask if pose else np.zeros((1, 1), np.uint8)
+            self._masks.append(smaller_mask(mask, self._mask_side))
             self._mask_to_frame.append(pose.to_frame if pose else np.zeros((2, 3)))
         if self._flow:
-            self._flow(frame, np.asarray(_box(pose.landmarks_2d)) if pose else None, cut)
+            self._flow(frame, box_of(pose) if pose else None, cut)
         return pose
 
     def arrays(self) -> dict[str, np.ndarray]:

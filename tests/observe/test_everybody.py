@@ -34,6 +34,20 @@ def test_everybody_shares_the_background_of_the_whole_video(video):
     assert {len(person.background) for person in people} == {60}
 
 
+def test_masks_and_flow_of_each_person(video):
+    gone = [*standing(300, 9), *[None] * 4, *standing(300, 12)]
+    play = {"goes": (GREEN, gone), "stays": (RED, standing(600, 25))}
+    kept = dict(max_frames=25, keep_masks=True, keep_flow=True)
+    goes, stays = observe_everybody(video, net=Net(play), progress=False, **kept)
+    assert stays.masks.shape == (25, 128, 128) and stays.flow.shape == (24, 2, 64, 64, 2)
+    assert stays.masks.any(axis=(1, 2)).all() and stays.flow_valid.any(axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(goes.masks.any(axis=(1, 2)), goes.seen)
+    assert not goes.seen.all() and not goes.mask_to_frame[~goes.seen].any()
+    known = goes.flow_valid.any(axis=(1, 2, 3))
+    assert known.any() and not known[~(goes.seen[1:] & goes.seen[:-1])].any()
+    np.testing.assert_array_equal(goes.flow_box[:, 2] > 0, goes.seen)
+
+
 def test_shots_count_from_the_first_frame_of_the_person(video, monkeypatch):
     monkeypatch.setattr(everybody, "mark_cuts", lambda frames: ((f, n == 40) for n, f in enumerate(frames)))
     play = {"a": (RED, [*[None] * 10, *standing(300, 50)])}

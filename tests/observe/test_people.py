@@ -88,6 +88,19 @@ def test_who_is_who_is_doubtful_among_people_who_look_alike():
     assert all(len(names) == 1 for names in owners) or alike[2], "a change of owner is told"
 
 
+def test_masks_and_flow_are_kept_frame_by_frame():
+    play = {"a": (RED, [300, 302, 304, 306]), "b": (GREEN, [None, None, None, 700])}
+    tracker = PeopleTracker(net=Net(play), mask_side=16, keep_flow=True)
+    for number in range(4):
+        tracker(np.full((HEIGHT, WIDTH, 3), number, np.uint8))
+    (one,) = tracker.tracklets
+    assert {len(entries) for entries in vars(one).values() if isinstance(entries, list)} == {4}
+    assert one.masks[0].shape == (16, 16) and one.mask_to_frame[0].shape == (2, 3)
+    assert [valid.any() for valid in one.flow_valid] == [False, True, True, True]
+    one.forget(3)
+    assert len(one) == len(one.flow) == len(one.masks) == 1 and one.stop == 1
+
+
 def test_after_a_cut_everybody_is_looked_for_again():
     play = {"a": (RED, [*standing(150, 8), *standing(600, 8)])}
     tracklets, people, _ = run(play, 16, cuts=(8,))
