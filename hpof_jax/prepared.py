@@ -122,9 +122,11 @@ def _in_world(lift: Callable, observations: Observations, found, path: pathlib.P
     grounded = ground([moving_camera.keep(motion, moving_camera.in_metres(camera, [motion]))], load_body())
     turn, shift = found.world_to_camera[..., :3], found.world_to_camera[..., 3:]
     centre = -(np.swapaxes(turn, -1, -2) @ shift)[..., 0]
-    known = dict(focal_length=np.float32(found.focal_length), focal_length_source="given")
+    known = dataclasses.replace(
+        observations, focal_length=np.array(found.focal_length, np.float32), focal_length_source="given"
+    )
     true = dataclasses.replace(
-        lift(dataclasses.replace(observations, **known)),
+        lift(known),
         camera_rotation=turn @ turn[0].T,
         camera_position=(centre - centre[0]) @ turn[0].T,
     )
