@@ -229,18 +229,22 @@ def reconstruct(
             people = extractor.of_people(_frames(video, part, progress), people)
         start_time = time.monotonic()
         lifted = [lift(observations, params_and_config, body_model) for observations in people]
+        count = sum(map(len, people))
+        logging.info("lifting: %s", rate(count, time.monotonic() - start_time))
         camera_motion = moving_camera.in_metres(camera_motion, lifted)
         motions = {
             f"motion_{number}" if everybody else "motion": moving_camera.keep(motion, camera_motion)
             for number, motion in enumerate(lifted, 1)
         }
+        start_time = time.monotonic()
         fitted = fit.refine_all([*motions.values()], people, body_model, mode=refine, progress=progress)
+        if refine != "off":
+            logging.info("fitting: %s", rate(count, time.monotonic() - start_time))
         motions = dict(zip(motions, fitted))
         known: dict[str, Any] = dict(height=height, foot_lock=foot_lock, camera_height=camera_height)
         known |= dict(camera_pitch=camera_pitch, camera_roll=camera_roll)
         motions = dict(zip(motions, ground([*motions.values()], body_model, **known)))
         _log_camera(next(iter(motions.values())))
-        logging.info("lifting: %s", rate(sum(map(len, people)), time.monotonic() - start_time))
         first = people[0]
         moving_camera.log(camera_motion.part(first.first_frame, first.first_frame + len(first)), first.times)
         if folder:
