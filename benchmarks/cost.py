@@ -1,4 +1,4 @@
-"""How the work grows: with a clip's length, the batch, fake devices, the picture's size and a video's length.
+"""How the work grows: with a clip's length, the batch, devices, the picture's size, a video's length and its people.
 
     python -m benchmarks.cost --json cost.json --plot cost.png
     python -m benchmarks.cost --only length batch --rounds 5
@@ -42,6 +42,7 @@ POINTS = {
     "devices": ("fake devices, 16 clips of 32 frames", (1, 2, 4)),
     "picture": ("pixels of a side, 8 silhouettes with gradient", (32, 64, 128, 256)),
     "video": ("frames of a video, lifted", (256, 512, 1024, 2048)),
+    "people": ("people in a video of 512 frames, lifted", (1, 2, 4, 8)),
 }
 
 
@@ -69,13 +70,13 @@ def silhouettes(side: int) -> Callable[[], object]:
     return lambda: gradient(points)
 
 
-def lifting(frames: int) -> Callable[[], object]:
-    """From the observations of a video of `frames` frames to a motion."""
+def lifting(frames: int, people: int = 1) -> Callable[[], object]:
+    """From the observations of a video of `frames` frames to the motions of its people."""
     landmarks_2d, landmarks_3d, seen, *_ = (x[0] for x in observations(1, frames))
     size = np.float32([720, 1280])
     clip = Observations(landmarks_2d, landmarks_3d, seen, size, np.float32(1100), np.float32(30))
     weights, body = load_weights(), load_body()
-    return lambda: lift(clip, weights, body)
+    return lambda: [lift(clip, weights, body) for _ in range(people)]
 
 
 def measure(curve: str, points: Iterable[int], config: str, rounds: int) -> dict:
@@ -88,6 +89,7 @@ def measure(curve: str, points: Iterable[int], config: str, rounds: int) -> dict
             "batch": lambda clips: train_step(config, clips, 32),
             "picture": silhouettes,
             "video": lifting,
+            "people": lambda people: lifting(512, people),
         }[curve]
         times = interleaved({str(point): make(point) for point in points}, rounds)
         seconds = [statistics.median(times[str(point)]["cpu"]) for point in points]
