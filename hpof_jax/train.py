@@ -86,7 +86,17 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     model = make_model(config.model, config.precision)
     optimizer = state.make_optimizer(config.optimizer, config.num_steps)
     adversary = state.make_adversary(config)
-    train_state = state.init_state(model, body, optimizer, config.seed, adversary)
+    fresh = functools.partial(state.init_state, model, body, optimizer, config.seed, adversary)
+    # Shapes alone: a config that does not fit together ends here, before memory is taken.
+    try:
+        parts = jax.eval_shape(fresh)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise UserError(
+            f"No model can be built from config.model ({error}): compare it with configs/hpof.py."
+        ) from error
+    bytes_ = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(parts))
+    logging.info("the parameters, their mean and the optimizer take %.0f MB on each device", bytes_ / 1e6)
+    train_state = fresh()
     if config.initial_weights:
         train_state = _with_weights(config.initial_weights, train_state, config.model)
     checkpointer = checkpoint.Checkpointer(workdir, config.keep_checkpoints)

@@ -489,6 +489,7 @@ TINY = ("--config", "configs/tiny.py")
         ((*TINY, "--config.precision=f16"), ["no precision 'f16'", "bf16"]),
         ((*TINY, "--config.data.synthetic=0"), ["names no motion", "--config.data.bvh"]),
         ((*TINY, "--config.model.name=nope"), ["no model 'nope'"]),
+        ((*TINY, "--config.model.kernel_size=0"), ["No model can be built from config.model"]),
         (("--config", "configs/absent.py"), ["configs/absent.py"]),
         (("--config", "configs/hpof.py:nope"), ["nope", "mean_pose"]),
         ((*TINY, "--nope"), ["nope"]),
