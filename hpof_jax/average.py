@@ -29,14 +29,14 @@ def average(first: str | os.PathLike, second: str | os.PathLike, path: str | os.
       UserError: a file cannot be read or written, or the models are of different configs.
     """
     (params, config), (others, other_config) = load_weights(first), load_weights(second)
-    if config != other_config:
-        fields = ", ".join(differing(config, other_config)) or "other fields"
+    # An older file lacks newer fields; whether they matter, the parameters tell.
+    if fields := ", ".join(differing(config, other_config)):
         raise UserError(
             f"The models in {first} and {second} have different configs ({fields}): average a model with its start."
         )
     check_params(others, params, str(second))
     mean = jax.tree.map(lambda a, b: ((a + b) / 2).astype(a.dtype), params, others)
-    save_weights(path, mean, ConfigDict({"model": config}))
+    save_weights(path, mean, ConfigDict({"model": other_config}))
 
 
 @cli.entry_point
