@@ -51,10 +51,10 @@ _NUM_SMPL_VERTICES = 6890
 # The free body has the same number of vertices in another order: the front of each toe, and the crown.
 _FREE_BODY_VERTICES = {
     "left_big_toe": 5876,
-    "right_big_toe": 2446,
+    "right_big_toe": 2443,
     "left_small_toe": 6827,
-    "right_small_toe": 3343,
-    "crown": 272,
+    "right_small_toe": 3340,
+    "crown": 271,
 }
 _FREE_BODY_OPENPOSE = {
     "neck": {"left_shoulder": 0.5, "right_shoulder": 0.5},

@@ -22,28 +22,28 @@ MARKER_SETS = ("openpose25", "smpl24", "opencap")
 # OpenCap's anatomical markers (Uhlrich et al., PLOS Comput. Biol. 2023) on the free body: the nearest vertices to
 # where they are on Rajagopal's model, scaled to the free body's bones; right and left. Names without "_study".
 _OPENCAP_VERTICES = {
-    "ASIS": (1953, 5393),
-    "PSIS": (2052, 5479),
-    "knee": (2209, 5642),
-    "mknee": (3207, 6683),
-    "ankle": (3184, 6657),
-    "mankle": (3225, 6701),
-    "toe": (3280, 6764),
-    "5meta": (3035, 6504),
-    "calc": (3143, 6618),
-    "shoulder": (544, 3924),
-    "lelbow": (1381, 4788),
-    "melbow": (1379, 4804),
-    "lwrist": (1606, 5136),
+    "ASIS": (1950, 5393),
+    "PSIS": (2049, 5479),
+    "knee": (2206, 5642),
+    "mknee": (3204, 6683),
+    "ankle": (3181, 6657),
+    "mankle": (3222, 6701),
+    "toe": (3277, 6764),
+    "5meta": (3032, 6504),
+    "calc": (3140, 6618),
+    "shoulder": (542, 3926),
+    "lelbow": (1377, 4789),
+    "melbow": (1375, 4806),
+    "lwrist": (1606, 5134),
     "mwrist": (1497, 4924),
-    "thigh1": (2110, 5543),
-    "thigh2": (2145, 5576),
-    "thigh3": (2084, 5524),
-    "sh1": (2306, 5743),
-    "sh2": (2345, 5801),
-    "sh3": (2337, 5779),
+    "thigh1": (2107, 5543),
+    "thigh2": (2142, 5576),
+    "thigh3": (2081, 5524),
+    "sh1": (2303, 5743),
+    "sh2": (2342, 5801),
+    "sh3": (2334, 5779),
 }
-_C7 = 501
+_C7 = 499
 _FACE = ("Nose", "REye", "LEye", "REar", "LEar")  # of BODY_25, and not of OpenCap's
 
 

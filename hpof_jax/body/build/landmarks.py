@@ -62,7 +62,7 @@ def find_landmarks(body: BodyModel) -> dict[str, np.ndarray]:
         )
     ridge = (vertices[:, 0] > 0.09 * stature) & (vertices[:, 0] < 0.13 * stature)
     found["acromion"] = vertices[np.flatnonzero(ridge)[vertices[ridge, 1].argmax()]]
-    places = np.arange(0.36, 0.40, 0.002) * stature
+    places = np.arange(0.39, 0.43, 0.002) * stature
     around = [np.ptp(cut(0, place, _ARM)[:, 1:], axis=0).sum() for place in places]
     wrist = cut(0, places[int(np.argmin(around))], _ARM)
     found["wrist_radial"], found["wrist_ulnar"] = wrist[wrist[:, 2].argmax()], wrist[wrist[:, 2].argmin()]
