@@ -131,7 +131,7 @@ def reconstruct(
     side_view: bool = False,
     export: str | None = None,
     camera: str = "auto",
-    refine: str = "off",
+    refine: str = "auto",
     progress: bool = True,
 ) -> Motion | list[Motion]:
     """Recovers the body of one person, or of everybody, from a video.
@@ -169,7 +169,7 @@ def reconstruct(
       export: formats for other programs, such as "glb,bvh"; see `hpof_jax.export`. Needs `out`.
       camera: "static": it stands still; "moving": it does not; "auto": as the background shows.
       refine: "fast" or "full" fits the motion to the video's masks and landmarks, "full" also to its optical flow;
-        see `hpof_jax.refine`.
+        "off" does not; "auto" is "fast" on the free body and "off" on others. See `hpof_jax.refine`.
       progress: show how far the work is; see `hpof_jax.progress`.
 
     Returns:
@@ -198,8 +198,8 @@ def reconstruct(
     options |= dict(start=start, end=end, max_frames=max_frames, min_seen=min_seen, camera=camera)
     options |= dict(camera_pitch=camera_pitch, camera_roll=camera_roll, camera_height=camera_height)
     options |= dict(height=height, foot_lock=foot_lock)
-    options["refine"] = refine
     body_model = load_body(body)
+    options["refine"] = refine = fit.chosen(refine, body_model)
     params_and_config = load_weights(weights)
     extractor = extractor_for(params_and_config[1], features)
     with contextlib.nullcontext() if out is None else _folder(out) as folder:
@@ -511,9 +511,10 @@ def main() -> None:
     )
     add(
         "--refine",
-        default="off",
+        default="auto",
         choices=fit.MODES,
-        help="fit the body to masks and landmarks (fast), also to optical flow (full), or not (default: off)",
+        help="fit the body to masks and landmarks (fast), also to optical flow (full), or not (off); default: auto, which "
+        "is fast on the free body",
     )
     add("--export", metavar="FORMATS", help="also write files for other programs, such as glb,bvh")
     add("--no-overlay", action="store_true", help="do not draw overlay.mp4")

@@ -15,6 +15,7 @@ import numpy as np
 
 from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.coarse import decimate
+from hpof_jax.body.files import FREE_BODY
 from hpof_jax.body.model import posed_joints
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera, temporal
@@ -26,7 +27,7 @@ from hpof_jax.observe.optical_flow import SIDE
 from hpof_jax.picture_fit import Camera, Evidence, load_statistics, moved, solve
 from hpof_jax.progress import progress as shown
 
-MODES = ("off", "fast", "full")
+MODES = ("auto", "off", "fast", "full")
 FACES = 500  # of the body whose outline is drawn
 SPACING = 0.2  # seconds between knots
 KNOTS, OVERLAP = 16, 4  # of a window, and those that it shares with the next one
@@ -60,7 +61,8 @@ def refine(
       motion: of `hpof_jax.lifting.lift`.
       observations: of the same frames, with masks, and with flow for mode "full". Left-right swaps are undone.
       body: the body that the motion was made with. None: the free body.
-      mode: "off" returns the motion as it is, "fast" fits landmarks and masks, "full" also optical flow.
+      mode: "off" returns the motion as it is, "fast" fits landmarks and masks, "full" also optical flow; see `chosen`
+        for "auto".
       others: of the other people in the same video, with masks. Pixels of their masks say nothing about this person.
       weights: of the terms, in place of `WEIGHTS[mode]`.
       offsets: whether the landmarks' mean offsets are used.
@@ -71,10 +73,11 @@ def refine(
       UserError: an unknown mode, or observations without masks, without flow, or of other frames.
     """
     check_mode(mode)
+    body = load_body() if body is None else body
+    mode = chosen(mode, body)
     if mode == "off":
         return motion
     _check(motion, observations, others, mode)
-    body = load_body() if body is None else body
     step = max(round(SPACING * float(observations.fps)), 1)
     statistics = load_statistics()
     statistics = statistics if offsets else statistics._replace(offsets=0 * statistics.offsets)
@@ -118,6 +121,13 @@ def check_mode(mode: str) -> None:
     """Raises UserError if there is no such mode."""
     if mode not in MODES:
         raise UserError(f"There is no fit '{mode}': choose one of {', '.join(MODES)}.")
+
+
+def chosen(mode: str, body: BodyModel) -> str:
+    """The mode itself; for "auto", "fast" on the free body, whose landmarks' offsets are known, and "off" on others."""
+    if mode != "auto":
+        return mode
+    return "fast" if body.name == FREE_BODY.stem else "off"
 
 
 def _check(motion: Motion, observations: Observations, others: Sequence[Observations], mode: str) -> None:

