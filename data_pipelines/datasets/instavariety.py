@@ -1,7 +1,9 @@
 """InstaVariety (Kanazawa et al., HMMR, CVPR 2019): Internet videos of 84 hashtags with OpenPose's points, as tfrecords.
 
-A record is a video of one person: pictures that are already cut out, 300 pixels wide, and points in their pixels. The
-pictures are taken as the frames of a video. OpenPose's points are no annotations of people, but the field uses them so.
+A record is a video of one person: pictures that are already cut out, 224 or 300 pixels wide, and points. Where the
+record also has HMR's features (`image/phis`), as the published ones have, the points are between -1 and 1 and each
+picture was moved and scaled at random. The pictures are taken as the frames of a video. OpenPose's points are no
+annotations of people, but the field uses them so.
 """
 
 import pathlib
@@ -19,12 +21,13 @@ WHAT = "a readable tfrecord of InstaVariety"
 LARGEST_RECORD = 2**28  # bytes
 LONGEST = 10_000  # frames
 FPS = 30.0  # not stated by the data set
-# The points of `image/xys`, which call the ankles heels, and of `image/face_pts`.
+# The points of `image/xys`, `image/face_pts` and `image/toe_pts`. "-": heels, toes, and the head, which is never
+# there. OpenPose's neck is halfway between the shoulders.
 JOINTS = tuple(
-    """right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow right_shoulder
-    left_shoulder left_elbow left_wrist neck head_top_lsp nose left_eye right_eye left_ear right_ear""".split()
+    """- right_knee right_hip left_hip left_knee - right_wrist right_elbow right_shoulder left_shoulder left_elbow
+    left_wrist thorax - nose left_eye right_eye left_ear right_ear - - - - left_ankle right_ankle""".split()
 )
-BODY, FACE = 14, 5
+BODY, FACE, TOES = 14, 5, 6
 
 
 def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found:
@@ -76,14 +79,23 @@ def read(unit: base.Unit) -> base.Reading:
         pictures = [bytes(picture) for picture in features["image/encoded"].bytes_list.value]
         if len(pictures) != frames:
             raise ValueError(f"{len(pictures)} pictures of {frames} frames")
-        points = np.array(features["image/xys"].float_list.value, np.float64).reshape(frames, BODY, 2)
-        visible = np.array(features["image/visibilities"].int64_list.value).reshape(frames, BODY) > 0
-        face = np.array(features["image/face_pts"].float_list.value, np.float64).reshape(frames, FACE, 3)
-        points = np.concatenate([points, face[..., :2]], axis=1)
-        visible = np.concatenate([visible, face[..., 2] > 0], axis=1)
         height, width = _decode(pictures[0]).shape[:2]
+        points, visible = _points(features, frames)
+        if features["image/phis"].float_list.value:
+            points = (points + 1) / 2 * [width, height]
         person = base.of_points(points, visible, JOINTS, FPS, (height, width), "instavariety")
     return base.Reading([person], lambda: map(_decode, pictures))
+
+
+def _points(features, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points (T, 25, 2) and whether they are visible, (T, 25). The file has x of all points, then y, then visibility."""
+    body = np.array(features["image/xys"].float_list.value, np.float64).reshape(frames, 2, BODY)
+    visible = np.array(features["image/visibilities"].int64_list.value).reshape(frames, 1, BODY)
+    parts = [np.concatenate([body, visible], axis=1)]
+    for name, count in (("image/face_pts", FACE), ("image/toe_pts", TOES)):
+        parts.append(np.array(features[name].float_list.value, np.float64).reshape(frames, 3, count))
+    points = np.moveaxis(np.concatenate(parts, axis=2), 1, 2)
+    return points[..., :2], points[..., 2] > 0
 
 
 def _decode(picture: bytes) -> np.ndarray:

@@ -151,7 +151,7 @@ DATASET = base.DataSet(
     files=(
         base.File("bodies/test/SEQUENCE/FRAME/PERSON.pkl", "the bodies of the test split: 52 sequences"),
         base.File("scan_calibration/PLACE/calibration/*.xml", "the scans and calibrations"),
-        base.File("images/test/SEQUENCE/cam_*/*.jpeg", "the images of the test split"),
+        base.File("images/test/SEQUENCE/cam_*/*", "the images of the test split, .bmp and .png or .jpeg"),
     ),
     find=find,
     read=read,

@@ -35,15 +35,17 @@ def example(tf, frames=T, **changes):
     def whole(values):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(values)))
 
-    points = np.random.default_rng(0).uniform(20, 250, (frames, 14, 2))
-    visible = np.ones((frames, 14), int)
-    visible[:, 6] = 0
+    # 14 points of the body, 5 of the face and 6 of the feet; each frame has their x, then their y, then visibilities.
+    points = np.random.default_rng(0).uniform(20, 250, (frames, 3, 25))
+    points[:, 2] = 1
+    points[:, 2, [6, 17]] = 0  # a wrist and an ear
     pictures = [cv2.imencode(".jpg", np.full((300, 300, 3), n, np.uint8))[1].tobytes() for n in range(frames)]
     features = {
         "meta/N": whole([frames]),
-        "image/xys": numbers(points),
-        "image/visibilities": whole(visible),
-        "image/face_pts": numbers(np.full((frames, 5, 3), 1.0)),
+        "image/xys": numbers(points[:, :2, :14]),
+        "image/visibilities": whole(points[:, 2, :14].astype(int)),
+        "image/face_pts": numbers(points[:, :, 14:19]),
+        "image/toe_pts": numbers(points[:, :, 19:]),
         "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=pictures)),
     } | changes
     features = {name: value for name, value in features.items() if value is not None}
@@ -62,10 +64,33 @@ def test_a_record_is_a_video_of_one_person(tmp_path):
     reading = instavariety.read(units[0])
     (person,) = reading.people
     assert len(person) == T and person.image_size == (300, 300)
-    ankle, wrist, eye = (base.POINTS.index(name) for name in ("right_ankle", "right_wrist", "left_eye"))
-    np.testing.assert_allclose(person.keypoints_2d[:, ankle, :2], points[:, 0], atol=1e-4)
-    assert not person.keypoints_2d[:, wrist].any() and (person.keypoints_2d[:, eye] == 1).all()
+    names = "right_knee left_wrist thorax right_ear right_ankle".split()
+    for name, place in zip(names, (1, 11, 12, 18, 24), strict=True):
+        found = person.keypoints_2d[:, base.POINTS.index(name)]
+        np.testing.assert_allclose(found, np.moveaxis(points, 1, 2)[:, place], atol=1e-4, err_msg=name)
+    hidden = [base.POINTS.index(name) for name in ("right_wrist", "left_ear", "neck", "head_top_lsp")]
+    assert not person.keypoints_2d[:, hidden].any()
     assert [frame.shape for frame in reading.frames()] == [(300, 300, 3)] * T
     for unit in units[1:]:
         with pytest.raises(UserError, match="a.tfrecord is not a readable tfrecord of InstaVariety"):
             instavariety.read(unit)
+
+
+@pytest.mark.slow  # imports TensorFlow
+def test_points_of_records_with_features_are_between_minus_1_and_1(tmp_path):
+    import tensorflow as tf
+
+    phis = tf.train.Feature(float_list=tf.train.FloatList(value=np.zeros(T * 2048)))
+    xys = np.zeros((T, 2, 14))
+    xys[:, 0], xys[:, 1] = np.linspace(-1, 1, 14), 0.5
+    content, _ = example(
+        tf,
+        **{
+            "image/phis": phis,
+            "image/xys": tf.train.Feature(float_list=tf.train.FloatList(value=xys.ravel())),
+        },
+    )
+    records(tmp_path / "train" / "a.tfrecord", [content])
+    (person,) = instavariety.read(instavariety.find(tmp_path).units[0]).people
+    knee = person.keypoints_2d[:, base.POINTS.index("right_knee")]
+    np.testing.assert_allclose(knee, np.tile([300 / 13, 225, 1], (T, 1)), rtol=1e-5)

@@ -67,8 +67,8 @@ def test_the_validation_split_and_files_that_are_missing(tmp_path):
     assert unit.split == "validation" and reading.frames is None and len(reading.people) == 1
     missing = posetrack.find(tmp_path).missing
     assert missing == [
-        "292 of 292 files annotations/train/*.json",
-        "49 of 50 files annotations/val/*.json",
+        "593 of 593 files annotations/train/*.json",
+        "73 of 74 files annotations/val/*.json",
         "images/val/000001_bonn/",
     ]
 
