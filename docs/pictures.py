@@ -1,13 +1,15 @@
-"""Makes the pictures of a reconstruction in README.md and docs/ from this project's own output.
+"""Makes the pictures of README.md and docs/ from this project's own output.
 
-    python docs/pictures.py overlay report viewer blender --blender PYTHON
+    python docs/pictures.py poses shapes overlay report viewer blender --blender PYTHON
+
+- `poses`, `shapes`: the free body.
 
 - `overlay`: frames of the sample video, and below them the bodies drawn over them.
 - `report`: the report of the first person, in headless Chromium.
 - `viewer`: the page of two people and their video, in headless Chromium.
 - `blender`: the exported GLB, imported and rendered in Blender. `--blender` is a Python in which `import bpy` works.
 
-They show the two people of the sample video. `--motion` names reconstructions of them that are there already.
+The others show the two people of the sample video. `--motion` names reconstructions of them that are there already.
 """
 
 import argparse
@@ -25,19 +27,84 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from hpof_jax import downloads, reconstruct  # noqa: E402
-from hpof_jax.body import BodyModel, load_body  # noqa: E402
+from hpof_jax.body import BodyModel, forward, load_body  # noqa: E402
+from hpof_jax.body.skeletons import SMPL_JOINTS  # noqa: E402
 from hpof_jax.motion import Motion  # noqa: E402
 from hpof_jax.observe.video import read_video  # noqa: E402
 from hpof_jax.visualize import render_mesh  # noqa: E402
 
 FOLDER = ROOT / "docs/images"
-NAMES = ("overlay", "report", "viewer", "blender")
+BODIES = {"poses": "free_body_poses", "shapes": "free_body_shapes"}
+NAMES = (*BODIES, "overlay", "report", "viewer", "blender")
 PEOPLE = ("largest", "2")  # of the sample video; the first one is in every picture
 FRAMES = 6  # in the strip
 SIDE = 330  # pixels of each of its pictures
 MARGIN = 1.25  # side of the part of the frame that is shown, over that of the person's box
 QUALITY = 85  # of the JPEG files
+SKIN = (190, 150, 125)  # RGB of the free body
+DISTANCE, FOCAL_LENGTH = 6.0, 1080.0  # of its pictures' camera: metres, pixels
+TILE = {"poses": (440, 340), "shapes": (370, 370)}  # height and width of the picture of one body, pixels
+# Axis-angles, radians, of joints of the five bodies in `poses`.
+POSES: tuple[dict[str, tuple[float, float, float]], ...] = (
+    {},
+    {
+        **{"pelvis": (0, 0.7, 0), "left_hip": (-1.5, 0, 0), "right_hip": (-1.5, 0, 0)},
+        **{"left_knee": (1.5, 0, 0), "right_knee": (1.5, 0, 0)},
+        **{"left_shoulder": (0.0, 0, -1.2), "right_shoulder": (0.0, 0, 1.2)},
+        **{"left_elbow": (0, -1.0, 0), "right_elbow": (0, 1.0, 0)},
+    },
+    {
+        **{
+            "pelvis": (0, 0.9, 0),
+            "left_hip": (-0.6, 0, 0),
+            "right_hip": (0.5, 0, 0),
+            "right_knee": (0.7, 0, 0),
+        },
+        **{"left_shoulder": (0.5, 0, -1.3), "right_shoulder": (-0.5, 0, 1.3)},
+        **{"left_elbow": (0, -0.5, 0), "right_elbow": (0, 0.5, 0)},
+    },
+    {
+        **{"pelvis": (0, 0.4, 0), "left_elbow": (0, -1.6, 0), "right_shoulder": (0, 0.6, 0)},
+        "right_elbow": (0, 1.2, 0),
+    },
+    {"left_shoulder": (0, 0, 1.3), "right_shoulder": (0, 0, -1.3)},
+)
 REPORT = (820, 1270)  # width and height of the part of the report that is shown, pixels
+
+
+def make_poses(body: BodyModel) -> np.ndarray:
+    """The mean free body in five poses."""
+    rotations = np.zeros((len(POSES), 24, 3), np.float32)
+    for row, pose in zip(rotations, POSES):
+        for joint, rotation in pose.items():
+            row[SMPL_JOINTS.index(joint)] = rotation
+    return np.concatenate(_portraits(body, np.zeros((len(POSES), 10)), rotations, TILE["poses"]), axis=1)
+
+
+def make_shapes(body: BodyModel) -> np.ndarray:
+    """Two standard deviations of the first five components: positive above, negative below."""
+    betas = np.concatenate([2 * np.eye(10)[:5], -2 * np.eye(10)[:5]])
+    found = _portraits(body, betas, np.zeros((10, 24, 3), np.float32), TILE["shapes"])
+    return np.concatenate([np.concatenate(found[:5], axis=1), np.concatenate(found[5:], axis=1)])
+
+
+def _portraits(
+    body: BodyModel, betas: np.ndarray, rotations: np.ndarray, size: tuple[int, int]
+) -> list[np.ndarray]:
+    """A picture of each body on white, from the front."""
+    vertices, _ = forward(body, betas.astype(np.float32), rotations[:, 0], rotations[:, 1:])
+    to_camera = np.array([1, -1, -1])  # from y up and z out of the chest
+    return [
+        render_mesh(
+            np.full((*size, 3), 255, np.uint8),
+            (mesh - [0, (mesh[:, 1].max() + mesh[:, 1].min()) / 2, 0]) * to_camera + [0, 0, DISTANCE],
+            np.asarray(body.faces),
+            FOCAL_LENGTH,
+            SKIN,
+            alpha=1.0,
+        )
+        for mesh in np.asarray(vertices)
+    ]
 
 
 def strip(frames: list[np.ndarray], motion: Motion, body: BodyModel, rows: list[int]) -> np.ndarray:
@@ -119,6 +186,12 @@ def main() -> None:
     options = parser.parse_args()
     if "blender" in options.names and not options.blender:
         parser.error("the picture 'blender' needs --blender PYTHON")
+    for name in dict.fromkeys(name for name in options.names if name in BODIES):
+        picture = (make_poses if name == "poses" else make_shapes)(load_body())
+        _write_few_colours(options.out / f"{BODIES[name]}.png", picture)
+    options.names = [name for name in options.names if name not in BODIES]
+    if not options.names:
+        return
     video = downloads.fetch("sample_video")
     with tempfile.TemporaryDirectory() as folder:
         motions = [path.absolute() for path in options.motion]
@@ -136,10 +209,15 @@ def main() -> None:
                 picture = photograph("foreign_readers", motions[0], "--blender", options.blender)
             path = options.out / f"{name}.{'png' if name == 'report' else 'jpg'}"
             if name == "report":
-                Image.fromarray(picture).quantize(64).save(path, optimize=True)
+                _write_few_colours(path, picture)
             else:
                 mediapy.write_image(path, picture, fmt="jpeg", quality=QUALITY)
-            print(path)
+                print(path)
+
+
+def _write_few_colours(path: pathlib.Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).quantize(64).save(path, optimize=True)
+    print(path)
 
 
 if __name__ == "__main__":
