@@ -20,8 +20,8 @@ class Door:
 
     make: writes a valid file, and what lies beside it, to a folder.
     file: the path of that file in the folder.
-    kind: "npz", "zip" (of text), "zip_bytes" (of other files), "npy", "text", "bytes": how the file is damaged, apart
-      from its bytes.
+    kind: "npz", "zip" (of text), "zip_bytes" (of other files), "npy", "tfrecord", "text", "bytes": how the file is
+      damaged, apart from its bytes.
     open: reads the file, given its path.
     must_read: whether refusing the file is a defect.
     programs: those that the function may start, by a part of their names.
@@ -57,6 +57,8 @@ class Door:
             return mutations.damaged(rng, content)
         if self.kind == "text":
             return mutations.damaged_text(rng, content)
+        if self.kind == "tfrecord":
+            return mutations.damaged_record(rng, content)
         if self.kind == "npy":
             return odd(rng, content)
         if rng.random() < mutations.BOMB_SHARE:

@@ -308,7 +308,7 @@ DOORS = {
     "observation_cache": Door(
         "stored.npz", "npz", _observation_cache, _open_observation_cache, must_read=True
     ),
-    "records": Door("motion/1.0.0/motion-train.tfrecord-00000-of-00001", "bytes", _records, _open_records),
+    "records": Door("motion/1.0.0/motion-train.tfrecord-00000-of-00001", "tfrecord", _records, _open_records),
     "records_features": Door("motion/1.0.0/features.json", "text", _records, _open_records),
     "records_info": Door("motion/1.0.0/dataset_info.json", "text", _records, _open_records),
     "wheel": Door("models-1.0-py3-none-any.whl", "zip", _wheel, _open_download),

@@ -101,6 +101,29 @@ def damaged_text(rng: np.random.Generator, content: bytes) -> bytes:
     return b"\n".join(lines)
 
 
+def damaged_record(rng: np.random.Generator, content: bytes) -> bytes:
+    """A TFRecord file with a damaged record, or with a record that states a wrong length; its checksums are right."""
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+    records = []
+    while content:
+        (size,) = struct.unpack("<Q", content[:8])
+        records.append(content[12 : 12 + size])
+        content = content[16 + size :]
+    chosen = int(rng.integers(len(records)))
+    lengths = [len(record) for record in records]
+    if rng.random() < 0.2:
+        lengths[chosen] = _NUMBERS[rng.integers(len(_NUMBERS))]
+    else:
+        records[chosen] = damaged(rng, records[chosen])
+        lengths[chosen] = len(records[chosen])
+    parts = []
+    for length, record in zip(lengths, records, strict=True):
+        for part in (struct.pack("<Q", length), record):
+            parts += [part, struct.pack("<I", masked_crc32c(part))]
+    return b"".join(parts)
+
+
 def lying_directory(rng: np.random.Generator, content: bytes) -> bytes:
     """A zip archive whose list of members, local headers or end record state something else than is there."""
     content = bytearray(content)

@@ -7,7 +7,6 @@ annotations of people, but the field uses them so.
 """
 
 import pathlib
-import struct
 from collections.abc import Collection
 
 import cv2
@@ -15,6 +14,7 @@ import numpy as np
 
 from data_pipelines.datasets import base
 from data_pipelines.datasets.loaders import reading
+from data_pipelines.motion.tfrecords import find_records, parse_example
 from hpof_jax.archives import damage
 
 WHAT = "a readable tfrecord of InstaVariety"
@@ -39,29 +39,14 @@ def find(raw: pathlib.Path, splits: Collection[str] = base.SPLITS) -> base.Found
         if not here:
             missing.append(f"{split}/*.tfrecord")
         for path in here:
-            for number, (start, size) in enumerate(_records(path)):
+            with damage(path, WHAT, "download it again"):
+                records = [*find_records(path)]
+            for number, (start, size) in enumerate(records):
                 units.append(base.Unit(f"{path.stem}_{number:04d}", split, path, path, f"{start}:{size}"))
     return base.Found(units, missing)
 
 
-def _records(path: pathlib.Path) -> list[tuple[int, int]]:
-    """Start and size in bytes of each record: its length in 8 bytes, 4 of checksum, the content, 4 of checksum."""
-    found = []
-    with damage(path, WHAT, "download it again"), path.open("rb") as file:
-        end = path.stat().st_size
-        while len(head := file.read(12)) == 12:
-            (size,) = struct.unpack("<Q", head[:8])
-            start = file.tell()
-            if size > end - start - 4:
-                break
-            found.append((start, size))
-            file.seek(start + size + 4)
-    return found
-
-
 def read(unit: base.Unit) -> base.Reading:
-    import tensorflow as tf  # takes seconds
-
     start, size = (int(number) for number in unit.part.split(":"))
     with reading(unit.path, WHAT):
         if size > LARGEST_RECORD:
@@ -69,10 +54,7 @@ def read(unit: base.Unit) -> base.Reading:
         with unit.path.open("rb") as file:
             file.seek(start)
             content = file.read(size)
-        try:
-            features = tf.train.Example.FromString(content).features.feature
-        except Exception as error:  # protobuf's own, which TensorFlow does not name
-            raise ValueError("a record that is no example") from error
+        features = parse_example(content)
         frames = int(features["meta/N"].int64_list.value[0])
         if not 2 <= frames <= LONGEST:
             raise ValueError(f"a video of {frames} frames")

@@ -11,7 +11,6 @@ import os
 import pathlib
 import re
 import shutil
-import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -19,14 +18,15 @@ import numpy as np
 from absl import logging
 
 from data_pipelines.motion.clip import FPS, MotionClip
-from hpof_jax.archives import damage, reason
+from data_pipelines.motion.tfrecords import HEAD, find_records, parse_example
+from hpof_jax.archives import damage
 from hpof_jax.errors import UserError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 VERSION = "1.0.0"
 SPLITS = ("train", "validation")
 LARGEST_DESCRIPTION = 2**20  # bytes
-LARGEST_SHARD = 2**33  # bytes
+LARGEST_RECORD = 2**27  # bytes: four hours of motion
 MOST_FAILURES = 100  # damaged records after which the rest is left out
 _KEYS = ("name", "motion_class", "fps", "pose", "transl", "betas", "has_betas")
 
@@ -108,14 +108,20 @@ def read_records(directory: str | os.PathLike, split: str = "all") -> list[Motio
             f"The data set in {directory} has no {', '.join(sorted(missing))}, so it holds no motion: "
             "give another one."
         )
-    clips, failures = [], []
+    clips: list[MotionClip] = []
+    failures: list[str] = []
     for name, count in info.items():
         if split in ("all", name):
-            found, before = [], len(failures)
+            found: list[MotionClip] = []
+            before = len(failures)
             for file in sorted(folder.glob(f"*-{name}.tfrecord-*-of-*")):
-                found += _read_shard(file, failures)
-            if len(found) < count and len(failures) == before:
-                missing = f"{count - len(found)} of {count} clips of the split '{name}'"
+                try:
+                    with damage(file, "a readable file of clips", "write the data set again"):
+                        _read_shard(file, found, failures)
+                except UserError as error:
+                    failures.append(str(error))
+            if (lost := count - len(found) - (len(failures) - before)) > 0:
+                missing = f"{lost} of {count} clips of the split '{name}'"
                 failures.append(f"{missing} are not in {folder}: write the data set again.")
             clips += found
     for sentence in failures:
@@ -182,75 +188,42 @@ def _description(folder: pathlib.Path) -> tuple[dict[str, int], set[str]]:
     return splits, named
 
 
-def _read_shard(path: pathlib.Path, failures: list[str]) -> list[MotionClip]:
-    """The clips of a file. A sentence for each damaged record, or for the damaged rest, goes to `failures`."""
-    clips: list[MotionClip] = []
-    with tempfile.TemporaryDirectory(prefix="hpof_jax-records-") as scratch:
-        part, number = path, 0
-        while part is not None and len(failures) < MOST_FAILURES:
-            read, error = _read_until_damaged(part, path, number, clips, failures)
-            number += read
-            if error is None:
-                break
-            failures.append(f"record {number} of {path} is not readable ({error}): write the data set again.")
-            part, number = _copy_rest(part, read + 1, pathlib.Path(scratch) / str(number)), number + 1
-    return clips
+def _read_shard(path: pathlib.Path, clips: list[MotionClip], failures: list[str]) -> None:
+    """Adds the clips of a file to `clips`, and a sentence for each damaged record to `failures`."""
+    from tensorflow.python.lib.io import tf_record  # has no public name
 
-
-def _read_until_damaged(
-    part: pathlib.Path, path: pathlib.Path, first: int, clips: list[MotionClip], failures: list[str]
-) -> tuple[int, str | None]:
-    """Adds the clips of `part`, whose first record is number `first` of `path`.
-
-    Returns:
-      the number of records before one whose checksum is wrong, and the reason; None: all could be read.
-    """
-    import tensorflow as tf
-
-    records = tf.data.TFRecordDataset(str(part))
-    if part.stat().st_size > LARGEST_SHARD:
-        return 0, "the file is too large"
-    examples, number = records.map(features().deserialize_example).as_numpy_iterator(), 0
-    while True:
-        where = f"record {first + number} of {path}"
+    reader = tf_record.tf_record_random_reader(str(path))
+    for number, (start, size) in enumerate(find_records(path)):
+        where = f"record {number} of {path}"
         try:
-            with damage(where, "a clip of motion", "write the data set again"):
-                clips.append(_to_clip(next(examples), where))
-        except StopIteration:
-            return number, None
-        except tf.errors.DataLossError:
-            return number, "its checksum is wrong, or it is cut off"
-        except tf.errors.OpError as error:
-            failures.append(f"{where} holds no clip ({reason(error)}): write the data set again.")
+            with damage(where, "a readable clip of motion", "write the data set again"):
+                if size > LARGEST_RECORD:
+                    raise ValueError(f"it takes {size / 1e6:,.0f} MB")
+                clips.append(_to_clip(_checked(reader, start)))
         except UserError as error:
             failures.append(str(error))
-        if len(failures) >= MOST_FAILURES:
-            return number, "too many records are damaged"
-        number += 1
+            if len(failures) >= MOST_FAILURES:
+                return
 
 
-def _copy_rest(path: pathlib.Path, skipped: int, target: pathlib.Path) -> pathlib.Path | None:
-    """Copies all but the first `skipped` records of a TFRecord file; None: there is no more.
+def _checked(reader, start: int) -> bytes:
+    """The content of a record that starts there."""
+    import tensorflow as tf
 
-    A record is its length in 8 bytes, 4 bytes of checksum, the content, and 4 bytes of checksum.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file, target.open("wb") as rest:
-        for _ in range(skipped):
-            head = file.read(12)
-            if len(head) < 12:
-                return None
-            end = file.tell() + struct.unpack("<Q", head[:8])[0] + 4
-            if end >= size:
-                return None
-            file.seek(end)
-        shutil.copyfileobj(file, rest)
-    return target
+    try:
+        return reader.read(start - HEAD)[0]
+    except tf.errors.OpError as error:
+        raise ValueError("its checksum is wrong") from error
 
 
-def _to_clip(example: dict, where: str) -> MotionClip:
-    name, motion_class = example["name"].decode(), example["motion_class"].decode()
-    if example["fps"] != FPS:
-        raise UserError(f"{where} has {example['fps']} frames/s instead of {FPS}: write the data set again.")
-    betas = example["betas"] if example["has_betas"] else None
-    return MotionClip(name, motion_class, example["pose"], example["transl"], betas)
+def _to_clip(content: bytes) -> MotionClip:
+    values = parse_example(content)
+    (fps,) = values["fps"].float_list.value
+    if fps != FPS:
+        raise ValueError(f"it has {fps:g} frames/s instead of {FPS}")
+    name, motion_class = (values[key].bytes_list.value[0].decode() for key in ("name", "motion_class"))
+    pose, transl, betas = (np.float32(values[key].float_list.value) for key in ("pose", "transl", "betas"))
+    has_betas = any(values["has_betas"].int64_list.value)
+    return MotionClip(
+        name, motion_class, pose.reshape(-1, 24, 3), transl.reshape(-1, 3), betas if has_betas else None
+    )

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import struct
 import sys
 
 import numpy as np
@@ -91,6 +92,21 @@ def test_the_same_number_gives_the_same_file(tmp_path):
     content = bytes(range(256)) * 4
     first, again, other = (mutations.damaged(np.random.default_rng((0, n)), content) for n in (1, 1, 2))
     assert first == again != other
+
+
+def test_a_damaged_record_has_right_checksums_or_a_wrong_length(tmp_path):
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+    head = struct.pack("<Q", 100)
+    record = head + struct.pack("<I", masked_crc32c(head)) + bytes(100)
+    record += struct.pack("<I", masked_crc32c(bytes(100)))
+    kinds = set()
+    for number in range(20):
+        changed = mutations.damaged_record(np.random.default_rng(number), record)
+        (size,), (check,) = struct.unpack("<Q", changed[:8]), struct.unpack("<I", changed[8:12])
+        assert check == masked_crc32c(changed[:8])
+        kinds.add(size == len(changed) - 16)
+    assert kinds == {True, False}
 
 
 def test_a_bomb_is_a_small_archive_of_many_zeros(monkeypatch):

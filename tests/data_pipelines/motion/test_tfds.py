@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,8 @@ from data_pipelines.motion.clip import FPS, MotionClip
 from hpof_jax.errors import UserError
 
 tfds = pytest.importorskip("tensorflow_datasets")
+import tensorflow as tf  # noqa: E402
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c  # noqa: E402
 
 
 def clip(name, frames, betas=None):
@@ -91,12 +95,37 @@ def test_a_damaged_record_is_left_out_and_the_rest_is_read(tmp_path, caplog):
         shard.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         caplog.clear()
         assert [found.name for found in records.read_records(folder)] == [f"walk_{n}" for n in left]
-        assert "is not readable (its checksum is wrong" in caplog.text
+        assert "is not a readable clip of motion (its checksum is wrong)" in caplog.text
     shard.write_bytes(whole[:-10])
     assert [found.name for found in records.read_records(folder)] == ["walk_0", "walk_1", "walk_2"]
     shard.write_bytes(b"")
     with pytest.raises(UserError, match="No clip of"):
         records.read_records(folder)
+
+
+def test_a_record_that_claims_to_be_huge_is_no_crash(tmp_path, caplog):
+    """Its checksums are right, and TensorFlow's readers would reserve what it claims."""
+    folder = records.write_records({"train": [clip("walk_1", 5)]}, tmp_path / "motion")
+    (shard,) = folder.glob("*.tfrecord-*")
+    head = struct.pack("<Q", 2**44)
+    shard.write_bytes(shard.read_bytes() + head + struct.pack("<I", masked_crc32c(head)) + b"abc")
+    assert [found.name for found in records.read_records(folder)] == ["walk_1"]
+
+
+@pytest.mark.parametrize("name", ["name", "fps", "pose", "transl", "betas", "has_betas"])
+def test_a_record_with_right_checksums_and_a_wrong_value_is_left_out(tmp_path, name, caplog):
+    clips = [clip("walk_1", 5, np.zeros(10, np.float32)), clip("walk_2", 5)]
+    folder = records.write_records({"train": clips}, tmp_path / "motion")
+    (shard,) = folder.glob("*.tfrecord-*")
+    first, second = tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
+    example = tf.train.Example.FromString(first)
+    example.features.feature[name].bytes_list.value[:] = [b"\xff"]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for content in (example.SerializeToString(), b"no example", second):
+            writer.write(content)
+    found = records.read_records(folder)
+    assert [clip.name for clip in found][-1] == "walk_2" and len(found) == 1 + (name == "has_betas")
+    assert "record 1 of" in caplog.text and "is not a readable clip of motion" in caplog.text
 
 
 def test_a_description_imports_no_module(tmp_path, monkeypatch):
