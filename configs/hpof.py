@@ -110,7 +110,11 @@ The original clips cannot be made again exactly: those of the first two runs sho
 looks, and the rendering of F2 was stopped early.
 
 `:paper` is the recipe for the field's data sets, with image features, the flow losses and the adversary. docs/paper.md
-has its choices, the preparation of the data, the launch on a TPU pod and the estimated time. It has not been trained.
+has its choices, how the data get onto the hosts of a pod, and how the time was estimated. It has not been trained:
+
+    python -m launch tpu run --name paper --zone us-central2-b --type v4-32 --workdir gs://BUCKET/paper \
+        --config configs/hpof.py:paper
+    # v4-32 (16 chips): an estimated 7 to 12 minutes of training, 12 to 27 with creating, installing and compiling
 """
 
 from ml_collections import ConfigDict
