@@ -3,15 +3,23 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from absl import logging
+
 from hpof_jax.errors import UserError
 from hpof_jax.foot_lock import lock_feet
-from hpof_jax.gravity import find_gravity
+from hpof_jax.gravity import angles_of, find_gravity
 from hpof_jax.stature import with_stature
 from hpof_jax.world import stilled, with_world
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
     from hpof_jax.motion import Motion
+
+GRAVITY_SOURCES = {
+    "given": "as given",
+    "estimated": "estimated to about {:.0f} degrees; set --camera-pitch and --camera-roll if you know them",
+    "level": "assumed, because nobody stands upright for long enough",
+}
 
 
 def ground(
@@ -49,3 +57,15 @@ def ground(
         ]
     camera = dict(camera_pitch=camera_pitch, camera_roll=camera_roll, camera_height=camera_height)
     return with_world(motions, body, **camera)
+
+
+def log(motion: "Motion") -> None:
+    """Says where the camera of a motion from `ground` is in the world."""
+    assert motion.world_to_camera is not None
+    turn, shift = motion.world_to_camera[:3, :3], motion.world_to_camera[:3, 3]
+    logging.info(
+        "The camera is %.2f m above the floor; its pitch is %.0f and its roll %.0f degrees, %s.",
+        -turn[:, 2] @ shift,
+        *angles_of(turn[:, 2]),
+        GRAVITY_SOURCES[motion.gravity_source].format(motion.gravity_sigma),
+    )

@@ -64,6 +64,19 @@ def find(people: Sequence[Observations], mode: str = "auto") -> CameraMotion:
     )
 
 
+def with_camera(
+    motions: Sequence[Motion], people: Sequence[Observations], mode: str = "auto"
+) -> tuple[list[Motion], CameraMotion]:
+    """The motions of all people in a video with the camera's motion in their frames, and that of the whole video.
+
+    Args:
+      people: what the motions were lifted from.
+      mode: see `find`.
+    """
+    camera = in_metres(find(people, mode), motions)
+    return [keep(motion, camera) for motion in motions], camera
+
+
 def in_metres(camera: CameraMotion, motions: Sequence[Motion]) -> CameraMotion:
     """The camera's motion with its positions in metres, from the people of the video.
 

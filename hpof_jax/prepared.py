@@ -118,8 +118,8 @@ def _in_world(lift: Callable, observations: Observations, found, path: pathlib.P
             f"{path} has no points of the background: prepare the data set again, in another folder."
         )
     one = moving_camera.calibrated([observations])[0]
-    motion, camera = lift(one), moving_camera.find([one])
-    grounded = ground([moving_camera.keep(motion, moving_camera.in_metres(camera, [motion]))], load_body())
+    motions, _ = moving_camera.with_camera([lift(one)], [one])
+    grounded = ground(motions, load_body())
     turn, shift = found.world_to_camera[..., :3], found.world_to_camera[..., 3:]
     centre = -(np.swapaxes(turn, -1, -2) @ shift)[..., 0]
     known = dataclasses.replace(

@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, else a line in the log now and then, with the time left."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -42,6 +43,14 @@ def progress(
                 logging.info("%s: %s", what, _state(count, total, unit, now - start))
     finally:
         bar.close()
+    logging.info("%s: %s", what, rate(count, time.monotonic() - start, unit))
+
+
+@contextlib.contextmanager
+def timed(what: str, count: int, unit: str = "frame") -> Iterator[None]:
+    """Logs the rate of work that is done in one piece, which the block does."""
+    start = time.monotonic()
+    yield
     logging.info("%s: %s", what, rate(count, time.monotonic() - start, unit))
 
 

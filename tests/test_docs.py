@@ -160,6 +160,8 @@ def options_of(module: str) -> set[str]:
     if "flags.DEFINE" in source:  # its flags are also those of the programs that it imports
         importlib.import_module(module)
         return {f"--{name}" for name in flags.FLAGS}
+    if "arguments import parser" in source:  # its command line is in a module of its own
+        source = (ROOT / "hpof_jax/reconstruction/arguments.py").read_text(encoding="utf-8")
     texts = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
     options = {text for text in texts if isinstance(text, str) and re.fullmatch(r"--[a-z][\w-]*", text)}
     return options | {"--json"} if module.startswith("benchmarks") else options

@@ -7,15 +7,18 @@ import pytest
 
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
-from hpof_jax.grounding import ground
+from hpof_jax.grounding import ground, log
 from hpof_jax.stature import stature
 
 
-def test_a_person_of_known_height_stands_on_the_floor(gliding_motion):
+def test_a_person_of_known_height_stands_on_the_floor(gliding_motion, caplog):
     body = load_body()
     (motion,) = ground([gliding_motion], body, height=1.83)
     assert abs(stature(motion.betas, body) - 1.83) < 1e-3
     assert motion.world_to_camera is not None and motion.gravity_source == "estimated"
+    with caplog.at_level("INFO"):
+        log(motion)
+    assert "m above the floor; its pitch is" in caplog.text and "estimated to about" in caplog.text
     ankle = motion.to_world(body).joints[:, 7]
     assert np.abs(np.diff(ankle, axis=0)).max() < 1e-3 and 0.03 < ankle[0, 2] < 0.15
 

@@ -28,13 +28,14 @@ def observed(background: Background | None, first: int = 0, frames: int = 60) ->
 def test_people_of_one_video_share_its_camera(small_motion, caplog):
     rotations = pan(60)
     background = seen(rotations, np.random.default_rng(0))
-    camera = moving_camera.find([observed(background, 5, 20), observed(background, 20, 30)])
+    people = [observed(background, 5, 20), observed(background, 20, 30)]
+    small_motion = dataclasses.replace(small_motion, frame_index=20 + np.arange(5))
+    (motion,), camera = moving_camera.with_camera([small_motion], people)
     assert len(camera) == 60 and camera.kinds == ("rotating",)
     with caplog.at_level("INFO"):
         moving_camera.log(camera, np.arange(60) / 30)
     assert caplog.messages == ["The camera turns by up to 35 degrees."]
 
-    motion = moving_camera.keep(dataclasses.replace(small_motion, frame_index=20 + np.arange(5)), camera)
     np.testing.assert_allclose(motion.camera_rotation, camera.rotations[20:25], atol=1e-6)
     assert motion.camera_motion == "rotating" and not motion.camera_position.any()
 

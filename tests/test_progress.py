@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from hpof_jax import progress as module
-from hpof_jax.progress import progress, rate
+from hpof_jax.progress import progress, rate, timed
 
 
 @pytest.fixture
@@ -28,6 +28,12 @@ def test_without_a_terminal_a_line_comes_now_and_then(clock, caplog):
         "observing: 6 of 7 frames, 0.1 frames/s, 10 s left",
         "observing: 7 frames in 70.0 s, 0.1 frames/s",
     ]
+
+
+def test_work_that_is_done_in_one_piece(clock, caplog):
+    with caplog.at_level(logging.INFO, logger="absl"), timed("lifting", 7):
+        list(clock(2))
+    assert caplog.messages == ["lifting: 7 frames in 20.0 s, 0.3 frames/s"]
 
 
 def test_an_unknown_total(clock, caplog):

@@ -1,11 +1,9 @@
-import dataclasses
 import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import types
 
 import cv2
 import numpy as np
@@ -21,12 +19,16 @@ from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.weights import save_weights
 from hpof_jax.motion import Motion
 from hpof_jax.observe import clip
+from hpof_jax.reconstruction import observing
+from tests.reconstruction.conftest import observed, three_people
 
 
 @pytest.fixture(scope="module")
-def weights():
-    config = tiny.get_config().model
-    return init_params(make_model(config), load_body(), 0), config
+def weights(tmp_path_factory):
+    """A file with the weights of a tiny model."""
+    config, path = tiny.get_config().model, tmp_path_factory.mktemp("weights") / "weights.npz"
+    save_weights(path, init_params(make_model(config), load_body(), 0), ConfigDict({"model": config}))
+    return path
 
 
 def command(*args):
@@ -62,11 +64,7 @@ def _blank_video(path):
 def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, monkeypatch, capsys):
     path, out = tmp_path / "input.avi", tmp_path / "above" / "out"
     make(path)
-    config = ConfigDict({"model": weights[1]})
-    save_weights(tmp_path / "weights.npz", weights[0], config)
-    monkeypatch.setattr(
-        sys, "argv", ["reconstruct", str(path), "--out", str(out), "--weights", str(tmp_path / "weights.npz")]
-    )
+    monkeypatch.setattr(sys, "argv", ["reconstruct", str(path), "--out", str(out), "--weights", str(weights)])
     with pytest.raises(SystemExit) as stop:
         reconstruct_module.main()
     assert stop.value.code == 2
@@ -75,89 +73,26 @@ def test_wrong_input_ends_with_one_sentence(tmp_path, weights, make, sentence, m
     assert not out.parent.exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (dict(fov=200.0), "The field of view is 200.0 degrees: give one between 1 and 170"),
-        (dict(fov=60.0, focal_length=900.0), "Both a focal length and a field of view were given"),
-        (dict(style="wire"), "There is no style 'wire': choose one of mesh, skeleton, silhouette, flow"),
-        (dict(camera="drone"), "There is no camera 'drone': choose one of auto, static, moving"),
-        (dict(refine="slow"), "There is no fit 'slow': choose one of auto, off, fast, full"),
-        (dict(min_seen=10), "The least share of seen frames is 10: give one from 0 to 1"),
-        (dict(features="resnet50.pth"), "These weights take no image features: leave out --features, or"),
-    ],
-)
-def test_an_option_that_makes_no_sense_is_refused_first(options, sentence):
-    with pytest.raises(UserError, match=sentence):
-        reconstruct_module.reconstruct("no_such_video.mp4", **options)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="where not even root can write")
-@pytest.mark.parametrize("out", ["file", "file/below", "/proc", "/proc/nothing"])
-def test_a_folder_that_cannot_be_written_to_is_refused_first(tmp_path, out):
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"The folder .* cannot be written to \(.*\): give another --out"):
-        reconstruct_module.reconstruct("no_such_video.mp4", tmp_path / out)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+def test_weights_without_image_features_are_told_before_the_video_is_read():
+    with pytest.raises(UserError, match="These weights take no image features: leave out --features, or"):
+        reconstruct_module.reconstruct("no_such_video.mp4", features="resnet50.pth")
 
 
 @pytest.fixture
 def made_up(monkeypatch):
     """In place of observing a video: 50 frames, the last two of which show a person."""
-    landmarks = np.random.default_rng(0).normal([640, 360, 0.5], [60, 150, 0], (50, 33, 3)).astype(np.float32)
-    seen = np.arange(50) >= 48
-    observations = clip.Observations(
-        landmarks_2d=landmarks * seen[:, None, None],
-        landmarks_3d=np.zeros((50, 33, 3), np.float32),
-        seen=seen,
-        image_size=np.array([720, 1280], np.float32),
-        focal_length=np.float32(1101.0),
-        fps=np.float32(30.0),
-        shots=np.array([0, 15]),
-    )
-    monkeypatch.setattr(clip, "observe", lambda *args, **kwargs: observations)
+    shown_late = observed(seen=np.arange(50) >= 48, shots=np.array([0, 15]))
+    monkeypatch.setattr(clip, "observe", lambda *args, **kwargs: shown_late)
 
 
-def test_image_features_are_of_the_frames_that_were_observed(made_up, tmp_path, weights, monkeypatch):
-    class Extractor:
-        def of_people(self, frames, people):
-            self.frames, self.people = list(frames), len(people)
-            return people
-
-    asked, extractor = [], Extractor()
-    monkeypatch.setattr(reconstruct_module, "extractor_for", lambda *args: asked.append(args[1]) or extractor)
-
-    def read_video(video, **part):
-        assert part["start"] == 2.0
-        return iter(range(50)), types.SimpleNamespace(frame_count=50)
-
-    monkeypatch.setattr(reconstruct_module, "read_video", read_video)
-    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
-    options = dict(
-        features="resnet50.pth", weights=tmp_path / "weights.npz", min_seen=0, start=2.0, refine="off"
-    )
-    assert len(reconstruct_module.reconstruct("clip.mp4", **options)) == 50
-    assert asked == ["resnet50.pth"] and extractor.frames == [*range(50)] and extractor.people == 1
-
-
-def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_path, weights, caplog):
-    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
-    options = dict(weights=tmp_path / "weights.npz", overlay=False, refine="off")
-    with (
-        caplog.at_level("INFO"),
-        pytest.raises(UserError, match="seen in only 2 of 50 frames, less than 10 %: "),
-    ):
-        reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", **options)
-    assert "The person is seen in 4 % of 50 frames." in caplog.messages
-    assert not (tmp_path / "out").exists()
-    caplog.clear()
+def test_the_report_has_what_the_motion_was_made_with_and_nothing_is_logged_twice(
+    made_up, tmp_path, weights, caplog
+):
+    options = dict(weights=weights, overlay=False, refine="off")
     with caplog.at_level("INFO"):
         motion = reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", min_seen=0, fov=90.0, **options)
-    assert len(motion) == 50
-    assert motion.focal_length == pytest.approx(640) and motion.focal_length_source == "given"
-    assert "The video has 1 cut(s), at 0.50 s." in caplog.messages
-    assert "The focal length is 640 pixels, as given." in caplog.messages
-    assert len(set(caplog.messages)) == len(caplog.messages), "nothing is said twice"
+    assert len(motion) == 50 and motion.focal_length == pytest.approx(640)
+    assert len(set(caplog.messages)) == len(caplog.messages)
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert (
         caplog.messages[-1] == f"{len(report['warnings'])} warnings; see {tmp_path / 'out' / 'report.html'}"
@@ -165,31 +100,25 @@ def test_a_person_seen_in_few_frames_is_refused_unless_accepted(made_up, tmp_pat
     assert report["coverage"] == {"seen_share": 0.04, "gaps": [[0, 47]], "cuts": [15]}
     assert report["camera"]["why"] == "given by the user"
     assert report["camera"]["motion"] == "it stands still"
-    assert report["made_with"]["options"]["fov"] == 90.0
-    assert report["made_with"]["options"]["focal_length"] is None
-    assert (
-        report["made_with"]["weights"]["sha256"]
-        == hashlib.sha256((tmp_path / "weights.npz").read_bytes()).hexdigest()
-    )
+    made_with = report["made_with"]
+    assert made_with["options"]["fov"] == 90.0 and made_with["options"]["focal_length"] is None
+    assert made_with["weights"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+def test_a_person_seen_in_few_frames_leaves_no_folder(made_up, tmp_path, weights):
+    with pytest.raises(UserError, match="seen in only 2 of 50 frames, less than 10 %: "):
+        reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", weights=weights)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
-def test_a_fit_observes_masks_and_the_report_names_it(made_up, tmp_path, weights, monkeypatch):
-    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
-    plain, asked = clip.observe(), {}
-
-    def observe(*args, **options):
-        asked.update(options)
-        square = np.tile(np.float32([[400, 0, 440], [0, 400, 160]]), (50, 1, 1))
-        return dataclasses.replace(
-            plain, masks=np.full((50, 64, 64), 255, np.uint8), mask_to_frame=square, seen=np.ones(50, bool)
-        )
-
-    monkeypatch.setattr(clip, "observe", observe)
-    options = dict(weights=tmp_path / "weights.npz", overlay=False, progress=False)
+def test_the_report_names_the_fit(tmp_path, weights, monkeypatch):
+    square = np.tile(np.float32([[400, 0, 440], [0, 400, 160]]), (50, 1, 1))
+    masks = dict(masks=np.full((50, 64, 64), 255, np.uint8), mask_to_frame=square)
+    monkeypatch.setattr(clip, "observe", lambda *args, **options: observed(np.ones(50, bool), **masks))
+    options = dict(weights=weights, overlay=False, progress=False)
     motion = reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", refine="fast", **options)
     assert len(motion) == 50 and np.isfinite(motion.joints).all()
-    assert asked["keep_masks"] and not asked["keep_flow"]
     report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert report["fit"] == "the network's answer was fitted to landmarks and masks"
     assert report["made_with"]["options"]["refine"] == "fast"
@@ -198,46 +127,20 @@ def test_a_fit_observes_masks_and_the_report_names_it(made_up, tmp_path, weights
     )
 
 
-def test_everybody_gets_a_file_and_all_are_in_one_scene(tmp_path, weights, monkeypatch, caplog):
-    rng = np.random.default_rng(0)
-    people = [
-        clip.Observations(
-            landmarks_2d=rng.normal([x, 360, 0.5], [60, 150, 0], (20, 33, 3)).astype(np.float32),
-            landmarks_3d=np.zeros((20, 33, 3), np.float32),
-            seen=np.arange(20) % step == 0,
-            image_size=np.array([720, 1280], np.float32),
-            focal_length=np.float32(1101.0),
-            fps=np.float32(30.0),
-            times=first / 30 + np.arange(20) / 30,
-            first_frame=first,
-            doubts=doubts,
-        )
-        for x, step, first, doubts in ((300, 1, 0, []), (900, 1, 7, [19]), (600, 20, 3, []))
-    ]
-    monkeypatch.setattr(reconstruct_module, "observe_everybody", lambda *args, **kwargs: people)
-    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
-    options = dict(weights=tmp_path / "weights.npz", overlay=False, export="glb", person="all", refine="off")
-    with caplog.at_level("INFO"):
-        motions = reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", **options)
+def test_everybody_gets_a_file_and_all_are_in_one_scene(tmp_path, weights, monkeypatch):
+    monkeypatch.setattr(observing, "observe_everybody", lambda *args, **kwargs: three_people())
+    options = dict(weights=weights, overlay=False, export="glb", person="all", refine="off")
+    motions = reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", **options)
     assert [motion.frame_index[0] for motion in motions] == [0, 7]
-    assert "Person 2 cannot be told from others after 0.87 s" in caplog.text
-    assert "People who are seen in too few frames and are left out: 1." in caplog.messages
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"motion_1.npz", "motion_2.npz", "people.glb", "report_1.html", "report_2.html"} <= names
     np.testing.assert_array_equal(
         Motion.load(tmp_path / "out" / "motion_2.npz").frame_index, np.arange(7, 27)
     )
-    with pytest.raises(UserError, match="Each of the 3 people is seen in less than 100 % "):
-        people[:] = people[2:] * 3
-        reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", min_seen=1, **options)
 
 
 def test_files_for_other_programs_are_written_beside_the_motion(made_up, tmp_path, weights):
-    save_weights(tmp_path / "weights.npz", weights[0], ConfigDict({"model": weights[1]}))
-    options = dict(weights=tmp_path / "weights.npz", overlay=False, min_seen=0, refine="off")
-    with pytest.raises(UserError, match="There is no format 'fbx'"):
-        reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", export="glb,fbx", **options)
-    assert not (tmp_path / "out").exists()
+    options = dict(weights=weights, overlay=False, min_seen=0, refine="off")
     reconstruct_module.reconstruct("clip.mp4", tmp_path / "out", export="glb,bvh", **options)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["motion.bvh", "motion.glb", "motion.npz", "report.html", "report.json"]
@@ -264,19 +167,6 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path, moment, left):
     assert program.returncode == 130 and rest.splitlines() == ["Stopped."]
     folder = tmp_path / "out"
     assert (sorted(path.name for path in folder.iterdir()) if folder.exists() else None) == left
-
-
-def test_only_a_folder_that_was_made_for_nothing_is_taken_away(tmp_path):
-    def fail(out, *files):
-        with pytest.raises(ValueError, match="no person"), reconstruct_module._folder(out) as folder:
-            for name in files:
-                (folder / name).touch()
-            raise ValueError("no person")
-        return out.exists()
-
-    assert not fail(tmp_path / "new")
-    assert fail(tmp_path / "kept", "motion.npz")
-    assert fail(tmp_path)
 
 
 @pytest.mark.network
