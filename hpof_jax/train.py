@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 import jax
@@ -67,12 +67,14 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
     """
     from data_pipelines import stream, validation  # here, because it imports TensorFlow
     from data_pipelines.simulate.detector import DetectorNoise
-    from data_pipelines.sources import open_sources
+    from data_pipelines.sources import open_source, open_sources
 
     phases = _check(config)
     stream.check_flow(config.data.flow)  # else the first phase with flow would raise
     sources = data_sources(config.data)
     opened = open_sources(sources, "train")
+    if "landmarks" not in config.model.get("inputs", ("landmarks",)):
+        _check_features(spec for spec in sources if not getattr(open_source(spec, "train"), "backbones", ()))
     config = _with_backbone(config, opened.backbones)
     processes.check_equal({"devices": jax.local_device_count()} | checkpoint.flat_config(config))
     local_batch = parallel.local_batch_size(config.batch_size)
@@ -287,6 +289,15 @@ def _shares(data):
         for spec in specs:
             shares[spec] = shares.get(spec, 0.0) + data[f"{group}_share"] / len(specs)
     return shares
+
+
+def _check_features(without: Iterable[str]) -> None:
+    """Raises UserError if a source has no image features, which a model without landmarks needs."""
+    if without := [*without]:
+        raise UserError(
+            f"{', '.join(without)} has no image features: prepare it again with --features and the weights of a "
+            "ResNet-50, or train on landmarks with --config.model.inputs=\"('landmarks',)\"."
+        )
 
 
 def _with_backbone(config: ConfigDict, backbones: Set[str]) -> ConfigDict:

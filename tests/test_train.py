@@ -364,6 +364,14 @@ def test_the_recipe_for_the_fields_data_sets(tmp_path, monkeypatch):
         train.train(recipe, tmp_path / "run")
 
 
+def test_image_features_alone_need_data_that_have_them(tmp_path):
+    """Nobody trains on the place of the box alone without knowing."""
+    blind = config(**{"model.inputs": ("features",)})
+    with pytest.raises(UserError, match=r"^synthetic has no image features: .* --config.model.inputs"):
+        train.train(blind, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_data_with_features_of_several_resnet50s():
     some = ConfigDict({"model": {"inputs": ("features",)}})
     with pytest.raises(UserError, match="of several ResNet-50s, with the fingerprints ab, cd: prepare all"):
