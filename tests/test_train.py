@@ -22,8 +22,8 @@ from hpof_jax.errors import UserError
 from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.weights import load_weights, save_weights
 from hpof_jax.training import checkpoint, parallel, state, steps
-from tests.data_pipelines.datasets.conftest import FakeNet, write_3dpw
-from tests.data_pipelines.datasets.test_amass import write as write_amass
+from tests.data_pipelines.datasets import miniatures
+from tests.data_pipelines.datasets.conftest import FakeNet
 
 pytestmark = pytest.mark.slow  # training steps and whole models are compiled
 
@@ -324,7 +324,7 @@ def test_the_training_of_the_shipped_weights(tmp_path, monkeypatch):
 
 
 def prepared_data(folder, monkeypatch):
-    """The folders of `configs/hpof.py:paper`, from miniature files; other sets stand for those of 3DPW."""
+    """The folders of `configs/hpof.py:paper`, prepared from miniature copies of all data sets."""
 
     def extract(crops):
         return np.random.default_rng(0).uniform(0, 2, (len(crops), 2048)).astype(np.float32)
@@ -332,16 +332,11 @@ def prepared_data(folder, monkeypatch):
     extract.fingerprint = "0123456789abcdef"
     monkeypatch.setattr(prepare, "_extractor", lambda weights: extract)
     monkeypatch.setattr(prepare, "_net", lambda model: FakeNet())
-    write_3dpw(folder / "raw")
-    write_3dpw(folder / "raw", "office_00", "validation", people=1)
-    out = folder / "prepared"
-    out.mkdir()
+    miniatures.write_all(folder / "raw")
+    (folder / "prepared").mkdir()
     options = prepare.Options(features="resnet50.pth")
-    prepare.prepare("3dpw", folder / "raw", out / "3dpw", options, partial=True)
-    write_amass(folder / "amass" / "CMU" / "01" / "01_01_poses.npz")
-    prepare.prepare("amass", folder / "amass", out / "amass", partial=True)
-    for name in {*hpof.SETS_2D, *hpof.SETS_3D} - {"3dpw"}:
-        (out / name).symlink_to("3dpw")
+    for name in {*hpof.SETS_2D, *hpof.SETS_3D, "amass"}:
+        prepare.prepare(name, folder / "raw" / name, folder / "prepared" / name, options, partial=True)
 
 
 def test_the_recipe_for_the_fields_data_sets(tmp_path, monkeypatch):
