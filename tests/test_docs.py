@@ -212,6 +212,23 @@ def messages() -> list[str]:
     return found
 
 
+# --- figures ----------------------------------------------------------------------------------------
+
+
+def test_the_own_figures_beside_the_published_ones_are_those_of_the_results():
+    """PA-MPJPE of this package and of BlazePose, from the first table of results.md."""
+    results = figures((ROOT / "docs/results.md").read_text(encoding="utf-8"))
+    protocols = (ROOT / "docs/protocols.md").read_text(encoding="utf-8").partition("## Our own figures")[2]
+    assert len(results) > 4 and figures(protocols) == [(ours, theirs) for theirs, ours, *_ in results]
+
+
+def figures(text: str) -> list[tuple[str, ...]]:
+    """The numbers of the first table of a page, row by row."""
+    table = re.search(r"^\|.*?(?=^[^|])", text, re.MULTILINE | re.DOTALL)[0].replace("*", "")
+    rows = [tuple(re.findall(r"\| (\d+\.\d+)", row)) for row in table.splitlines()]
+    return [row for row in rows if row]
+
+
 # --- the figure and the API pages -------------------------------------------------------------------
 
 

@@ -17,3 +17,12 @@ def test_the_joints_of_the_benchmarks():
         "emdb1": 24, "emdb2": 24,
     }  # fmt: skip
     assert [name for name, protocol in PROTOCOLS.items() if protocol.frame == "world"] == ["emdb2"]
+
+
+def test_the_origins_of_the_benchmarks():
+    """VIBE, TCMR and WHAM take the middle of the hips; MPI-INF-3DHP's program and 3DPW's challenge take the pelvis."""
+    pelvis = {name for name, protocol in PROTOCOLS.items() if protocol.root == ("pelvis",)}
+    assert pelvis == {"smpl24", "3dpw_smpl24", "mpi_inf_3dhp"}
+    assert {protocol.root for name, protocol in PROTOCOLS.items() if name not in pelvis} == {
+        ("left_hip", "right_hip")
+    }
