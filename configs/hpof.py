@@ -372,6 +372,8 @@ def get_config(variant: str = "") -> ConfigDict:
             # Parts of a batch that are drawn independently, 0: one for each process. With the same number of
             # shards, any number of processes trains on the same clips.
             "shards": 0,
+            # Processes that make batches beside the training, each another one; 0: a thread makes them.
+            "processes": 0,
         }
     )
     # Loss name -> loss weight; 0 leaves a loss out.

@@ -120,13 +120,13 @@ class Simulator:
     """`simulate` on the CPU with body and noise bound; NumPy in and out. Adds `has_smpl` and `has_3d`, true."""
 
     def __init__(self, body: BodyModel | None, noise: DetectorNoise):
-        self._cpu, self._noise = cpu(), noise
-        with jax.default_device(self._cpu):
-            self._body = jax.device_put(load_body() if body is None else body, self._cpu)
+        self._noise = noise
+        with jax.default_device(cpu()):
+            self._body = jax.device_put(load_body() if body is None else body, cpu())
 
     def __call__(self, seed: int, pose: np.ndarray, transl: np.ndarray, betas: np.ndarray) -> Batch:
         arrays = (np.asarray(array, np.float32) for array in (pose, transl, betas))
-        with jax.default_device(self._cpu):
+        with jax.default_device(cpu()):
             batch = simulate(jax.random.key(int(seed)), self._body, *arrays, self._noise, CameraRange())
             batch = {key: np.asarray(value) for key, value in batch.items()}
         labelled = np.ones(len(pose), bool)

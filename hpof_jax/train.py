@@ -65,7 +65,8 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
       UserError: a config that does not fit the devices, the data or the checkpoint in `workdir`; ten steps in
         a row whose loss or gradient is not finite.
     """
-    from data_pipelines import stream, validation  # here, because it imports TensorFlow
+    from data_pipelines import stream, validation, workers  # here, because it imports TensorFlow
+    from data_pipelines.feed import as_dataset
     from data_pipelines.simulate.detector import DetectorNoise
     from data_pipelines.sources import open_source, open_sources
 
@@ -153,16 +154,15 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> Mapping[str, float]
         )
         flow = config.data.flow if outline else "none"
         wanted = dataclasses.replace(options, flow=flow, real_motion=judge is not None)
-        maker = functools.cache(lambda: stream.batch_maker(opened, wanted, jax.process_index()))
+        recipe = opened, wanted, jax.process_index()
+        maker = functools.cache(lambda: stream.batch_maker(*recipe))
         skipped.begin(step, lambda number: maker().origins(number - 1))
-        batches = stream.make_stream(
-            opened,
-            wanted,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            start_step=number - 1,
-        )
-        return parallel.pmap_step(step), input_wait.Fetched(batches.as_numpy_iterator())
+        if config.data.processes:
+            ahead = workers.Ahead(stream.batch_maker, recipe, config.data.processes)
+            batches, close = as_dataset(ahead, number - 1), ahead.close
+        else:
+            batches, close = as_dataset(maker(), number - 1), lambda: None
+        return parallel.pmap_step(step), input_wait.Fetched(batches.as_numpy_iterator(), close)
 
     evaluated = _with_validation_clips(sources) if config.eval_every else {}
 
@@ -404,6 +404,8 @@ def _check(config: ConfigDict) -> list[schedule.Phase]:
     for key in ("batch_size", "clip_length", "num_steps", "accumulate"):
         if config[key] < 1:
             raise UserError(f"config.{key} is {config[key]}: it must be at least 1.")
+    if config.data.processes < 0:
+        raise UserError(f"config.data.processes is {config.data.processes}: it must be at least 0.")
     return schedule.make_phases(config.losses.to_dict(), config.ramps.to_dict(), config.num_steps)
 
 

@@ -12,7 +12,7 @@ from absl.testing import flagsaver
 from ml_collections import ConfigDict
 
 from configs import hpof, tiny
-from data_pipelines import stream
+from data_pipelines import stream, workers
 from data_pipelines.datasets import prepare
 from data_pipelines.observed.prepared import PreparedClips
 from data_pipelines.observed.rendered import clip_path, write_clip
@@ -187,8 +187,18 @@ def test_a_finished_run_is_not_changed(run):
 
 
 def test_each_phase_has_its_own_step_and_the_batches_that_it_needs(tmp_path, monkeypatch, caplog):
-    """The steps do nothing here but note their batches."""
-    noted = []
+    """The steps do nothing here but note their batches, which are made as if by other processes."""
+    noted, closed = [], []
+
+    class Ahead:
+        def __init__(self, build, arguments, processes):
+            self._make = build(*arguments)
+
+        def __call__(self, step):
+            return self._make(step)
+
+        def close(self):
+            closed.append(self)
 
     def pmap_step(step):
         number = len(noted)
@@ -202,9 +212,10 @@ def test_each_phase_has_its_own_step_and_the_batches_that_it_needs(tmp_path, mon
         return note
 
     monkeypatch.setattr(parallel, "pmap_step", pmap_step)
+    monkeypatch.setattr(workers, "Ahead", Ahead)
     made = tiny.get_config()
     made.update_from_flattened_dict(
-        SMALL | {"num_steps": 5, "ramps.adversarial": (0.2, 0.6), "eval_every": 0}
+        SMALL | {"num_steps": 5, "ramps.adversarial": (0.2, 0.6), "eval_every": 0, "data.processes": 1}
     )
     caplog.set_level("INFO")
     train.train(made, tmp_path)
@@ -215,6 +226,7 @@ def test_each_phase_has_its_own_step_and_the_batches_that_it_needs(tmp_path, mon
         (3, True, True),
         (3, True, True),
     ]
+    assert len(closed) == 3
     compiled = [r.getMessage() for r in caplog.records if "compiling" in r.getMessage()]
     assert [line.partition(":")[0] for line in compiled] == ["step 1", "step 2", "step 4"]
     assert "vertex_flow" in compiled[2] and "vertex_flow" not in compiled[1]

@@ -79,9 +79,8 @@ class RenderedClips:
         self._length = self._arrays["seen"].shape[1]
         self._classes = np.array([str(clip["motion_class"]) for clip in clips])
         self._paths = [clip["path"] for clip in clips]
-        self._cpu = cpu()
-        with jax.default_device(self._cpu):
-            self._body = jax.device_put(load_body(), self._cpu)
+        with jax.default_device(cpu()):
+            self._body = jax.device_put(load_body(), cpu())
             self._pelvis = np.asarray(rest_joints(self._body, self._arrays["betas"]))[:, 0]
         with_flow = sum(clip["has_flow"] for clip in clips)
         self._has_flow = with_flow == len(clips)
@@ -177,7 +176,7 @@ class RenderedClips:
         """`simulate.landmarks` on the CPU."""
         clips = len(body_arrays[0])
         rows = np.minimum(np.arange(-(-clips // _JITTED_CLIPS) * _JITTED_CLIPS), clips - 1)
-        with jax.default_device(self._cpu):
+        with jax.default_device(cpu()):
             points, pelvis = landmarks(self._body, *(array[rows] for array in body_arrays))
         return np.asarray(points)[:clips], np.asarray(pelvis)[:clips]
 

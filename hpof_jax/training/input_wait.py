@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -15,9 +15,10 @@ class Fetched:
       waited: seconds in which the devices had nothing to do because the next batch was not there.
     """
 
-    def __init__(self, batches: Iterator):
+    def __init__(self, batches: Iterator, on_close: Callable[[], object] = lambda: None):
+        """on_close: called at the end."""
         self.waited = 0.0
-        self._batches = batches
+        self._batches, self._on_close = batches, on_close
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "batches")
         self._next = self._thread.submit(next, batches)
 
@@ -41,3 +42,4 @@ class Fetched:
     def close(self) -> None:
         """Ends the thread, after the batch that it fetches."""
         self._thread.shutdown(cancel_futures=True)
+        self._on_close()

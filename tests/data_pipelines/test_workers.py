@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from data_pipelines.workers import parallel_map
+from data_pipelines.workers import Ahead, parallel_map
 from hpof_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -40,6 +40,23 @@ def test_two_processes_give_results_in_order(monkeypatch):
 def test_one_process_is_this_one():
     with parallel_map(1) as each:
         assert [*each(os.path.basename, ["a/b"])] == ["b"] and each is map
+
+
+def power(exponent):
+    """A function of the step: its power, the process, and whether that ignores SIGTERM."""
+    ignored = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    return lambda step: (step**exponent, os.getpid(), ignored) if step < 9 else os._exit(1)
+
+
+def test_steps_are_computed_ahead_and_come_in_order():
+    ahead = Ahead(power, (3,), processes=2)
+    # A stream asks for its first step twice.
+    values, processes, ignored = zip(*map(ahead, (2, 2, 3, 4, 5)))
+    assert values == (8, 8, 27, 64, 125) and all(ignored)
+    assert os.getpid() not in processes and len(set(processes)) <= 2
+    with pytest.raises(UserError, match="was killed.*lower --config.data.processes"):
+        ahead(9)
+    ahead.close()
 
 
 def test_a_killed_worker_gives_a_sentence():

@@ -44,12 +44,14 @@ def test_a_batch_that_is_late_counts_from_the_end_of_the_running_step(clock):
 
 
 def test_a_batch_that_is_there_neither_waits_nor_waits_for_the_step(clock):
-    fetched, step = Fetched(iter(range(3))), Step(threading.Event())
+    closed = []
+    fetched, step = Fetched(iter(range(3)), lambda: closed.append(True)), Step(threading.Event())
     for number in range(3):
         input_wait.concurrent.futures.wait([fetched._next])
         assert fetched.take(step) == number
-    assert not step.waited_for and fetched.waited == 0.0
+    assert not step.waited_for and fetched.waited == 0.0 and not closed
     fetched.close()
+    assert closed
 
 
 def test_what_the_iterator_raises_is_raised():

@@ -1,10 +1,12 @@
+import pickle
+
 import numpy as np
 import pytest
 
 from data_pipelines.observed import augment
 from data_pipelines.observed.prepared import PreparedClips
 from data_pipelines.observed.rendered import write_clip
-from data_pipelines.sources import open_source
+from data_pipelines.sources import open_source, open_sources
 from data_pipelines.stream import StreamOptions, batch_maker
 from data_pipelines.validation import validation_windows
 from hpof_jax.body.skeletons import SPIN24
@@ -113,6 +115,7 @@ def test_the_stream_mixes_sets_with_simulated_clips(tmp_path):
     assert (labelled["keypoints_2d"][..., 2] == 1).all() and not labelled["has_3d"].any()
     plain = batch_maker({"synthetic": 1.0}, StreamOptions(BATCH, FRAMES))(0)
     assert "keypoints_2d" not in plain
+    assert pickle.dumps(open_sources(mix, "train")), "for processes that make batches"
 
 
 def test_clips_with_smpl_parameters_are_validated_in_their_valid_frames(tmp_path):

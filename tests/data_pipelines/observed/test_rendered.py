@@ -1,3 +1,4 @@
+import pickle
 import re
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from data_pipelines.observed import augment
 from data_pipelines.observed.rendered import RenderedClips, clip_path, write_clip
+from data_pipelines.sources import open_sources
 from data_pipelines.stream import StreamOptions, batch_maker, stream_classes
 from data_pipelines.validation import validation_windows
 from hpof_jax.errors import UserError
@@ -76,6 +78,10 @@ def test_the_stream_mixes_rendered_with_simulated_clips(folder, monkeypatch):
     kinds = np.array(stream_classes(mix))[batch["motion_class"]]
     assert np.isin(kinds, ["walk", "jump"]).sum() == 6
     assert_same(batch, batch_maker(mix, options)(0))
+    sent = pickle.loads(
+        pickle.dumps((open_sources(mix, "train"), options))
+    )  # to a process that makes batches
+    assert_same(batch, batch_maker(*sent)(0))
     with_flow = StreamOptions(BATCH, FRAMES, flow="exact", flow_frames=FLOW)
     labelled = batch_maker(mix, with_flow)(0)
     unlabelled = batch_maker({"synthetic": 1.0, f"unlabelled:rendered:{folder}": 3.0}, with_flow)(0)

@@ -1,4 +1,5 @@
 import logging
+import pickle
 
 import cv2
 import numpy as np
@@ -86,6 +87,7 @@ def draw(folder, count, frames=FRAMES, augment=False, flow_frames=FLOW):
 
 def test_windows_of_videos_are_a_batch_of_the_stream_without_ground_truth(observed):
     folder, _, _ = observed
+    assert pickle.dumps(Videos(folder)), "for processes that make batches"
     for kind in ("none", "exact"):
         options = StreamOptions(BATCH, FRAMES, flow=kind, flow_frames=FLOW)
         simulated = batch_maker({"synthetic": 1.0}, options)(0)
