@@ -54,6 +54,10 @@ def test_angles():
     errors = metrics.angle_errors(np.where(np.arange(61) % 2, true + 363, true - 3), true)
     assert errors["rmse"] == pytest.approx(3) and errors["rmse_without_offset"] == pytest.approx(3, abs=0.01)
     assert np.isnan(metrics.angle_errors(true, true * np.nan)["rmse"])
+    uneven = metrics.angle_errors(np.array([1.0, 2, 3, 6]), np.zeros(4))
+    assert uneven == pytest.approx(
+        dict(rmse=np.sqrt(12.5), mae=3, offset=3, rmse_without_offset=np.sqrt(3.5), range=0)
+    )
     gap = np.where(np.arange(61) < 30, np.nan, true)
     assert metrics.angle_errors(true + 2, gap)["mae"] == pytest.approx(2)
 
