@@ -146,7 +146,8 @@ def checked(sequence: Sequence) -> Sequence:
     if sequence.frame_index[0] < 0 or (np.diff(sequence.frame_index) <= 0).any():
         raise ValueError("its frame numbers do not ascend")
     if not 1 <= sequence.fps <= 1000 or min(sequence.image_size) < 1:
-        raise ValueError(f"{sequence.fps} frames/s of {sequence.image_size} pixels")
+        height, width = sequence.image_size
+        raise ValueError(f"{sequence.fps:g} frames/s of {width:g} x {height:g} pixels")
     if sequence.focal_length is not None and not 1 < sequence.focal_length < 1e6:
         raise ValueError(f"a focal length of {sequence.focal_length} pixels")
     made = {}

@@ -67,7 +67,7 @@ def read(unit: base.Unit) -> base.Reading:
 def _read_train(unit: base.Unit) -> base.Sequence:
     """One camera of a sequence: `annot2` and `annot3` are cells of one array for each camera."""
     found = read_matlab(unit.path, ("annot2", "annot3"), TRAIN)
-    with reading(unit.path, TRAIN):
+    with reading(unit.path, f"{TRAIN} in camera {unit.part}"):
         camera = int(unit.part)
         flat, solid = (
             np.asarray(found[name].reshape(-1)[camera], np.float64).reshape(-1, len(JOINTS), size)

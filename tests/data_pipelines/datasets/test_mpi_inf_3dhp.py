@@ -82,7 +82,8 @@ def test_a_camera_of_a_training_sequence(tmp_path):
 def test_points_that_are_no_projection_are_damage(tmp_path):
     write_train(tmp_path)
     with pytest.raises(
-        UserError, match="annot.mat is not a readable annotation .*its points in 2D are not those in 3D"
+        UserError,
+        match="annot.mat is not a readable annotation .* in camera 4 .*its points in 2D are not those in 3D",
     ):
         mpi_inf_3dhp.read(unit(tmp_path, "S1_Seq2_4"))
 
