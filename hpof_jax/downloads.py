@@ -222,7 +222,7 @@ def _target(package: Package, member: str) -> pathlib.Path:
     path = root / (member or f"{package.name}-{package.version}.whl")
     try:
         # Of the folder, because the file itself is replaced and may be a link.
-        inside = path.parent.resolve().is_relative_to(root.resolve())
+        inside = path.parent.resolve().is_relative_to(cache_dir().resolve() / root.name)
         # What keeps the folder from being made is said when it is made.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             path.parent.resolve(strict=True)  # from Python 3.13 on, only this refuses links in a circle

@@ -199,13 +199,15 @@ def test_a_link_in_the_cache_is_replaced_and_its_target_kept(shop, tmp_path):
     assert not path.is_symlink() and (tmp_path / "mine").read_bytes() == b"my file"
 
 
-@pytest.mark.parametrize("target", ["elsewhere", "models"])
-def test_a_linked_folder_in_the_cache_is_refused(shop, tmp_path, target):
+@pytest.mark.parametrize(
+    ("link", "target"), [("models", "elsewhere"), ("models", "cache/models-1.0/models"), ("", "elsewhere")]
+)
+def test_a_linked_folder_in_the_cache_is_refused(shop, tmp_path, link, target):
     """It leads out of the cache, or to itself."""
-    root = tmp_path / "cache" / "models-1.0"
-    root.mkdir(parents=True)
+    folder = tmp_path / "cache" / "models-1.0" / link
+    folder.parent.mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
-    (root / "models").symlink_to(tmp_path / "elsewhere" if target == "elsewhere" else root / "models")
+    folder.symlink_to(tmp_path / target)
     assert "remove the links in that folder" in message("a")
     assert kept(tmp_path) == [] and shop.calls == []
 
