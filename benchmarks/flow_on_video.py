@@ -56,8 +56,8 @@ def compare(video: pathlib.Path, person: int, body: BodyModel) -> dict[str, np.n
     silhouettes = np.concatenate(silhouettes)
     pairs = np.flatnonzero((boxes[:-1, 2] > 0) & (boxes[1:, 2] > 0))
     this, other = silhouettes[pairs], silhouettes[pairs + 1]
-    moves = np.float32(observations.flow[pairs, 0])
-    valid = np.float32(observations.flow_valid[pairs, 0])
+    moves = np.float32(observations.flow[pairs][:, 0])
+    valid = np.float32(observations.flow_valid[pairs][:, 0])
     still = flow.between_boxes(np.zeros_like(moves), boxes[pairs], boxes[pairs + 1])
     warped, unwarped = np.asarray(flow.warp(other, moves)), np.asarray(flow.warp(other, still))
     speed = np.linalg.norm(moves - still, axis=-1)

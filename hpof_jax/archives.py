@@ -16,7 +16,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -84,11 +84,43 @@ class Archive:
             if not found:
                 raise ValueError("it is an archive without arrays, perhaps one to unpack")
             wanted = {key: name for key, name in found.items() if names is None or key in names}
-            if largest is None:
-                largest = max(LARGEST, EXPANSION * self._path.stat().st_size)
+            largest = self._most(largest)
             if sum(self.members[name].size for name in wanted.values()) > largest:
                 raise ValueError(f"it unpacks to more than {_mega(largest)}")
             return {key: _to_array(key, self._read(name, largest)) for key, name in wanted.items()}
+
+    def frames(
+        self, key: str, largest: int | None = None
+    ) -> tuple[tuple[int, ...], np.dtype, Iterator[np.ndarray]]:
+        """An array (T, ...) of an `.npz`, whose frames are read one after the other: its shape, its type, the frames.
+
+        What is wrong with the file raises exceptions of `DAMAGE`.
+
+        Args:
+          largest: see `read_arrays`.
+        """
+        name, largest = f"{key}.npy", self._most(largest)
+        stream = self._open(name, largest)
+        header = _read_header(stream)
+        header.check(self.members[name].size - header.start)
+        shape, fortran, dtype, _ = header
+        size = math.prod(shape[1:]) * dtype.itemsize
+        if fortran or not shape or not size:
+            raise ValueError(f"'{key}' is an array of shape {shape} instead of one of frames")
+
+        def read() -> Iterator[np.ndarray]:
+            with stream:
+                for _ in range(shape[0]):
+                    content = stream.read(size)
+                    if len(content) < size:
+                        raise ValueError(f"'{name}' does not have the size that the archive states")
+                    yield np.frombuffer(content, dtype).reshape(shape[1:])
+                stream.read(1)  # at the end, the checksum is checked
+
+        return shape, dtype.newbyteorder("="), read()
+
+    def _most(self, largest: int | None) -> int:
+        return max(LARGEST, EXPANSION * self._path.stat().st_size) if largest is None else largest
 
     def _read(self, name: str, largest: int) -> bytearray:
         content = bytearray()
@@ -108,21 +140,25 @@ class Archive:
 
     def _stream(self, name: str, largest: int) -> Iterator[bytes]:
         """The content of a member in pieces of at most `CHUNK` bytes."""
+        size = 0
+        with self._open(name, largest) as stream:
+            while piece := stream.read(CHUNK):
+                size += len(piece)
+                yield piece
+        if size != self.members[name].size:
+            raise ValueError(f"'{name}' does not have the size that the archive states")
+
+    def _open(self, name: str, largest: int) -> IO[bytes]:
         if name not in self.members:
             raise ValueError("there is no such file in the archive")
-        info, size = self._zip.getinfo(name), 0
+        info = self._zip.getinfo(name)
         if info.flag_bits & 1:
             raise ValueError(f"'{name}' is encrypted")
         if info.compress_type not in _METHODS:
             raise ValueError(f"'{name}' is compressed by method {info.compress_type} instead of 'deflate'")
         if info.file_size > largest:
             raise ValueError(f"it unpacks to more than {_mega(largest)}")
-        with self._zip.open(info) as stream:
-            while piece := stream.read(CHUNK):
-                size += len(piece)
-                yield piece
-        if size != info.file_size:
-            raise ValueError(f"'{name}' does not have the size that the archive states")
+        return self._zip.open(info)
 
 
 @contextlib.contextmanager
@@ -167,11 +203,12 @@ def read_arrays(
         return archive.arrays(names, largest)
 
 
-def check_array(name: str, array: np.ndarray, shape: tuple[int, ...], kinds: str = "f") -> None:
+def check_array(name: str, array: Any, shape: tuple[int, ...], kinds: str = "f") -> None:
     """Checks an array of a file.
 
     Args:
       name: of the array, for the message.
+      array: an array, or rows of one that are read when they are asked for.
       kinds: the allowed kinds of its type, letters of `dtype.kind`.
 
     Raises:
@@ -179,7 +216,8 @@ def check_array(name: str, array: np.ndarray, shape: tuple[int, ...], kinds: str
     """
     if array.shape != shape or array.dtype.kind not in kinds:
         raise ValueError(f"'{name}' is {array.dtype}{array.shape} instead of {shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    rows = [array] if isinstance(array, np.ndarray) else array
+    if array.dtype.kind == "f" and not all(np.isfinite(row).all() for row in rows):
         raise ValueError(f"'{name}' holds numbers that are not finite")
 
 
@@ -262,7 +300,7 @@ class _Header(NamedTuple):
             raise ValueError(f"an array of shape {self.shape} does not fit its {size} bytes")
 
 
-def _read_header(file: BinaryIO) -> _Header:
+def _read_header(file: IO[bytes]) -> _Header:
     """Reads a header. Unlike NumPy's reader, it does not parse Python code."""
     start = file.read(8)
     if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):

@@ -92,7 +92,7 @@ def lift_and_compare(
         check_backbone(config, observations.backbone, "those of the observations")
     flip = flip and observations.features is None
 
-    sampled = clip.resample(observations, MODEL_FPS)
+    sampled = clip.resample(dataclasses.replace(observations, masks=None, mask_to_frame=None), MODEL_FPS)
     shots = _shots(observations, sampled)
     parts = _slices(np.cumsum([0, *(len(shot.samples) for shot in shots)]))
     rotations, cam, box, betas, apart = _predict(model, params, body, sampled, shots, parts, flip)

@@ -12,6 +12,7 @@ from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
 from hpof_jax.observe.clip import Observations
 from hpof_jax.observe.crops import square_to_frame
+from hpof_jax.observe.packed import Packed
 from hpof_jax.picture_fit import load_statistics
 from hpof_jax.refine import refine
 from hpof_jax.report import measure
@@ -102,7 +103,9 @@ def errors(motion, true):
 def test_a_fit_takes_error_away_and_gives_the_same_again(body, true, wrong, seen):
     fitted = refine(wrong, seen, body, mode="fast", evidence=False, progress=False)
     assert errors(fitted, true).max() < 0.7 * errors(wrong, true).min()
-    again = refine(wrong, seen, body, mode="fast", evidence=False, progress=False)
+    names = ("masks", "flow", "flow_valid")
+    packed = dataclasses.replace(seen, **{name: Packed.of(getattr(seen, name)) for name in names})
+    again = refine(wrong, packed, body, mode="fast", evidence=False, progress=False)
     np.testing.assert_array_equal(again.poses, fitted.poses)
     _, joints = jax.jit(forward)(
         body, fitted.betas, fitted.global_orient[3], fitted.body_pose[3], fitted.trans[3]

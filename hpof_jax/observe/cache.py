@@ -101,7 +101,7 @@ def _save(observations: Observations, stored: pathlib.Path) -> None:
 def _load(stored: pathlib.Path) -> Observations:
     if not stored.with_suffix(".npz").is_file():
         raise FileNotFoundError(stored)
-    return Observations.load(stored.with_suffix(".npz"))
+    return Observations.load(stored.with_suffix(".npz"), packed=True)
 
 
 def _save_people(people: list[Observations], stored: pathlib.Path) -> None:
@@ -115,7 +115,7 @@ def _save_people(people: list[Observations], stored: pathlib.Path) -> None:
 
 def _load_people(stored: pathlib.Path) -> list[Observations]:
     names = json.loads(stored.with_suffix(".json").read_text(encoding="utf-8"))
-    return [Observations.load(stored.with_name(pathlib.PurePath(name).name)) for name in names]
+    return [Observations.load(stored.with_name(pathlib.PurePath(name).name), packed=True) for name in names]
 
 
 @functools.cache

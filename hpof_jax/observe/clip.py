@@ -18,6 +18,7 @@ from hpof_jax.observe import optical_flow
 from hpof_jax.observe.background import Background
 from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose
 from hpof_jax.observe.capture import TOLERANCE
+from hpof_jax.observe.packed import Packed, read_packed, write_npz
 from hpof_jax.observe.person import PersonTracker
 from hpof_jax.observe.track import track
 from hpof_jax.observe.video import Frames, VideoInfo, frame_times, read_video, thin
@@ -25,6 +26,7 @@ from hpof_jax.progress import progress as shown
 
 MASK_SIDE = 128
 IMAGE_FEATURES = 2048
+PACKED = ("masks", "flow", "flow_valid")  # what may be compressed
 _BACKGROUND = {f"background_{field.name}" for field in dataclasses.fields(Background)}
 MIN_FOV, MAX_FOV = 1.0, 170.0  # degrees, horizontal; beyond them, numbers overflow
 FINEST = 8  # the finest grid for a variable frame rate, as a multiple of the wanted rate
@@ -45,6 +47,8 @@ class Observations:
     times: (T,) float64 seconds of the video, increasing; i / fps if left out.
     shots: (S,) first frame of each shot, which begins with 0; one shot if left out.
     focal_length_source: "given" by the user, from the file's "metadata", from the "background", or "assumed".
+    Masks, flow and flow_valid may be compressed, see `hpof_jax.observe.packed`.
+
     masks: (T, side, side) uint8 person masks, 255 = person, or None. They lie on squares of the frames.
     mask_to_frame: (T, 2, 3) affine maps from the masks' unit square to pixels of the frame, or None.
     flow: (T - 1, 2, 64, 64, 2) float16 optical flow from frame t to t + 1 and from t + 1 to t, or None. It
@@ -69,10 +73,10 @@ class Observations:
     times: np.ndarray = None  # type: ignore[assignment]
     shots: np.ndarray = None  # type: ignore[assignment]
     focal_length_source: str = "assumed"
-    masks: np.ndarray | None = None
+    masks: np.ndarray | Packed | None = None
     mask_to_frame: np.ndarray | None = None
-    flow: np.ndarray | None = None
-    flow_valid: np.ndarray | None = None
+    flow: np.ndarray | Packed | None = None
+    flow_valid: np.ndarray | Packed | None = None
     flow_box: np.ndarray | None = None
     first_frame: int = 0
     doubts: np.ndarray | None = None
@@ -108,18 +112,22 @@ class Observations:
         if background := arrays.pop("background", None):
             arrays |= {f"background_{name}": value for name, value in vars(background).items()}
         with replacing(path, "The observations") as partial, partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            write_npz(file, arrays.items())
 
     @classmethod
-    def load(cls, path: str | pathlib.Path) -> "Observations":
+    def load(cls, path: str | pathlib.Path, packed: bool = False) -> "Observations":
         """Reads what `save` wrote.
+
+        Args:
+          packed: masks and flow are compressed in memory.
 
         Raises:
           UserError: the file cannot be read, is damaged, or holds something else or numbers that are not finite.
         """
         kind = "a file of observations", "make it again from the video"
-        names = [field.name for field in dataclasses.fields(cls)]
-        arrays = read_arrays(path, *kind, [*names, *_BACKGROUND])
+        names = {field.name for field in dataclasses.fields(cls)} | _BACKGROUND
+        names -= {*PACKED} if packed else set()
+        arrays = read_arrays(path, *kind, names) | (read_packed(path, PACKED, *kind) if packed else {})
         with damage(path, *kind):
             arrays = _checked(arrays)
             parts = {
@@ -164,7 +172,7 @@ def observe(
     frames, info, lens = opened(video, max_frames, fps, start, end, focal_length, thin_to)
     tracker, times = PersonTracker(landmark_model, person, info.fps, net=net), []
     bar = shown(note_times(frames, times), "observing", info.frame_count, show=progress)
-    keep: dict[str, Any] = dict(keep_flow=keep_flow, keep_background=keep_background)
+    keep: dict[str, Any] = dict(keep_flow=keep_flow, keep_background=keep_background, packed=True)
     found = track(bar, tracker, mask_side=MASK_SIDE if keep_masks else None, **keep)
     if not found["seen"].any():
         raise UserError(_nobody(info.name, len(times), person, tracker.most_people))
@@ -278,7 +286,7 @@ def _sample(observations: Observations, fps: float, position: np.ndarray, reach:
         mean = np.einsum("nk,nk...->n...", share.astype(values.dtype), values[frames])
         return np.where(seen[:, None, None], mean, 0)
 
-    def closest(values: np.ndarray | None) -> np.ndarray | None:
+    def closest(values: np.ndarray | Packed | None) -> np.ndarray | None:
         return (
             None if values is None else np.where(seen[:, None, None], values[nearest], 0).astype(values.dtype)
         )
@@ -301,7 +309,7 @@ def _sample(observations: Observations, fps: float, position: np.ndarray, reach:
     )
 
 
-def _checked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _checked(arrays: dict[str, Any]) -> dict[str, Any]:
     """The arrays of a file as `Observations` takes them. Raises ValueError if one is missing or wrong."""
     missing = {"landmarks_2d", "landmarks_3d", "seen", "image_size", "focal_length", "fps"} - arrays.keys()
     if missing:

@@ -11,7 +11,7 @@ from hpof_jax.observe.background import BackgroundTracker
 from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose
 from hpof_jax.observe.clip import MASK_SIDE, Observations, mean_rate, note_times, opened
 from hpof_jax.observe.identities import identify
-from hpof_jax.observe.optical_flow import NO_FLOW
+from hpof_jax.observe.packed import Packed
 from hpof_jax.observe.people import PeopleTracker, Tracklet
 from hpof_jax.observe.shots import mark_cuts
 from hpof_jax.observe.video import frame_times
@@ -90,11 +90,9 @@ def _arrays(person: Sequence[Tracklet]) -> dict[str, np.ndarray]:
     first, stop = person[0].start, person[-1].stop
     shape = stop - first, NUM_LANDMARKS, 3
     found = {name: np.zeros(shape, np.float32) for name in ("landmarks_2d", "landmarks_3d")}
-    if person[0].masks:
-        found["masks"] = np.zeros((stop - first, MASK_SIDE, MASK_SIDE), np.uint8)
+    if person[0].masks is not None:
         found["mask_to_frame"] = np.zeros((stop - first, 2, 3), np.float32)
-    if person[0].flow:
-        found["flow"], found["flow_valid"] = (np.repeat(one[None], stop - first, axis=0) for one in NO_FLOW)
+    if person[0].flow is not None:
         found["flow_box"] = np.zeros((stop - first, 3), np.float32)
     seen = np.zeros(stop - first, bool)
     for tracklet in person:
@@ -102,5 +100,22 @@ def _arrays(person: Sequence[Tracklet]) -> dict[str, np.ndarray]:
         seen[part] = True
         for name, array in found.items():
             array[part] = getattr(tracklet, name)
-    found |= {name: found[name][1:] for name in ("flow", "flow_valid") if name in found}  # between frames
-    return found | {"seen": seen}
+    return found | _packed(person) | {"seen": seen}
+
+
+def _packed(person: Sequence[Tracklet]) -> dict[str, Packed]:
+    """The masks and flow of the same frames; zeros between the tracklets."""
+    joined = {}
+    for name in ("masks", "flow", "flow_valid"):
+        of_first = getattr(person[0], name)
+        if of_first is None:
+            continue
+        joined[name] = Packed(of_first.shape[1:], of_first.dtype)
+        nothing = np.zeros(of_first.shape[1:], of_first.dtype)
+        for tracklet in person:
+            for _ in range(tracklet.start - person[0].start - len(joined[name])):
+                joined[name].append(nothing)
+            joined[name].extend(getattr(tracklet, name))
+        if name != "masks":  # flow is that from the frame before
+            del joined[name][:1]
+    return joined

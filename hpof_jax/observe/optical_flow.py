@@ -8,6 +8,7 @@ resampled to `SIDE` pixels.
 import pathlib
 import struct
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import cv2
 import jax
@@ -17,6 +18,7 @@ from hpof_jax.archives import damage, map_array, open_archive
 from hpof_jax.errors import UserError
 from hpof_jax.geometry import flow
 from hpof_jax.observe.crops import crop, square_to_frame
+from hpof_jax.observe.packed import Packed
 
 SIDE = 64  # pixels of a box, as the losses use them
 FINE_SIDE = 256  # pixels of the square in which DIS runs: in 64, it misses half of the motion
@@ -60,7 +62,7 @@ class FlowTracker:
     def __init__(self):
         self._frames = LastFrames()
         self._boxes: list[np.ndarray] = []
-        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
+        self._flow, self._valid = (Packed(one.shape, one.dtype) for one in NO_FLOW)
 
     def __call__(self, image: np.ndarray, box: np.ndarray | None, cut: bool = False) -> None:
         """Takes the next frame.
@@ -73,11 +75,17 @@ class FlowTracker:
         self._frames(image)
         self._boxes.append(np.zeros(3, np.float32) if box is None else np.asarray(box, np.float32))
         if len(self._boxes) > 1:
-            self._pairs.append(NO_FLOW if cut else self._frames.flow(*self._boxes[-2:]))
+            flow, valid = NO_FLOW if cut else self._frames.flow(*self._boxes[-2:])
+            self._flow.append(flow)
+            self._valid.append(valid)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """flow, flow_valid and flow_box of the T frames so far: see `hpof_jax.observe.clip.Observations`."""
-        return _stack(self._pairs, self._boxes)
+    def arrays(self, packed: bool = False) -> dict[str, Any]:
+        """flow, flow_valid and flow_box of the T frames so far: see `hpof_jax.observe.clip.Observations`.
+
+        packed: flow and flow_valid are compressed.
+        """
+        flow, valid = (self._flow, self._valid) if packed else (np.array(self._flow), np.array(self._valid))
+        return {"flow": flow, "flow_valid": valid, "flow_box": np.array(self._boxes, np.float32)}
 
 
 def flow_in_boxes(
@@ -104,7 +112,12 @@ def flow_in_boxes(
             pairs.append(_to_boxes(*fields, square, box, next_box, image_size))
         else:
             pairs.append(NO_FLOW)
-    return _stack(pairs, list(boxes))
+    flows, valids = zip(*pairs, strict=True) if pairs else ((), ())
+    return {
+        "flow": np.array(flows, np.float16).reshape(-1, 2, SIDE, SIDE, 2),
+        "flow_valid": np.array(valids, bool).reshape(-1, 2, SIDE, SIDE),
+        "flow_box": boxes,
+    }
 
 
 def read_flow(path: str | pathlib.Path, count: int, image_size: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -224,12 +237,3 @@ def _to_box(there, back, box, next_box, square, image_size):
 
 def _inside(points, size):
     return np.all((points >= 0) & (points <= (size[1], size[0])), axis=-1)
-
-
-def _stack(pairs, boxes):
-    flows, valids = zip(*pairs, strict=True) if pairs else ((), ())
-    return {
-        "flow": np.array(flows, np.float16).reshape(-1, 2, SIDE, SIDE, 2),
-        "flow_valid": np.array(valids, bool).reshape(-1, 2, SIDE, SIDE),
-        "flow_box": np.array(boxes, np.float32),
-    }

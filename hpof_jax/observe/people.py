@@ -14,6 +14,7 @@ from hpof_jax.observe.appearance import clothes, clothes_distance
 from hpof_jax.observe.blazepose import MIN_PRESENCE, BlazePose, Pose, Region
 from hpof_jax.observe.crops import smaller_mask
 from hpof_jax.observe.optical_flow import NO_FLOW, LastFrames
+from hpof_jax.observe.packed import Packed
 from hpof_jax.observe.search import change, find_people, is_same, tiles
 from hpof_jax.observe.track import box_of
 
@@ -30,7 +31,7 @@ RATE, RATE_NEAR = 0.1, 0.02  # how fast the clothes are learnt
 
 @dataclasses.dataclass(eq=False)
 class Tracklet:
-    """Consecutive frames that show one person. Lists have one entry for each frame, or none if it is not kept.
+    """Consecutive frames that show one person. Lists have one entry for each frame; what is not kept is None or empty.
 
     start: number of the first frame.
     clothes: (2, 1040) mean, as `hpof_jax.observe.appearance.clothes` gives them.
@@ -47,10 +48,10 @@ class Tracklet:
     clothes: np.ndarray | float = 0.0
     weight: float = 0.0
     ended: str = ""
-    masks: list[np.ndarray] = dataclasses.field(default_factory=list)
+    masks: Packed | None = None
     mask_to_frame: list[np.ndarray] = dataclasses.field(default_factory=list)
-    flow: list[np.ndarray] = dataclasses.field(default_factory=list)
-    flow_valid: list[np.ndarray] = dataclasses.field(default_factory=list)
+    flow: Packed | None = None
+    flow_valid: Packed | None = None
     flow_box: list[np.ndarray] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
@@ -65,7 +66,7 @@ class Tracklet:
         """Takes back the last `count` frames, but for the first frame of all."""
         kept = max(len(self) - count, 1)
         for entries in vars(self).values():
-            if isinstance(entries, list):
+            if isinstance(entries, list | Packed):
                 del entries[kept:]
 
 
@@ -122,11 +123,19 @@ class PeopleTracker:
         new = self._follow(image)
         known = [track.pose for track in self._tracks] + new
         for pose in new + find_people(self._net, image, self._squares(image), known):
-            track = _Track(Tracklet(self._count), pose, clothes(pose))
+            track = _Track(self._new_tracklet(), pose, clothes(pose))
             self._tracks.append(track)
             self.tracklets.append(track.tracklet)
             self._note(track, pose, track.clothes)
         self._count += 1
+
+    def _new_tracklet(self) -> Tracklet:
+        tracklet = Tracklet(self._count)
+        if self._mask_side:
+            tracklet.masks = Packed((self._mask_side, self._mask_side), np.uint8)
+        if self._frames:
+            tracklet.flow, tracklet.flow_valid = (Packed(one.shape, one.dtype) for one in NO_FLOW)
+        return tracklet
 
     @property
     def poses(self) -> list[Pose]:
@@ -211,7 +220,7 @@ class PeopleTracker:
         tracklet.landmarks_2d.append(pose.landmarks_2d)
         tracklet.landmarks_3d.append(pose.landmarks_3d)
         tracklet.regions.append(pose.region)
-        if self._mask_side:
+        if tracklet.masks is not None:
             tracklet.masks.append(smaller_mask(pose.mask, self._mask_side))
             tracklet.mask_to_frame.append(pose.to_frame.astype(np.float32))
         if self._frames:

@@ -11,6 +11,7 @@ from hpof_jax.observe.background import BackgroundTracker
 from hpof_jax.observe.blazepose import NUM_LANDMARKS, Pose
 from hpof_jax.observe.crops import smaller_mask
 from hpof_jax.observe.optical_flow import FlowTracker
+from hpof_jax.observe.packed import Packed
 from hpof_jax.observe.shots import mark_cuts
 
 _box = jax.jit(box_from_keypoints)
@@ -29,6 +30,7 @@ def track(
     keep_flow: bool = False,
     keep_background: bool = False,
     find_cuts: bool = True,
+    packed: bool = False,
     stop: Callable[[list[bool]], bool] = lambda seen: False,
 ) -> dict[str, Any]:
     """Runs a tracker over the T frames (H, W, 3) uint8 RGB of a clip, and collects what it finds.
@@ -40,6 +42,7 @@ def track(
       keep_flow: also collect optical flow.
       keep_background: also collect points of the background.
       find_cuts: look for scene cuts; False: the clip is one shot.
+      packed: masks, flow and flow_valid are compressed, see `hpof_jax.observe.packed`.
       stop: called after each frame with the list of `seen` so far; True leaves out the rest of the frames.
 
     Returns:
@@ -53,7 +56,7 @@ def track(
             background(frame, [pose.landmarks_2d] if pose else [], cut)
         if stop(collector.seen):
             break
-    return collector.arrays() | ({"background": background.background()} if keep_background else {})
+    return collector.arrays(packed) | ({"background": background.background()} if keep_background else {})
 
 
 class Collector:
@@ -70,7 +73,7 @@ class Collector:
         self._shots = [0]
         self._landmarks_2d: list[np.ndarray] = []
         self._landmarks_3d: list[np.ndarray] = []
-        self._masks: list[np.ndarray] = []
+        self._masks = Packed((mask_side or 0,) * 2, np.uint8)
         self._mask_to_frame: list[np.ndarray] = []
         self.seen: list[bool] = []
 
@@ -91,8 +94,8 @@ class Collector:
             self._flow(frame, box_of(pose) if pose else None, cut)
         return pose
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What `track` returns, of the frames so far."""
+    def arrays(self, packed: bool = False) -> dict[str, Any]:
+        """What `track` returns, of the frames so far, without the background."""
         found = {
             "landmarks_2d": np.array(self._landmarks_2d, np.float32).reshape(-1, NUM_LANDMARKS, 3),
             "landmarks_3d": np.array(self._landmarks_3d, np.float32).reshape(-1, NUM_LANDMARKS, 3),
@@ -100,7 +103,6 @@ class Collector:
             "shots": np.array(self._shots),
         }
         if self._mask_side:
-            side = self._mask_side
-            found["masks"] = np.array(self._masks, np.uint8).reshape(-1, side, side)
+            found["masks"] = self._masks if packed else np.array(self._masks)
             found["mask_to_frame"] = np.array(self._mask_to_frame, np.float64).reshape(-1, 2, 3)
-        return found | (self._flow.arrays() if self._flow else {})
+        return found | (self._flow.arrays(packed) if self._flow else {})

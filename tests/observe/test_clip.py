@@ -16,6 +16,7 @@ from hpof_jax.observe.clip import (
     resample,
 )
 from hpof_jax.observe.crops import mask_in_square
+from hpof_jax.observe.packed import Packed
 from hpof_jax.observe.video import Frames, VideoInfo
 
 HEIGHT, WIDTH = 60, 80
@@ -113,7 +114,7 @@ def test_a_cut_begins_a_shot(film, monkeypatch):
     monkeypatch.setattr(track, "mark_cuts", lambda frames: zip(frames, marks))
     seen = observe("dance.mp4", progress=False, keep_flow=True)
     assert seen.shots.tolist() == [0, 3]
-    np.testing.assert_array_equal(seen.flow_valid.any(axis=(1, 2, 3)), [True, True, False, True, True])
+    np.testing.assert_array_equal(np.any(seen.flow_valid, axis=(1, 2, 3)), [True, True, False, True, True])
 
 
 def test_where_the_focal_length_is_from(film):
@@ -143,7 +144,7 @@ def test_flow_is_kept_where_both_frames_show_the_person(film):
     assert observe("dance.mp4", progress=False).flow is None
     seen = observe("dance.mp4", progress=False, keep_flow=True)
     assert seen.flow.shape == (4, 2, 64, 64, 2) and seen.flow_valid.shape == (4, 2, 64, 64)
-    assert seen.flow_valid.any(axis=(1, 2, 3)).tolist() == [True, False, False, True]
+    assert np.any(seen.flow_valid, axis=(1, 2, 3)).tolist() == [True, False, False, True]
     np.testing.assert_array_equal(seen.flow_box[:, 0], [6, 7, 0, 9, 10])  # the landmarks' middle
 
 
@@ -280,9 +281,12 @@ def test_save_and_load(tmp_path):
         }
         before = observations([1, 2, 3], [True, False, True], 30.0, optional, optional, **given)
         before.save(tmp_path / "seen.npz")
-        after = Observations.load(tmp_path / "seen.npz")
-        for name, value in vars(before).items():
-            np.testing.assert_array_equal(getattr(after, name), value)
+        for packed in (False, True):
+            after = Observations.load(tmp_path / "seen.npz", packed)
+            assert isinstance(after.masks, Packed) == (packed and optional)
+            for name, value in vars(before).items():
+                np.testing.assert_array_equal(getattr(after, name), value)
+            after.save(tmp_path / "seen.npz")
         assert after.gaps == [(1, 2)] and isinstance(after.focal_length_source, str)
     assert [path.name for path in tmp_path.iterdir()] == ["seen.npz"]
 

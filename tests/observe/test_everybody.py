@@ -40,10 +40,10 @@ def test_masks_and_flow_of_each_person(video):
     kept = dict(max_frames=25, keep_masks=True, keep_flow=True)
     goes, stays = observe_everybody(video, net=Net(play), progress=False, **kept)
     assert stays.masks.shape == (25, 128, 128) and stays.flow.shape == (24, 2, 64, 64, 2)
-    assert stays.masks.any(axis=(1, 2)).all() and stays.flow_valid.any(axis=(1, 2, 3)).all()
-    np.testing.assert_array_equal(goes.masks.any(axis=(1, 2)), goes.seen)
+    assert np.any(stays.masks, axis=(1, 2)).all() and np.any(stays.flow_valid, axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(np.any(goes.masks, axis=(1, 2)), goes.seen)
     assert not goes.seen.all() and not goes.mask_to_frame[~goes.seen].any()
-    known = goes.flow_valid.any(axis=(1, 2, 3))
+    known = np.any(goes.flow_valid, axis=(1, 2, 3))
     assert known.any() and not known[~(goes.seen[1:] & goes.seen[:-1])].any()
     np.testing.assert_array_equal(goes.flow_box[:, 2] > 0, goes.seen)
 

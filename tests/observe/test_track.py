@@ -2,6 +2,7 @@ import numpy as np
 
 from hpof_jax.observe import track as track_module
 from hpof_jax.observe.blazepose import Pose, Region
+from hpof_jax.observe.packed import Packed
 from hpof_jax.observe.track import track
 
 HEIGHT, WIDTH = 60, 80
@@ -41,6 +42,17 @@ def test_a_tracker_runs_over_the_frames():
     np.testing.assert_array_equal(found["mask_to_frame"][1], REGION.to_frame())
     assert found["flow"].shape == (3, 2, 64, 64, 2) and found["shots"].tolist() == [0]
     assert track(frames(2), Tracker()).keys() == {"landmarks_2d", "landmarks_3d", "seen", "shots"}
+
+
+def test_what_is_compressed_is_the_same():
+    options = dict(mask_side=16, keep_flow=True)
+    plain, packed = (
+        track(frames(4), Tracker(unseen={2}), **options, packed=packed) for packed in (False, True)
+    )
+    for name in ("masks", "flow", "flow_valid"):
+        assert isinstance(packed[name], Packed) and packed[name].dtype == plain[name].dtype
+        np.testing.assert_array_equal(packed[name], plain[name])
+    assert plain["masks"].any()
 
 
 def test_the_person_is_looked_for_anew_after_a_cut(monkeypatch):
