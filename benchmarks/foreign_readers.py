@@ -28,11 +28,13 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.program import program
 from hpof_jax.body import load_body
+from hpof_jax.body.mesh import posed_vertices
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.export import export
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.skeleton import Y_UP
-from hpof_jax.motion import Motion, posed_vertices
-from hpof_jax.world import at_constant_rate, to_world
+from hpof_jax.motion import Motion
+from hpof_jax.world import to_world
 
 JOINTS_MM, VERTICES_MM = 1.0, 2.0
 FRAMES = 8  # in which the mesh is compared

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import os
 import pathlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,36 +12,13 @@ import numpy as np
 from hpof_jax.archives import read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
+from hpof_jax.motion_fields import checked
 
 if TYPE_CHECKING:
     from hpof_jax.body import BodyModel
     from hpof_jax.world import WorldMotion
 
 CONFIDENT = 0.5  # frames with at most this confidence are guesses
-CHUNK = 64  # frames that `Motion.vertices` skins at once: about 20 MB of intermediate results
-
-# The shape of each array of T frames.
-_SHAPES = {
-    "poses": ("T", 72),
-    "betas": (10,),
-    "trans": ("T", 3),
-    "joints": ("T", 24, 3),
-    "keypoints_2d": ("T", 33, 3),
-    "cam": ("T", 3),
-    "box": ("T", 3),
-    "confidence": ("T",),
-    "frame_index": ("T",),
-    "times": ("T",),
-    "camera_rotation": ("T", 3, 3),
-    "camera_position": ("T", 3),
-    "image_size": (2,),
-    "focal_length": (),
-    "mocap_framerate": (),
-}
-_INTEGERS = ("frame_index", "image_size")
-_SCALARS = ("focal_length", "mocap_framerate")
-_DOUBLES = ("times",)  # after an hour, float32 seconds are 0.2 ms apart
-_TEXTS = ("gender", "body", "focal_length_source", "camera_motion", "gravity_source")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,51 +68,8 @@ class Motion:
     gravity_sigma: float = 0.0  # degrees, the standard deviation of the tilt
 
     def __post_init__(self):
-        if self.times is None:
-            rate, index = np.asarray(self.mocap_framerate), np.asarray(self.frame_index)
-            usable = rate.shape == () and _is_number(rate) and rate > 0 and _is_number(index)  # checked below
-            object.__setattr__(self, "times", index / np.float64(rate) if usable else np.zeros(index.shape))
-        frames = np.shape(self.poses)[0] if np.ndim(self.poses) else 0
-        if self.camera_rotation is None:
-            object.__setattr__(self, "camera_rotation", np.tile(np.eye(3, dtype=np.float32), (frames, 1, 1)))
-        if self.camera_position is None:
-            object.__setattr__(self, "camera_position", np.zeros((frames, 3), np.float32))
-        for name, shape in _SHAPES.items():
-            shape = tuple(frames if side == "T" else side for side in shape)
-            array = np.asarray(getattr(self, name))
-            if array.shape != shape:
-                raise UserError(
-                    f"'{name}' of the motion has shape {array.shape} instead of {shape}: make it again."
-                )
-            if array.dtype.kind not in "fiu" or not np.all(np.isfinite(array)):
-                raise UserError(
-                    f"'{name}' of the motion holds something other than finite numbers: make it again."
-                )
-            kind = np.int64 if name in _INTEGERS else np.float64 if name in _DOUBLES else np.float32
-            array = array.astype(kind, copy=False)
-            # Scalars stay Python floats: 29.97 in float32 is another frame rate.
-            object.__setattr__(self, name, float(getattr(self, name)) if name in _SCALARS else array)
-        turns = self.camera_rotation.astype(np.float64)
-        if not np.allclose(turns @ np.swapaxes(turns, 1, 2), np.eye(3), atol=1e-3):
-            raise UserError(
-                "'camera_rotation' of the motion holds something else than rotations: make it again."
-            )
-        for name in _SCALARS:
-            if getattr(self, name) <= 0:
-                raise UserError(
-                    f"'{name}' of the motion is {getattr(self, name)}, but must be positive: make it again."
-                )
-        for name in ("frame_index", "times"):
-            if np.any(np.diff(getattr(self, name)) <= 0):
-                raise UserError(f"'{name}' of the motion does not ascend from frame to frame: make it again.")
-        for name in _TEXTS:
-            object.__setattr__(self, name, str(getattr(self, name)))
-        sigma = np.asarray(self.gravity_sigma)
-        if sigma.shape != () or not _is_number(sigma) or not np.isfinite(sigma):
-            raise UserError("'gravity_sigma' of the motion is no number: make it again.")
-        object.__setattr__(self, "gravity_sigma", float(sigma))
-        if self.world_to_camera is not None:
-            object.__setattr__(self, "world_to_camera", _rigid(self.world_to_camera))
+        for name, value in checked(vars(self)).items():
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -179,6 +114,8 @@ class Motion:
           body: the body that the motion was made with.
           frames: which of the T frames; each takes 83 kB.
         """
+        from hpof_jax.body.mesh import posed_vertices  # here, because it loads JAX
+
         rows = np.arange(len(self))[frames]
         return posed_vertices(
             body, self.betas, self.global_orient[rows], self.body_pose[rows], self.trans[rows]
@@ -198,17 +135,9 @@ class Motion:
         Raises:
           UserError: an angle of the camera is out of range.
         """
-        from scipy.spatial.transform import Rotation
-
         from hpof_jax.body.joint_angles import joint_angles  # here, because it loads JAX
-        from hpof_jax.geometry.numpy_rotations import compose
 
-        # Not an import statement: `hpof_jax.world` uses this module, not the other way round.
-        world = importlib.import_module("hpof_jax.world")
-        turn = world.upright(self, camera_pitch, camera_roll)
-        pose = world.stilled(self).pose.astype(np.float64)
-        pose[:, 0] = compose(Rotation.from_matrix(turn).as_rotvec(), pose[:, 0])
-        return joint_angles(pose)
+        return joint_angles(_above("world").upright_pose(self, camera_pitch, camera_roll))
 
     def to_world(self, body: "BodyModel | None" = None, **camera: float | None) -> "WorldMotion":
         """The motion in AMASS's world frame: z up, metres, the floor at z = 0.
@@ -223,9 +152,7 @@ class Motion:
         """
         from hpof_jax.body import load_body  # here, because it loads JAX
 
-        # Not an import statement: `hpof_jax.world` uses this module, not the other way round.
-        world = importlib.import_module("hpof_jax.world")
-        return world.to_world(self, load_body() if body is None else body, **camera)
+        return _above("world").to_world(self, load_body() if body is None else body, **camera)
 
     def render(
         self, video: str | os.PathLike, path: str | os.PathLike, body: "BodyModel | None" = None, **options
@@ -242,7 +169,7 @@ class Motion:
         Raises:
           UserError: the video cannot be read or is not the motion's, or the other video cannot be written.
         """
-        importlib.import_module("hpof_jax.visualize").render(self, video, path, body, **options)
+        _above("visualize").render(self, video, path, body, **options)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an `.npz` with an array for each field; only a complete file replaces an existing one.
@@ -254,8 +181,7 @@ class Motion:
         if self.world_to_camera is None:
             del arrays["world_to_camera"]
         else:
-            root_in_world = importlib.import_module("hpof_jax.world").root_in_world  # as in `to_world`
-            root, trans = root_in_world(self, self.world_to_camera)
+            root, trans = _above("world").root_in_world(self, self.world_to_camera)  # as in `to_world`
             world_poses = np.concatenate([root, self.poses[:, 3:]], axis=1)
             arrays |= {"world_poses": np.float32(world_poses), "world_trans": np.float32(trans)}
         with replacing(path, "The motion") as partial, partial.open("wb") as file:
@@ -272,12 +198,11 @@ class Motion:
         Raises:
           UserError: an unknown format, another body, no frame, or a file that cannot be written.
         """
-        # Not an import statement: `hpof_jax.export` uses this module, not the other way round.
-        importlib.import_module("hpof_jax.export").export_file(self, path, body, **options)
+        _above("export").export_file(self, path, body, **options)
 
     def _repr_html_(self) -> str | None:
         """The page of `export("motion.html")`, which a notebook shows; None for a body other than the free one."""
-        return importlib.import_module("hpof_jax.export.viewer").iframe(self)
+        return _above("export.viewer").iframe(self)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Motion":
@@ -306,39 +231,6 @@ class Motion:
             raise UserError(f"{path} is damaged: {error}") from error
 
 
-def _rigid(pose: np.ndarray) -> np.ndarray:
-    pose = np.asarray(pose)
-    if (
-        pose.shape != (4, 4)
-        or not _is_number(pose)
-        or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-4)
-    ):
-        raise UserError("'world_to_camera' of the motion is no rigid transform (4, 4): make it again.")
-    return pose.astype(np.float64)
-
-
-def _is_number(array: np.ndarray) -> bool:
-    return array.dtype.kind in "fiu"
-
-
-def posed_vertices(
-    body: "BodyModel",
-    betas: np.ndarray,
-    global_orient: np.ndarray,
-    body_pose: np.ndarray,
-    trans: np.ndarray,
-) -> np.ndarray:
-    """The vertices of one shape (10,) in T poses (T, 3), (T, 23, 3) and places (T, 3): (T, V, 3) float32 metres."""
-    import jax  # here, because reading and writing results needs only NumPy
-
-    from hpof_jax.body import forward
-
-    skin = jax.jit(forward)
-    chunks = [np.zeros((0, len(body.v_template), 3), np.float32)]
-    for start in range(0, len(trans), CHUNK):
-        chunk = np.arange(start, min(start + CHUNK, len(trans)))
-        # Padded to one size, so that a clip of any length compiles once.
-        filled = np.resize(chunk, CHUNK)
-        vertices, _ = skin(body, betas, global_orient[filled], body_pose[filled], trans[filled])
-        chunks.append(np.asarray(vertices)[: len(chunk)])
-    return np.concatenate(chunks)
+def _above(name: str) -> ModuleType:
+    """A module that uses this one. An import statement here would make a circle."""
+    return importlib.import_module(f"hpof_jax.{name}")

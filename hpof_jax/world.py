@@ -13,10 +13,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.spatial.transform import Rotation
 
-from hpof_jax.body.model import BodyModel, posed_joints
+from hpof_jax.body.model import BodyModel
 from hpof_jax.errors import UserError
-from hpof_jax.geometry import temporal
-from hpof_jax.geometry.numpy_rotations import to_matrix
+from hpof_jax.geometry.numpy_rotations import compose
 from hpof_jax.geometry.two_views import in_first_frame
 from hpof_jax.gravity import Gravity, find_gravity, up_of
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 FLOOR_PERCENTILE = 5.0  # of the lowest vertices: jumps stay above the floor, a few noisy frames may be below
 FLOOR_FRAMES = 1000  # at most so many frames, evenly spaced, decide where the floor is
-SAME_RATE = 1e-3  # seconds; frame times this close to a constant rate count as constant
 HIGHEST = 100.0  # metres of a camera above the floor
 STEEPEST = 60.0  # degrees that a given height may change the pitch by
 _BLOCK = 256  # frames whose meshes are in memory at a time
@@ -164,14 +162,19 @@ def camera_to_world(pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     return _LEVEL @ Rotation.from_euler("XZ", [gravity.pitch, gravity.roll], degrees=True).as_matrix()
 
 
-def upright(
+def upright_pose(
     motion: "Motion", camera_pitch: float | None = None, camera_roll: float | None = None
 ) -> np.ndarray:
-    """The rotation (3, 3) from the camera axes of a shot's first frame to the world; angles as in `find_world`."""
+    """(T, 24, 3) float64 axis-angle with the root in the world; angles as in `find_world`."""
+    still = stilled(motion)
     if motion.world_to_camera is not None and camera_pitch is None and camera_roll is None:
-        return motion.world_to_camera[:3, :3].T
-    gravity = find_gravity([stilled(motion)], camera_pitch, camera_roll)
-    return camera_to_world(gravity.pitch, gravity.roll)
+        turn = motion.world_to_camera[:3, :3].T
+    else:
+        gravity = find_gravity([still], camera_pitch, camera_roll)
+        turn = camera_to_world(gravity.pitch, gravity.roll)
+    pose = still.pose.astype(np.float64)
+    pose[:, 0] = compose(Rotation.from_matrix(turn).as_rotvec(), pose[:, 0])
+    return pose
 
 
 def root_in_world(motion: "Motion", world_to_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -205,48 +208,6 @@ def stilled(motion: "Motion") -> "Motion":
         camera_rotation=None,
         camera_position=None,
     )
-
-
-def at_constant_rate(motion: WorldMotion, body: BodyModel) -> WorldMotion:
-    """The motion at a constant frame rate, for formats that have no time per frame.
-
-    Times that are constant to a millisecond stay as they are, and only their rounding goes. Others are
-    resampled at the most common rate: rotations by spherical, places by linear interpolation.
-    """
-    if len(motion) == 1:
-        return motion
-    start, span = motion.times[0], motion.times[-1] - motion.times[0]
-    even = start + np.linspace(0.0, span, len(motion))
-    if np.abs(motion.times - even).max() <= SAME_RATE:
-        return dataclasses.replace(motion, times=even, fps=(len(motion) - 1) / span)
-    step = np.median(np.diff(motion.times))
-    times = start + step * np.arange(int(span / step + 1e-6) + 1)
-    position = np.interp(times, motion.times, np.arange(len(motion)))
-    pose, transl = temporal.slerp(motion.pose, position), temporal.linear(motion.transl, position)
-    joints = posed_joints(body, motion.betas, to_matrix(pose), transl)
-    return dataclasses.replace(
-        motion,
-        global_orient=pose[:, 0],
-        body_pose=pose[:, 1:],
-        transl=transl,
-        joints=np.asarray(joints, np.float64),
-        confidence=temporal.linear(motion.confidence, position),
-        world_to_camera=_resampled(motion.world_to_camera, position),
-        times=times,
-        fps=float(1 / step),
-    )
-
-
-def _resampled(poses: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """The camera's poses (T, 4, 4) at positions (N,) in frames; one pose (4, 4) as it is."""
-    if poses.ndim == 2:
-        return poses
-    places = np.linalg.inv(poses)
-    turns = temporal.slerp(Rotation.from_matrix(places[:, :3, :3]).as_rotvec(), position)
-    found = np.tile(np.eye(4), (len(position), 1, 1))
-    found[:, :3, :3] = Rotation.from_rotvec(turns).as_matrix()
-    found[:, :3, 3] = temporal.linear(places[:, :3, 3], position)
-    return np.linalg.inv(found)
 
 
 def _camera_poses(motion: "Motion", world_to_camera: np.ndarray) -> np.ndarray:

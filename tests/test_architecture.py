@@ -15,6 +15,7 @@ FOUNDATIONS = {
     "archives",
     "atomic",
     "downloads",
+    "motion_fields",
     "palette",
     "progress",
 }  # every room may import these
@@ -26,6 +27,7 @@ LIBRARY = {
     "data_folders": set(),
     "atomic": set(),
     "downloads": set(),
+    "motion_fields": set(),
     "palette": set(),
     "progress": set(),
     "geometry": set(),

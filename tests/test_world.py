@@ -8,7 +8,7 @@ import pytest
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.geometry.numpy_rotations import to_matrix
-from hpof_jax.world import at_constant_rate, find_world, share_world, to_world, with_world
+from hpof_jax.world import find_world, share_world, to_world, with_world
 
 
 def homogeneous(points):
@@ -65,11 +65,6 @@ def test_a_camera_that_moves_leaves_the_world_as_it_is(small_motion, filmed_by_h
     kept.save(tmp_path / "clip.npz")
     with np.load(tmp_path / "clip.npz") as file:
         np.testing.assert_allclose(file["world_trans"], still.transl, atol=1e-5)
-
-    even = at_constant_rate(moved, body)
-    place = np.linalg.inv(moved.world_to_camera)[0]
-    np.testing.assert_allclose(np.linalg.inv(even.world_to_camera)[0], place, atol=1e-9)
-    assert even.world_to_camera.shape == (len(even), 4, 4)
 
 
 @pytest.mark.parametrize(
@@ -137,22 +132,6 @@ def test_people_of_one_video_keep_their_distances(small_motion):
     np.testing.assert_allclose(
         second.joints - first.joints, np.broadcast_to([1, 0.5, 0], (5, 24, 3)), atol=1e-5
     )
-
-
-def test_uneven_times_are_resampled_and_even_ones_are_not(small_motion):
-    body = load_body()
-    world = to_world(small_motion, body)
-    even = at_constant_rate(world, body)
-    np.testing.assert_allclose(even.times, [1.0, 1.04, 1.08, 1.12, 1.16])
-    np.testing.assert_allclose(even.fps, 25)
-    np.testing.assert_allclose(even.joints[[0, 1, 3, 4]], world.joints[[0, 1, 3, 4]], atol=1e-5)
-    between = world.joints[1] + (world.joints[2] - world.joints[1]) * (2 / 3)
-    np.testing.assert_allclose(even.joints[2], between, atol=0.01)  # an arc, not a line
-
-    jitter = dataclasses.replace(world, times=np.array([1.0, 1.0404, 1.08, 1.1196, 1.16]))
-    np.testing.assert_array_equal(at_constant_rate(jitter, body).joints, world.joints)
-    alone = to_world(part(small_motion, slice(1)), body)
-    assert at_constant_rate(alone, body) is alone
 
 
 def part(motion, frames):

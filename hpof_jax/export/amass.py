@@ -11,7 +11,8 @@ import numpy as np
 from hpof_jax.atomic import replacing
 from hpof_jax.body.files import FREE_BODY
 from hpof_jax.body.model import BodyModel
-from hpof_jax.world import WorldMotion, at_constant_rate
+from hpof_jax.export.constant_rate import at_constant_rate
+from hpof_jax.world import WorldMotion
 
 MODELS = {"smpl": (24, 10), "smplh": (52, 16)}  # joints and shape components in AMASS's files
 BODY_JOINTS = 22  # the joints that SMPL and SMPL-H share; hands or fingers come after them
@@ -21,7 +22,7 @@ SMPL_PELVIS = np.array([-0.0018, -0.2233, 0.0282])
 
 
 def write(path: str | os.PathLike, motion: WorldMotion, body: BodyModel, model: str = "smpl") -> None:
-    """Writes one person. Times that vary are resampled; see `world.at_constant_rate`.
+    """Writes one person. Times that vary are resampled; see `constant_rate.at_constant_rate`.
 
     Keys: `poses` (T, 72 or 156) axis-angle, `betas` (10 or 16,), `trans` (T, 3), `mocap_framerate`, `gender`.
 

@@ -10,9 +10,10 @@ import numpy as np
 from hpof_jax.atomic import replacing
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.skeleton import LEAVES, joint_names, rest_body, y_up
 from hpof_jax.geometry.euler import cardan_angles, continuous_cardan_angles
-from hpof_jax.world import WorldMotion, at_constant_rate
+from hpof_jax.world import WorldMotion
 
 UNITS = {"m": 1.0, "cm": 100.0}
 
@@ -30,7 +31,7 @@ _DIRECTIONS = {  # of the bones without a child joint, in the rest pose
 def write(
     path: str | os.PathLike, motion: WorldMotion, body: BodyModel, names: str = "smpl", unit: str = "m"
 ) -> None:
-    """Writes one person. Times that vary are resampled; see `world.at_constant_rate`.
+    """Writes one person. Times that vary are resampled; see `constant_rate.at_constant_rate`.
 
     Args:
       names: of the joints, 'smpl' or 'mixamo'.

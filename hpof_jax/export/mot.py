@@ -13,8 +13,9 @@ from hpof_jax.atomic import replacing
 from hpof_jax.body.joint_angles import joint_angles, opensim_pelvis_angles
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SMPL_JOINTS, indices_of
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.skeleton import Y_UP, y_up
-from hpof_jax.world import WorldMotion, at_constant_rate
+from hpof_jax.world import WorldMotion
 
 _LEG = "hip_flexion hip_adduction hip_rotation knee_angle ankle_angle subtalar_angle mtp_angle".split()
 _ARM = "arm_flex arm_add arm_rot elbow_flex pro_sup wrist_flex wrist_dev".split()
@@ -39,7 +40,7 @@ FORWARD, UP = -0.056276, -0.07849
 
 
 def write(path: str | os.PathLike, motion: WorldMotion, body: BodyModel) -> None:
-    """Writes one person. Times that vary are resampled; see `world.at_constant_rate`.
+    """Writes one person. Times that vary are resampled; see `constant_rate.at_constant_rate`.
 
     The pelvis is placed so that the hips of the unscaled model are in the middle of the person's.
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from hpof_jax.atomic import replacing
 from hpof_jax.body.joint_angles import joint_angles
+from hpof_jax.body.mesh import posed_vertices
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SMPL_JOINTS, SMPL_PARENTS
 from hpof_jax.export.skeleton import COLOR
 from hpof_jax.geometry.visibility import vertex_normals
-from hpof_jax.motion import posed_vertices
 from hpof_jax.world import WorldMotion
 
 _COLOR = tuple(round(255 * part ** (1 / 2.2)) for part in COLOR)  # sRGB; COLOR is linear

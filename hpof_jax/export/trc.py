@@ -13,9 +13,10 @@ from hpof_jax.body.files import FREE_BODY
 from hpof_jax.body.model import BodyModel, fold_regressor
 from hpof_jax.body.skeletons import SMPL_JOINTS, keypoint_names
 from hpof_jax.errors import UserError
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.skeleton import Y_UP
 from hpof_jax.geometry.numpy_rotations import to_matrix
-from hpof_jax.world import WorldMotion, at_constant_rate
+from hpof_jax.world import WorldMotion
 
 MARKER_SETS = ("openpose25", "smpl24", "opencap")
 
@@ -48,7 +49,7 @@ _FACE = ("Nose", "REye", "LEye", "REar", "LEar")  # of BODY_25, and not of OpenC
 
 
 def write(path: str | os.PathLike, motion: WorldMotion, body: BodyModel, markers: str = "openpose25") -> None:
-    """Writes one person. Times that vary are resampled; see `world.at_constant_rate`.
+    """Writes one person. Times that vary are resampled; see `constant_rate.at_constant_rate`.
 
     Args:
       markers: 'openpose25', which is BODY_25, named as in Pose2Sim's OpenSim models; 'smpl24', SMPL's joints; or

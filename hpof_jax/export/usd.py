@@ -13,6 +13,7 @@ import numpy as np
 from hpof_jax.atomic import replacing
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SMPL_PARENTS
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.skeleton import (
     COLOR,
     INFLUENCES,
@@ -24,7 +25,7 @@ from hpof_jax.export.skeleton import (
     y_up,
 )
 from hpof_jax.geometry.visibility import vertex_normals
-from hpof_jax.world import WorldMotion, at_constant_rate
+from hpof_jax.world import WorldMotion
 
 _ROUGHNESS = 0.6
 # Lengths of the camera are in tenths of a metre; only their ratio means something: 36 mm, as a photographic film.

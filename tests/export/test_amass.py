@@ -8,7 +8,8 @@ import pytest
 from data_pipelines.motion.amass import read_amass
 from hpof_jax.body import load_body
 from hpof_jax.export import amass
-from hpof_jax.world import at_constant_rate, to_world
+from hpof_jax.export.constant_rate import at_constant_rate
+from hpof_jax.world import to_world
 
 
 @pytest.mark.parametrize(("model", "joints", "num_betas"), [("smpl", 24, 10), ("smplh", 52, 16)])

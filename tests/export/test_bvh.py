@@ -9,8 +9,9 @@ from data_pipelines.motion.bvh_format import forward, parse_bvh
 from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.export import bvh
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.skeleton import Y_UP, joint_names
-from hpof_jax.world import at_constant_rate, to_world
+from hpof_jax.world import to_world
 
 
 @pytest.mark.parametrize(("names", "unit", "scale"), [("smpl", "m", 1), ("mixamo", "cm", 100)])

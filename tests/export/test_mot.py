@@ -5,8 +5,9 @@ import numpy as np
 from hpof_jax.body import load_body
 from hpof_jax.body.joint_angles import joint_angles
 from hpof_jax.export import mot
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.skeleton import Y_UP
-from hpof_jax.world import at_constant_rate, to_world
+from hpof_jax.world import to_world
 
 
 def test_the_coordinates_of_a_model_are_columns(small_motion, tmp_path):

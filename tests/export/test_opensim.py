@@ -8,9 +8,10 @@ from hpof_jax.body.joint_angles import joint_angles
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
 from hpof_jax.export import mot, trc
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.opensim import read_mot, read_trc
 from hpof_jax.export.skeleton import Y_UP
-from hpof_jax.world import at_constant_rate, to_world
+from hpof_jax.world import to_world
 
 # As OpenCap writes it: a path in the first line, metres, tabs behind the last cell, an empty line.
 OPENCAP = (

@@ -9,8 +9,9 @@ from hpof_jax.body import load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.errors import UserError
 from hpof_jax.export import trc
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.skeleton import Y_UP
-from hpof_jax.world import at_constant_rate, to_world
+from hpof_jax.world import to_world
 
 
 def read(path):

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from hpof_jax.body import load_body
+from hpof_jax.body.mesh import posed_vertices
 from hpof_jax.errors import UserError
 from hpof_jax.export import usd
+from hpof_jax.export.constant_rate import at_constant_rate
 from hpof_jax.export.skeleton import Y_UP, joint_names
-from hpof_jax.motion import posed_vertices
-from hpof_jax.world import at_constant_rate, share_world, to_world
+from hpof_jax.world import share_world, to_world
 
 pxr = pytest.importorskip("pxr")
 
