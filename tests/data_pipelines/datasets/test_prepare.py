@@ -5,14 +5,12 @@ import numpy as np
 import pytest
 
 from data_pipelines.datasets import prepare
-from data_pipelines.datasets.base import NO_CHECKSUM, Sequence, Unit
+from data_pipelines.datasets.base import NO_CHECKSUM, Unit
 from data_pipelines.datasets.catalogue import MODULES, load_dataset
-from data_pipelines.datasets.observe import AnnotatedPerson
-from data_pipelines.observed.prepared import LONGEST
 from hpof_jax.archives import read_arrays
 from hpof_jax.errors import UserError
 from hpof_jax.observe.clip import Observations
-from tests.data_pipelines.datasets.conftest import FRAMES, FakeNet, write_3dpw
+from tests.data_pipelines.datasets.conftest import FRAMES, write_3dpw
 
 QUICK = prepare.Options(flow=False)
 
@@ -148,42 +146,6 @@ def test_the_principal_point_becomes_the_middle_of_the_frame(tmp_path, net):
     (number, region) = net.looks[5]
     middle = found["landmarks_2d"][list(found["frame_index"]).index(number), 16, :2]
     np.testing.assert_allclose(middle - (region.x, region.y), [-8, 4], atol=1e-3)
-
-
-def a_sequence(valid, frame_index=None, fps=30.0):
-    frames = len(valid)
-    boxes = np.tile([50.0, 50, 20], (frames, 1))
-    index = np.arange(frames) if frame_index is None else frame_index
-    pose = np.zeros((frames, 24, 3))
-    return Sequence("0", fps, (100, 100), index, np.array(valid, bool), boxes, pose=pose)
-
-
-def test_training_clips_are_runs_of_annotated_frames():
-    valid = [True] * 20 + [False] * 3 + [True] * 30 + [False] + [True] * 5  # the last run is too short
-    assert prepare.pieces(a_sequence(valid)) == [slice(0, 20), slice(23, 53)]
-    index = np.append(np.arange(0, 40, 2), np.arange(60, 100, 2))  # a gap in the frame numbers
-    assert prepare.pieces(a_sequence([True] * 40, index)) == [slice(0, 20), slice(20, 40)]
-    parts = prepare.pieces(a_sequence([True] * (2 * LONGEST + 1)))
-    assert len(parts) == 3 and parts[0].start == 0 and parts[-1].stop == 2 * LONGEST + 1
-    assert all(a.stop == b.start for a, b in zip(parts[:-1], parts[1:]))
-
-
-def test_training_clips_are_thinned_to_about_30_frames_a_second():
-    fast = a_sequence([True] * 50, fps=50.0)
-    thin = prepare.thinned(fast, "train")
-    assert len(thin) == 25 and thin.fps == 25 and list(thin.frame_index[:3]) == [0, 2, 4]
-    assert prepare.thinned(fast, "test") is fast
-
-
-def test_the_detector_looks_in_the_annotated_box():
-    net, boxes = FakeNet(), np.tile([50.0, 60, 40], (6, 1))
-    boxes[3] = 0
-    tracker = AnnotatedPerson(net, boxes)
-    poses = [tracker(np.full((8, 8, 3), number, np.uint8)) for number in range(6)]
-    assert [pose is not None for pose in poses] == [True, True, True, False, True, True]
-    assert all((region.x, region.y, region.size) == (50, 60, 40) for _, region in net.looks)
-    net.blind = {0}
-    assert AnnotatedPerson(net, boxes)(np.zeros((8, 8, 3), np.uint8)) is None
 
 
 def test_units_have_files_of_their_own(tmp_path):
