@@ -27,7 +27,7 @@ from hpof_jax.body.files import load_body
 from hpof_jax.body.model import BodyModel
 from hpof_jax.body.skeletons import SPIN24
 from hpof_jax.errors import UserError
-from hpof_jax.observe.clip import IMAGE_FEATURES
+from hpof_jax.observe.clip_fields import IMAGE_FEATURES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from hpof_jax.models.inputs import make_inputs
 from hpof_jax.models.weights import check_backbone, load_weights
 from hpof_jax.motion import Motion
 from hpof_jax.observe import clip, swaps
+from hpof_jax.observe.resampling import resample
 
 MODEL_FPS = 30.0
 # A shot with fewer samples is extended to this many by holding its first and its last one: otherwise the
@@ -92,7 +93,7 @@ def lift_and_compare(
         check_backbone(config, observations.backbone, "those of the observations")
     flip = flip and observations.features is None
 
-    sampled = clip.resample(dataclasses.replace(observations, masks=None, mask_to_frame=None), MODEL_FPS)
+    sampled = resample(dataclasses.replace(observations, masks=None, mask_to_frame=None), MODEL_FPS)
     shots = _shots(observations, sampled)
     parts = _slices(np.cumsum([0, *(len(shot.samples) for shot in shots)]))
     rotations, cam, box, betas, apart = _predict(model, params, body, sampled, shots, parts, flip)

@@ -30,7 +30,7 @@ from hpof_jax.models.weights import load_weights
 from hpof_jax.motion import CONFIDENT
 from hpof_jax.observe.ahead import ahead
 from hpof_jax.observe.blazepose import NUM_LANDMARKS
-from hpof_jax.observe.clip import MAX_FOV, MIN_FOV
+from hpof_jax.observe.lens import check_fov, check_one_given
 from hpof_jax.observe.person import PersonTracker
 from hpof_jax.observe.video import Frames, VideoInfo, read_stdin, read_video
 
@@ -220,8 +220,7 @@ def _options() -> argparse.Namespace:
 
 
 def _focal_length(options: argparse.Namespace, width: int) -> float | None:
-    if options.focal_length is not None and options.fov is not None:
-        raise UserError("Both a focal length and a field of view were given: give one of them.")
+    check_one_given(options.focal_length, options.fov)
     fov = options.fov
     if options.focal_length is not None:
         fov = (
@@ -229,10 +228,7 @@ def _focal_length(options: argparse.Namespace, width: int) -> float | None:
         )
     if fov is None:
         return None
-    if not MIN_FOV <= fov <= MAX_FOV:
-        raise UserError(
-            f"The field of view is {fov:.0f} degrees: give one between {MIN_FOV:g} and {MAX_FOV:g}."
-        )
+    check_fov(fov)
     return float(camera.focal_length_of_fov(fov, width))
 
 

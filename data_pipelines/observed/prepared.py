@@ -42,7 +42,8 @@ from data_pipelines.observed.rendered import LEAST_SEEN
 from hpof_jax.archives import check_array, damage, open_archive, read_arrays
 from hpof_jax.body.skeletons import SPIN24, keypoint_names
 from hpof_jax.errors import UserError
-from hpof_jax.observe.clip import IMAGE_FEATURES, Observations
+from hpof_jax.observe.clip import Observations
+from hpof_jax.observe.clip_fields import IMAGE_FEATURES
 
 LONGEST = 240  # frames of a clip for training
 POINTS = len(SPIN24)

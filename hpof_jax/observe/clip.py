@@ -10,28 +10,25 @@ import jax
 import numpy as np
 from absl import logging
 
-from hpof_jax.archives import check_array, damage, read_arrays
+from hpof_jax.archives import damage, read_arrays
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
-from hpof_jax.geometry import camera, temporal
+from hpof_jax.geometry.camera import box_from_keypoints
 from hpof_jax.observe import optical_flow
 from hpof_jax.observe.background import Background
-from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose
-from hpof_jax.observe.capture import TOLERANCE
+from hpof_jax.observe.blazepose import BlazePose
+from hpof_jax.observe.clip_fields import BACKGROUND, checked
+from hpof_jax.observe.lens import find_lens
 from hpof_jax.observe.packed import Packed, read_packed, write_npz
 from hpof_jax.observe.person import PersonTracker
 from hpof_jax.observe.track import track
-from hpof_jax.observe.video import Frames, VideoInfo, frame_times, read_video, thin
+from hpof_jax.observe.video import Frames, frame_times, read_video, thin
 from hpof_jax.progress import progress as shown
 
 MASK_SIDE = 128
-IMAGE_FEATURES = 2048
 PACKED = ("masks", "flow", "flow_valid")  # what may be compressed
-_BACKGROUND = {f"background_{field.name}" for field in dataclasses.fields(Background)}
-MIN_FOV, MAX_FOV = 1.0, 170.0  # degrees, horizontal; beyond them, numbers overflow
-FINEST = 8  # the finest grid for a variable frame rate, as a multiple of the wanted rate
 
-_boxes = jax.jit(camera.box_from_keypoints)
+_boxes = jax.jit(box_from_keypoints)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,13 +122,13 @@ class Observations:
           UserError: the file cannot be read, is damaged, or holds something else or numbers that are not finite.
         """
         kind = "a file of observations", "make it again from the video"
-        names = {field.name for field in dataclasses.fields(cls)} | _BACKGROUND
+        names = {field.name for field in dataclasses.fields(cls)} | BACKGROUND
         names -= {*PACKED} if packed else set()
         arrays = read_arrays(path, *kind, names) | (read_packed(path, PACKED, *kind) if packed else {})
         with damage(path, *kind):
-            arrays = _checked(arrays)
+            arrays = checked(arrays)
             parts = {
-                name.removeprefix("background_"): arrays.pop(name) for name in _BACKGROUND & arrays.keys()
+                name.removeprefix("background_"): arrays.pop(name) for name in BACKGROUND & arrays.keys()
             }
             return cls(**arrays, background=Background(**parts) if parts else None)
 
@@ -169,13 +166,21 @@ def observe(
     Raises:
       UserError: the video cannot be read, the person is seen in no frame, or an argument is out of range.
     """
-    frames, info, lens = opened(video, max_frames, fps, start, end, focal_length, thin_to)
+    frames, info = read_video(video, max_frames, fps, start, end)
+    lens = find_lens(info, focal_length)
+    if thin_to:
+        frames, info = thin(frames, info, thin_to)
     tracker, times = PersonTracker(landmark_model, person, info.fps, net=net), []
     bar = shown(note_times(frames, times), "observing", info.frame_count, show=progress)
     keep: dict[str, Any] = dict(keep_flow=keep_flow, keep_background=keep_background, packed=True)
     found = track(bar, tracker, mask_side=MASK_SIDE if keep_masks else None, **keep)
     if not found["seen"].any():
-        raise UserError(_nobody(info.name, len(times), person, tracker.most_people))
+        if not tracker.most_people:
+            raise nobody(info.name, len(times))
+        raise UserError(
+            f"person {person} was not found in {info.name} ({len(times)} frames): at most {tracker.most_people} were "
+            "seen at once; people are counted from the left, from 1"
+        )
     if keep_masks:
         found["mask_to_frame"] = found["mask_to_frame"].astype(np.float32)
     times = frame_times(times, info.fps)
@@ -184,38 +189,6 @@ def observe(
     for start, stop in observations.gaps:
         logging.info("%s: the person is not seen in frames %d to %d", info.name, start, stop - 1)
     return observations
-
-
-def opened(
-    video: str | pathlib.Path | int,
-    max_frames: int | None,
-    fps: float | None,
-    start: float | None,
-    end: float | None,
-    focal_length: float | None = None,
-    thin_to: float | None = None,
-) -> tuple[Frames, VideoInfo, dict]:
-    """The frames of a video, its `VideoInfo`, and image_size, focal_length and focal_length_source by name.
-
-    Arguments and errors are those of `observe`.
-    """
-    frames, info = read_video(video, max_frames, fps, start, end)
-    if focal_length is not None and not _is_plausible(focal_length, info.image_size):
-        low, high = (camera.focal_length_of_fov(fov, info.image_size[1]) for fov in (MAX_FOV, MIN_FOV))
-        raise UserError(
-            f"the focal length {focal_length:g} is out of range: give {low:.0f} to {high:.0f} pixels, or leave it out"
-        )
-    stated = info.focal_length if _is_plausible(info.focal_length, info.image_size) else None
-    if thin_to:
-        frames, info = thin(frames, info, thin_to)
-    lens = dict(
-        image_size=np.array(info.image_size, np.float32),
-        focal_length=np.float32(
-            focal_length or stated or camera.default_focal_length(np.array(info.image_size))
-        ),
-        focal_length_source="given" if focal_length else "metadata" if stated else "assumed",
-    )
-    return frames, info, lens
 
 
 def mean_rate(times: np.ndarray, fps: float) -> np.float32:
@@ -247,158 +220,12 @@ def add_flow(
     return dataclasses.replace(observations, **found)
 
 
-def resample(observations: Observations, fps: float) -> Observations:
-    """The same clip at a constant frame rate, by linear interpolation between frames that show the person.
-
-    For a lower rate, frames are averaged with weights that fall linearly over one new frame to each side,
-    because single frames would keep all of the detector's jitter. Frames are not mixed across a cut. Masks
-    are those of the nearest frame. Optical flow and the background are dropped. A clip whose rate is constant and within 1 % of
-    `fps` is returned as it is.
-    """
-    times, rate = observations.times, float(observations.fps)
-    if np.any(np.abs(times - np.linspace(times[0], times[-1], len(times))) > TOLERANCE):
-        rate = fps * np.clip(np.ceil(1 / (fps * np.diff(times).min()) - 0.01), 1, FINEST)
-        count = int(np.ceil((times[-1] - times[0]) * rate - 1e-6)) + 1
-        position = np.interp(times[0] + np.arange(count) / rate, times, np.arange(len(times)))
-        observations = _sample(observations, rate, position, 1.0)
-    if abs(fps / rate - 1) <= 0.01:
-        return observations
-    position = temporal.positions(len(observations), rate, fps)
-    return _sample(observations, fps, position, max(rate / fps, 1.0))
-
-
-def _sample(observations: Observations, fps: float, position: np.ndarray, reach: float) -> Observations:
-    """The clip at positions (N,), in frames and 1 / fps apart, by `temporal.local_means` within each shot."""
-    first, stop = observations.shots, np.append(observations.shots[1:], len(observations))
-    shot = np.searchsorted(first, position, side="right") - 1
-    position = np.minimum(position, stop[shot] - 1)  # the last frame of a shot is held until the cut
-    lower, upper, weight = temporal.neighbours(position)
-    seen = observations.seen[lower] & observations.seen[upper]
-    nearest = np.where(weight > 0.5, upper, lower)
-    means = []
-    for number in np.unique(shot):
-        start, valid = first[number], observations.seen[first[number] : stop[number]]
-        around, shares = temporal.local_means(position[shot == number] - start, reach, valid)
-        means.append((start + around, shares))
-    frames, share = (np.concatenate(parts) for parts in zip(*means))
-
-    def between(values: np.ndarray) -> np.ndarray:
-        mean = np.einsum("nk,nk...->n...", share.astype(values.dtype), values[frames])
-        return np.where(seen[:, None, None], mean, 0)
-
-    def closest(values: np.ndarray | Packed | None) -> np.ndarray | None:
-        return (
-            None if values is None else np.where(seen[:, None, None], values[nearest], 0).astype(values.dtype)
-        )
-
-    return dataclasses.replace(
-        observations,
-        landmarks_2d=between(observations.landmarks_2d),
-        landmarks_3d=between(observations.landmarks_3d),
-        seen=seen,
-        fps=np.float32(fps),
-        times=observations.times[0] + np.arange(len(position)) / fps,
-        shots=np.flatnonzero(np.diff(shot, prepend=-1)),
-        features=None if observations.features is None else between(observations.features[:, None])[:, 0],
-        masks=closest(observations.masks),
-        mask_to_frame=closest(observations.mask_to_frame),
-        flow=None,
-        flow_valid=None,
-        flow_box=None,
-        background=None,
-    )
-
-
-def _checked(arrays: dict[str, Any]) -> dict[str, Any]:
-    """The arrays of a file as `Observations` takes them. Raises ValueError if one is missing or wrong."""
-    missing = {"landmarks_2d", "landmarks_3d", "seen", "image_size", "focal_length", "fps"} - arrays.keys()
-    if missing:
-        raise ValueError(f"it has no '{min(missing)}'")
-    frames, flow_side = arrays["seen"].size, optical_flow.SIDE
-    side = arrays["masks"].shape[-1] if "masks" in arrays and arrays["masks"].ndim else 0
-    flow = (max(frames - 1, 0), 2, flow_side, flow_side)
-
-    def count(name: str) -> int:
-        return arrays[name].size if name in arrays else 0
-
-    # Name -> shape and kinds of numbers.
-    expected = {
-        "seen": ((frames,), "b"),
-        "landmarks_2d": ((frames, NUM_LANDMARKS, 3), "f"),
-        "landmarks_3d": ((frames, NUM_LANDMARKS, 3), "f"),
-        "image_size": ((2,), "fiu"),
-        "focal_length": ((), "fiu"),
-        "fps": ((), "fiu"),
-        "times": ((frames,), "fiu"),
-        "shots": ((count("shots"),), "iu"),
-        "focal_length_source": ((), "U"),
-        "masks": ((frames, side, side), "u"),
-        "mask_to_frame": ((frames, 2, 3), "f"),
-        "flow": ((*flow, 2), "f"),
-        "flow_valid": (flow, "b"),
-        "flow_box": ((frames, 3), "f"),
-        "features": ((frames, IMAGE_FEATURES), "f"),
-        "backbone": ((), "U"),
-        "first_frame": ((), "iu"),
-        "doubts": ((count("doubts"),), "iu"),
-        "background_points": ((count("background_ids"), 2), "f"),
-        "background_ids": ((count("background_ids"),), "i"),
-        "background_starts": ((count("background_starts"),), "iu"),
-        "background_shots": ((count("background_shots"),), "iu"),
-    }
-    for name, array in arrays.items():
-        shape, kinds = expected[name]
-        check_array(name, array, shape, kinds)
-    for name in ("image_size", "focal_length", "fps"):
-        if not (arrays[name] > 0).all():
-            raise ValueError(f"'{name}' is {arrays[name]}")
-    if "times" in arrays and np.any(np.diff(arrays["times"]) <= 0):
-        raise ValueError("'times' does not ascend")
-    shots = arrays.get("shots", np.zeros(1, int))
-    if not frames or not shots.size or shots[0] or np.any(shots[1:] <= shots[:-1]) or shots[-1] >= frames:
-        raise ValueError("it has no frame, or 'shots' does not ascend from 0")
-    for names in (("masks", "mask_to_frame"), ("flow", "flow_valid", "flow_box"), sorted(_BACKGROUND)):
-        if 0 < len(arrays.keys() & {*names}) < len(names):
-            raise ValueError(f"it has only some of {', '.join(names)}")
-    if "background_starts" in arrays:
-        starts, first = arrays["background_starts"], arrays["background_shots"]
-        if (
-            not starts.size
-            or starts[0]
-            or np.any(np.diff(starts) < 0)
-            or starts[-1] != count("background_ids")
-        ):
-            raise ValueError("'background_starts' does not ascend from 0 to the number of points")
-        if (
-            starts.size <= frames
-            or not first.size
-            or first[0]
-            or np.any(np.diff(first) <= 0)
-            or first[-1] >= starts.size - 1
-        ):
-            raise ValueError(
-                "the background has too few frames, or 'background_shots' does not ascend from 0"
-            )
-    return arrays
-
-
-def _nobody(name: str, frames: int, person: str | int, most_people: int) -> str:
-    if most_people:
-        return (
-            f"person {person} was not found in {name} ({frames} frames): at most {most_people} were seen at "
-            "once; people are counted from the left, from 1"
-        )
-    return (
+def nobody(name: str, frames: int) -> UserError:
+    """The error for a video in which nobody is found."""
+    return UserError(
         f"no person was found in {name} ({frames} frames): "
         "a whole person should be in sight, at least a sixth of the image high"
     )
-
-
-def _is_plausible(focal_length: float | None, image_size: tuple[int, int]) -> bool:
-    """Whether a focal length in pixels is one of `MIN_FOV` to `MAX_FOV`."""
-    if focal_length is None or not focal_length > 0:
-        return False
-    return MIN_FOV <= np.degrees(2 * np.arctan(image_size[1] / (2 * focal_length))) <= MAX_FOV
 
 
 def note_times(frames: Frames, times: list[float]) -> Iterator[np.ndarray]:

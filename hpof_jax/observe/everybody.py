@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from hpof_jax.errors import UserError
 from hpof_jax.observe.background import BackgroundTracker
 from hpof_jax.observe.blazepose import NUM_LANDMARKS, BlazePose
-from hpof_jax.observe.clip import MASK_SIDE, Observations, mean_rate, note_times, opened
+from hpof_jax.observe.clip import MASK_SIDE, Observations, mean_rate, nobody, note_times
 from hpof_jax.observe.identities import identify
+from hpof_jax.observe.lens import find_lens
 from hpof_jax.observe.packed import Packed
 from hpof_jax.observe.people import PeopleTracker, Tracklet
 from hpof_jax.observe.shots import mark_cuts
-from hpof_jax.observe.video import frame_times
+from hpof_jax.observe.video import frame_times, read_video
 from hpof_jax.progress import progress as shown
 
 MIN_SECONDS = 0.5  # whoever is seen for less is left out
@@ -44,7 +44,8 @@ def observe_everybody(
     Raises:
       UserError: the video cannot be read, nobody is seen, or an argument is out of range.
     """
-    frames, info, lens = opened(video, max_frames, fps, start, end, focal_length)
+    frames, info = read_video(video, max_frames, fps, start, end)
+    lens = find_lens(info, focal_length)
     kept: dict[str, Any] = dict(mask_side=MASK_SIDE if keep_masks else None, keep_flow=keep_flow)
     tracker, times, cuts = PeopleTracker(landmark_model, info.fps, net=net, **kept), [], []
     background = BackgroundTracker()
@@ -78,10 +79,7 @@ def observe_everybody(
             )
         )
     if not found:
-        raise UserError(
-            f"no person was found in {info.name} ({len(times)} frames): "
-            "a whole person should be in sight, at least a sixth of the image high"
-        )
+        raise nobody(info.name, len(times))
     return found
 
 

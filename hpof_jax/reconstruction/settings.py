@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from hpof_jax import export as exports
 from hpof_jax import moving_camera, refine, visualize
 from hpof_jax.errors import UserError
-from hpof_jax.observe import clip
+from hpof_jax.observe.lens import check_fov, check_one_given
 from hpof_jax.stature import check_stature
 
 _FILES = ("weights", "features", "body")  # the report has their hashes
@@ -80,11 +80,9 @@ class Settings:
     progress: bool = True
 
     def __post_init__(self):
-        if self.focal_length is not None and self.fov is not None:
-            raise UserError("Both a focal length and a field of view were given: give one of them.")
-        if self.fov is not None and not clip.MIN_FOV <= self.fov <= clip.MAX_FOV:
-            limits = f"{clip.MIN_FOV:g} and {clip.MAX_FOV:g}"
-            raise UserError(f"The field of view is {self.fov} degrees: give one between {limits}.")
+        check_one_given(self.focal_length, self.fov)
+        if self.fov is not None:
+            check_fov(self.fov)
         if not 0 <= self.min_seen <= 1:
             raise UserError(
                 f"The least share of seen frames is {self.min_seen}: give one from 0 to 1, such as 0.1."

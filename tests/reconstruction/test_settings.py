@@ -24,7 +24,7 @@ def test_type_checkers_know_all_settings():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (dict(fov=200.0), "The field of view is 200.0 degrees: give one between 1 and 170"),
+        (dict(fov=200.0), "The field of view is 200 degrees: give one between 1 and 170"),
         (dict(fov=60.0, focal_length=900.0), "Both a focal length and a field of view were given"),
         (dict(style="wire"), "There is no style 'wire': choose one of mesh, skeleton, silhouette, flow"),
         (dict(camera="drone"), "There is no camera 'drone': choose one of auto, static, moving"),
