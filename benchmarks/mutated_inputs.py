@@ -40,6 +40,7 @@ from benchmarks.program import print_row, program
 from hpof_jax.errors import UserError
 
 SECONDS = 10
+PATIENCE = 600  # seconds by the clock: on a busy machine, a file that takes 10 CPU seconds takes minutes
 MEMORY = 2 * 2**30
 READ, REFUSED = "read", "refused"
 # Events of sys.addaudithook that no reader of files raises.
@@ -221,11 +222,11 @@ def survey(name: str, seed: int, first: int, count: int) -> tuple[collections.Co
             errors: list[str] = []
             drain = threading.Thread(target=lambda w=worker, e=errors: e.extend(w.stderr), daemon=True)
             drain.start()
-            patience = threading.Timer(600, worker.kill)  # for its start; then for each file
+            patience = threading.Timer(PATIENCE, worker.kill)  # for its start; then for each file
             patience.start()
             for line in worker.stdout:
                 patience.cancel()
-                patience = threading.Timer(6 * SECONDS, worker.kill)
+                patience = threading.Timer(PATIENCE, worker.kill)
                 patience.start()
                 number, result = json.loads(line)
                 outcomes[result] += 1

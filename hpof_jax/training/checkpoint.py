@@ -97,7 +97,7 @@ class Checkpointer:
             )
         self.wait()  # for the one before: its weights and config are kept until it is written
         with self._writing(step):
-            self._check_space(host_state)
+            self._check_writable(host_state)
             self._saving = step, host_state.ema, config
             self._manager.save(
                 step,
@@ -208,9 +208,7 @@ class Checkpointer:
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / f".probe.{os.getpid()}"
-            probe.write_bytes(b"0")
-            probe.unlink()
+            _probe(folder)
         except OSError as error:
             raise UserError(
                 f"The run cannot be written to {self._workdir} ({error.strerror or error}): give --workdir a "
@@ -239,10 +237,11 @@ class Checkpointer:
                 "again to train from the first step."
             )
 
-    def _check_space(self, state: TrainState) -> None:
-        """Raises OSError if the disk has no room: Orbax would print tracebacks from its threads."""
+    def _check_writable(self, state: TrainState) -> None:
+        """Raises OSError if the disk has no room or is read-only: Orbax would print tracebacks from its threads."""
         if self._remote:
             return
+        _probe(epath.Path(self._manager.directory))
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         if (free := shutil.disk_usage(self._workdir).free) < 1.2 * needed + 100_000:
             raise OSError(f"{free / 1e6:.1f} MB are free and {1.2 * needed / 1e6:.1f} needed")
@@ -265,6 +264,12 @@ class Checkpointer:
 def flat_config(config: ml_collections.ConfigDict) -> dict:
     """A config as JSON can hold it: "optimizer.learning_rate" -> value."""
     return _flat(_plain(config))
+
+
+def _probe(folder: epath.Path) -> None:
+    """Raises OSError if no file can be written to a folder."""
+    (probe := folder / f".probe.{os.getpid()}").write_bytes(b"0")
+    probe.unlink()
 
 
 def _handlers() -> dict[str, ocp.CheckpointHandler]:

@@ -204,6 +204,15 @@ def test_a_full_disk_is_said_in_one_sentence_and_the_last_checkpoint_stays(tmp_p
     assert_equal(checkpoint.Checkpointer(tmp_path).restore(make_state(0)), make_state(1))
 
 
+def test_a_folder_that_cannot_be_written_any_more_is_said_before_orbax_finds_out(tmp_path, caplog):
+    checkpointer = checkpoint.Checkpointer(tmp_path)
+    (tmp_path / "checkpoints").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="checkpoint at step 2 cannot be written to .*No such file"):
+        checkpointer.save(make_state(2), CONFIG, {})
+    checkpointer.close()
+    assert "Traceback" not in caplog.text and not (tmp_path / "weights.npz").exists()
+
+
 @pytest.mark.parametrize("place", ["run", "checkpoints"])
 def test_a_file_in_the_place_of_a_folder(tmp_path, place):
     run = tmp_path / "run"
