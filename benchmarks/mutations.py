@@ -97,7 +97,7 @@ def damaged_text(rng: np.random.Generator, content: bytes) -> bytes:
                 copies = min(int(rng.choice([1, 2, 300, 3000])), 2**25 // (1 + len(lines[row])))
                 lines[row:row] = lines[row : row + rng.integers(1, 4)] * copies
             case _:
-                lines[row] = lines[row] * int(rng.choice([2, 1000]))
+                lines[row] = lines[row] * min(int(rng.choice([2, 1000])), 2**25 // (1 + len(lines[row])))
     return b"\n".join(lines)
 
 

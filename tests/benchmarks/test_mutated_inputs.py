@@ -94,6 +94,13 @@ def test_the_same_number_gives_the_same_file(tmp_path):
     assert first == again != other
 
 
+def test_text_grows_to_a_few_megabytes_at_most():
+    sizes = [
+        len(mutations.damaged_text(np.random.default_rng(number), b"a " * 20_000)) for number in range(60)
+    ]
+    assert max(sizes) <= 3 * 2**25
+
+
 def test_a_damaged_record_has_right_checksums_or_a_wrong_length(tmp_path):
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
