@@ -27,6 +27,7 @@ LIBRARY = {
     "data_folders": set(),
     "atomic": set(),
     "downloads": set(),
+    "memory": set(),
     "motion_fields": set(),
     "palette": set(),
     "progress": set(),
