@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks import mutated_results, mutated_videos
 from benchmarks.door import Door
+from benchmarks.small_bvh import CHANNELS, bvh_text
 from hpof_jax import downloads
 from hpof_jax.body.files import load_body, save_body
 from hpof_jax.body.skeletons import SMPL_PARENTS
@@ -117,24 +118,9 @@ def _amass(folder: pathlib.Path) -> None:
 
 
 def _bvh_text() -> str:
-    def joint(name, offset, *children):
-        below = "".join(children) or "End Site\n{\nOFFSET 0 0 0\n}\n"
-        return f"JOINT {name}\n{{\nOFFSET {offset}\nCHANNELS 3 Zrotation Xrotation Yrotation\n{below}}}\n"
-
-    def side(name, x):
-        leg = joint(f"{name}Foot", "0 -40 0", joint(f"{name}ToeBase", "0 -6 12"))
-        leg = joint(f"{name}UpLeg", f"{9 * x} -8 0", joint(f"{name}Leg", "0 -40 0", leg))
-        arm = joint(f"{name}ForeArm", f"{25 * x} 0 0", joint(f"{name}Hand", f"{24 * x} 0 0"))
-        return leg, joint(f"{name}Arm", f"{18 * x} 10 0", arm)
-
-    (left_leg, left_arm), (right_leg, right_arm) = side("Left", 1), side("Right", -1)
-    spine = joint("Spine", "0 12 0", left_arm, right_arm, joint("Neck", "0 20 0", joint("Head", "0 10 0")))
-    channels = "CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
-    head = f"HIERARCHY\nROOT Hips\n{{\nOFFSET 0 0 0\n{channels}\n{left_leg}{right_leg}{spine}}}\n"
-    numbers = np.random.default_rng(0).normal(0, 5, (FRAMES, 3 + 3 * head.count("CHANNELS"))).round(3)
+    numbers = np.random.default_rng(0).normal(0, 5, (FRAMES, CHANNELS)).round(3)
     numbers[:, 1] += 94
-    rows = "\n".join(" ".join(map(str, row)) for row in numbers)
-    return f"{head}MOTION\nFrames: {FRAMES}\nFrame Time: 0.0333333\n{rows}\n"
+    return bvh_text(numbers)
 
 
 def _bvh(folder: pathlib.Path) -> None:

@@ -33,6 +33,7 @@ from hpof_jax.models.build import init_params, make_model
 from hpof_jax.models.hpof import HPOF
 from hpof_jax.models.inputs import NUM_FEATURES, Inputs
 from hpof_jax.timing import interleaved
+from hpof_jax.train_data import data_sources, has_labels
 from hpof_jax.training.terms import OUTLINE_LOSSES
 
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Every variant is trained with each of these seeds.")
@@ -114,7 +115,7 @@ def vary(config: ConfigDict, variant: str, seed: int = 0) -> ConfigDict:
         raise UserError(
             f"The variant '{variant}' changes nothing in this config: give --config configs/hpof.py:ablation."
         )
-    if variant != "full" and not train.has_labels(varied.data):
+    if variant != "full" and not has_labels(varied.data):
         raise UserError(f"The variant '{variant}' leaves no labelled source: leave it out of --variants.")
     varied.seed = seed
     return varied
@@ -161,9 +162,7 @@ def ablate(
     if variants is None:
         changed = {name: _changed(config, name) for name in VARIANTS}
         variants = [
-            n
-            for n, other in changed.items()
-            if n == "full" or (other != config and train.has_labels(other.data))
+            n for n, other in changed.items() if n == "full" or (other != config and has_labels(other.data))
         ]
     variants, seeds = [*dict.fromkeys(variants)], [*dict.fromkeys(seeds)]
     if not variants or not seeds:
@@ -176,7 +175,7 @@ def ablate(
     report = pathlib.Path(report or workdir / "report.md")
     runs = [(variant, seed, vary(config, variant, seed)) for seed in seeds for variant in variants]
     models = {variant: make_model(varied.model) for variant, _, varied in runs}
-    domains = [*with_ground_truth(train.data_sources(config.data))]
+    domains = [*with_ground_truth(data_sources(config.data))]
     if not domains:
         raise UserError(
             "No source of the config has ground truth: add one, such as --config.data.bvh=FOLDER."
@@ -214,7 +213,7 @@ def ablate(
     if len(models) > 1:
         columns["frames/s"] = _rates(models, config.batch_size, config.clip_length)
         device = f"{jax.local_device_count()} x {jax.devices()[0].device_kind}"
-    sources = train.data_sources(config.data)
+    sources = data_sources(config.data)
     descriptions = {variant: VARIANTS[variant].__doc__ or "" for variant in variants}
     preface = ablation_report.preface(config, command, [*sources], seeds, descriptions, device)
     ablation_report.write(report, preface, results, sources, columns)

@@ -88,7 +88,7 @@ DATA["data_pipelines.datasets"] = {*DATA, "features", "models", "observe", "pick
 DATA["data_pipelines.render"] = {*DATA, "observe", "visualize", "motion", "body", "geometry"}
 ROOMS = LIBRARY | DATA
 # Entry points may import every room, and no room imports them. These ones need training data.
-USE_DATA = {"evaluate", "prepared", "train", "data", "ablate"}
+USE_DATA = {"evaluate", "prepared", "train", "train_data", "data", "ablate"}
 ENTRY_POINTS = {"__main__", "average", "doctor", "export_model", "live", "reconstruct"} | USE_DATA
 
 

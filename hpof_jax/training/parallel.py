@@ -62,15 +62,23 @@ def local_shards(batch_size: int, shards: int) -> int:
     return shards // jax.process_count()
 
 
-def local_batch_size(batch_size: int) -> int:
+def local_batch_size(batch_size: int, parts: int = 1) -> int:
     """How many clips of the global batch this process loads.
 
+    Args:
+      parts: into which each device cuts its clips, to accumulate their gradients.
+
     Raises:
-      UserError: the batch size is no multiple of the number of devices.
+      UserError: the batch size is no multiple of the number of devices, or a device's clips none of `parts`.
     """
     if batch_size % jax.device_count() or batch_size < jax.device_count():
         raise UserError(
             f"A batch of {batch_size} clips cannot be shared evenly by {jax.device_count()} devices: "
             "set --config.batch_size to a multiple of their number."
+        )
+    if (clips := batch_size // jax.device_count()) % parts:
+        raise UserError(
+            f"The {clips} clips of a device cannot be cut into {parts} even parts: set --config.accumulate to a "
+            "divisor of their number."
         )
     return batch_size // jax.process_count()

@@ -8,6 +8,8 @@ import optax
 
 from hpof_jax.errors import UserError
 
+LossWeights = Mapping[str, float | optax.Schedule]  # loss name -> loss weight, or that of a step
+
 
 class Phase(NamedTuple):
     """Consecutive steps of a training that compute the same losses. Steps are counted from 1."""

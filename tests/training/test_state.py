@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from configs import hpof, tiny
-from hpof_jax import train
 from hpof_jax.errors import UserError
 from hpof_jax.models.build import make_model
+from hpof_jax.train_data import data_sources
 from hpof_jax.training import state
 
 
@@ -22,30 +22,7 @@ def test_every_config_builds_a_model_optimizers_and_a_stream(file, variant, body
     assert jax.tree.structure(shapes.ema) == jax.tree.structure(shapes.params)
     hidden = {"unlabelled:synthetic": 1.0} if variant == "ablation" else {}
     if not config.data.bvh + config.data.get("prepared", ""):  # see test_train.py for those that need data
-        assert train.data_sources(config.data) == {"synthetic": 1.0, **hidden}
-
-
-def test_folders_of_one_kind_divide_its_share():
-    config = hpof.get_config()
-    config.data.update({"bvh": "a,b.zip", "amass": "c", "mocap_share": 3.0})
-    assert train.data_sources(config.data) == {
-        "synthetic": 1.0,
-        "bvh:a": 1.0,
-        "bvh:b.zip": 1.0,
-        "amass:c": 1.0,
-    }
-    config.data.update({"rendered": "d,e", "rendered_share": 4.0, "bvh": "", "amass": ""})
-    assert train.data_sources(config.data) == {"synthetic": 1.0, "rendered:d": 2.0, "rendered:e": 2.0}
-    config.data.update({"rendered": "", "unlabelled": "bvh:a,synthetic", "videos": "f", "videos_share": 0.5})
-    assert train.data_sources(config.data) == {
-        "synthetic": 1.0,
-        "unlabelled:bvh:a": 0.5,
-        "unlabelled:synthetic": 0.5,
-        "videos:f": 0.5,
-    }
-    config.data.update({"synthetic": 0.0, "unlabelled": "", "videos": ""})
-    with pytest.raises(UserError, match=r"names no motion: set --config\.data"):
-        train.data_sources(config.data)
+        assert data_sources(config.data) == {"synthetic": 1.0, **hidden}
 
 
 def test_the_learning_rate_rises_then_falls_to_zero():

@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from benchmarks.small_bvh import CHANNELS, bvh_text
 from data_pipelines.motion import bvh, load
 from data_pipelines.motion.clip import is_validation
 from data_pipelines.motion.load import load_source
@@ -17,25 +18,10 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def small_bvh():
-    """A T-pose skeleton with one frame more than its rest pose, as text."""
-
-    def joint(name, offset, *children):
-        below = "".join(children) or "End Site\n{\nOFFSET 0 0 0\n}\n"
-        return f"JOINT {name}\n{{\nOFFSET {offset}\nCHANNELS 3 Zrotation Xrotation Yrotation\n{below}}}\n"
-
-    def side(name, x):
-        leg = joint(f"{name}Foot", "0 -40 0", joint(f"{name}ToeBase", "0 -6 12"))
-        leg = joint(f"{name}UpLeg", f"{9 * x} -8 0", joint(f"{name}Leg", "0 -40 0", leg))
-        arm = joint(f"{name}ForeArm", f"{25 * x} 0 0", joint(f"{name}Hand", f"{24 * x} 0 0"))
-        return leg, joint(f"{name}Arm", f"{18 * x} 10 0", arm)
-
-    (left_leg, left_arm), (right_leg, right_arm) = side("Left", 1), side("Right", -1)
-    spine = joint("Spine", "0 12 0", left_arm, right_arm, joint("Neck", "0 20 0", joint("Head", "0 10 0")))
-    channels = "CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
-    head = f"HIERARCHY\nROOT Hips\n{{\nOFFSET 0 0 0\n{channels}\n{left_leg}{right_leg}{spine}}}\n"
-    width = 3 + 3 * head.count("CHANNELS")
-    rows = ["0 94 0 " + " ".join(["0"] * (width - 3)), "0 94 5 " + " ".join(["3"] * (width - 3))]
-    return head + "MOTION\nFrames: 2\nFrame Time: 0.0333333\n" + "\n".join(rows) + "\n"
+    """A T-pose and one frame more, as text."""
+    rows = np.zeros((2, CHANNELS))
+    rows[:, 1:3], rows[1, 3:] = [[94, 0], [94, 5]], 3
+    return bvh_text(rows)
 
 
 def name_in(split, stem="walk"):
