@@ -7,20 +7,20 @@ import numpy as np
 
 from hpof_jax.errors import UserError
 
-# The shape of each array of T frames.
-_SHAPES = {
-    "poses": ("T", 72),
+# The shape of each array; None: the number of frames, T.
+_SHAPES: dict[str, tuple[int | None, ...]] = {
+    "poses": (None, 72),
     "betas": (10,),
-    "trans": ("T", 3),
-    "joints": ("T", 24, 3),
-    "keypoints_2d": ("T", 33, 3),
-    "cam": ("T", 3),
-    "box": ("T", 3),
-    "confidence": ("T",),
-    "frame_index": ("T",),
-    "times": ("T",),
-    "camera_rotation": ("T", 3, 3),
-    "camera_position": ("T", 3),
+    "trans": (None, 3),
+    "joints": (None, 24, 3),
+    "keypoints_2d": (None, 33, 3),
+    "cam": (None, 3),
+    "box": (None, 3),
+    "confidence": (None,),
+    "frame_index": (None,),
+    "times": (None,),
+    "camera_rotation": (None, 3, 3),
+    "camera_position": (None, 3),
     "image_size": (2,),
     "focal_length": (),
     "mocap_framerate": (),
@@ -40,7 +40,7 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     frames = np.shape(fields["poses"])[0] if np.ndim(fields["poses"]) else 0
     values = {**fields, **_defaults(fields, frames)}
     for name, shape in _SHAPES.items():
-        values[name] = _array(name, values[name], tuple(frames if side == "T" else side for side in shape))
+        values[name] = _array(name, values[name], tuple(frames if side is None else side for side in shape))
     turns = values["camera_rotation"].astype(np.float64)
     if not np.allclose(turns @ np.swapaxes(turns, 1, 2), np.eye(3), atol=1e-3):
         raise _wrong("camera_rotation", "holds something else than rotations")
@@ -69,7 +69,7 @@ def _defaults(fields: Mapping[str, Any], frames: int) -> dict[str, np.ndarray]:
     usable = (
         rate.shape == () and _is_number(rate) and rate > 0 and _is_number(index)
     )  # else it is refused later
-    defaults = {
+    defaults: dict[str, Any] = {
         "times": index / np.float64(rate) if usable else np.zeros(index.shape),
         "camera_rotation": np.tile(np.eye(3, dtype=np.float32), (frames, 1, 1)),
         "camera_position": np.zeros((frames, 3), np.float32),
