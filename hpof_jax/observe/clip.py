@@ -44,8 +44,6 @@ class Observations:
     times: (T,) float64 seconds of the video, increasing; i / fps if left out.
     shots: (S,) first frame of each shot, which begins with 0; one shot if left out.
     focal_length_source: "given" by the user, from the file's "metadata", from the "background", or "assumed".
-    Masks, flow and flow_valid may be compressed, see `hpof_jax.observe.packed`.
-
     masks: (T, side, side) uint8 person masks, 255 = person, or None. They lie on squares of the frames.
     mask_to_frame: (T, 2, 3) affine maps from the masks' unit square to pixels of the frame, or None.
     flow: (T - 1, 2, 64, 64, 2) float16 optical flow from frame t to t + 1 and from t + 1 to t, or None. It
