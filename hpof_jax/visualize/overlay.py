@@ -151,7 +151,8 @@ def write_overlay(
                 # The farthest is drawn first.
                 yield index, frame, sorted(found, key=lambda posed: -posed.joints[0, 2])
 
-    total = len(video_frames) if hasattr(video_frames, "__len__") else None
+    last = max((int(one.frame_index[-1]) for one in motions if len(one)), default=-1)
+    total = len(video_frames) if hasattr(video_frames, "__len__") else last + 1
     with writing(pathlib.Path(path), (height, painter.total_width), rate) as add:
         index, drawn = -1, _drawn_ahead(painter, shown())
         for index, picture in shown_progress(drawn, "overlay", total, show=progress):
