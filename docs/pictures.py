@@ -1,8 +1,8 @@
 """Makes the pictures of README.md and docs/ from this project's own output.
 
-    python docs/pictures.py poses shapes overlay report viewer blender --blender PYTHON
+    python docs/pictures.py free_body_poses free_body_shapes overlay report viewer blender --blender PYTHON
 
-- `poses`, `shapes`: the free body.
+- `free_body_poses`, `free_body_shapes`: the free body.
 
 - `overlay`: frames of the sample video, and below them the bodies drawn over them.
 - `report`: the report of the first person, in headless Chromium.
@@ -34,7 +34,7 @@ from hpof_jax.observe.video import read_video  # noqa: E402
 from hpof_jax.visualize import render_mesh  # noqa: E402
 
 FOLDER = ROOT / "docs/images"
-BODIES = {"poses": "free_body_poses", "shapes": "free_body_shapes"}
+BODIES = ("free_body_poses", "free_body_shapes")
 NAMES = (*BODIES, "overlay", "report", "viewer", "blender")
 PEOPLE = ("largest", "2")  # of the sample video; the first one is in every picture
 FRAMES = 6  # in the strip
@@ -43,8 +43,8 @@ MARGIN = 1.25  # side of the part of the frame that is shown, over that of the p
 QUALITY = 85  # of the JPEG files
 SKIN = (190, 150, 125)  # RGB of the free body
 DISTANCE, FOCAL_LENGTH = 6.0, 1080.0  # of its pictures' camera: metres, pixels
-TILE = {"poses": (440, 340), "shapes": (370, 370)}  # height and width of the picture of one body, pixels
-# Axis-angles, radians, of joints of the five bodies in `poses`.
+TILES = (440, 340), (370, 370)  # height and width of one body in these pictures, pixels
+# Axis-angles, radians, of joints of the five bodies in `free_body_poses`.
 POSES: tuple[dict[str, tuple[float, float, float]], ...] = (
     {},
     {
@@ -78,13 +78,13 @@ def make_poses(body: BodyModel) -> np.ndarray:
     for row, pose in zip(rotations, POSES):
         for joint, rotation in pose.items():
             row[SMPL_JOINTS.index(joint)] = rotation
-    return np.concatenate(_portraits(body, np.zeros((len(POSES), 10)), rotations, TILE["poses"]), axis=1)
+    return np.concatenate(_portraits(body, np.zeros((len(POSES), 10)), rotations, TILES[0]), axis=1)
 
 
 def make_shapes(body: BodyModel) -> np.ndarray:
     """Two standard deviations of the first five components: positive above, negative below."""
     betas = np.concatenate([2 * np.eye(10)[:5], -2 * np.eye(10)[:5]])
-    found = _portraits(body, betas, np.zeros((10, 24, 3), np.float32), TILE["shapes"])
+    found = _portraits(body, betas, np.zeros((10, 24, 3), np.float32), TILES[1])
     return np.concatenate([np.concatenate(found[:5], axis=1), np.concatenate(found[5:], axis=1)])
 
 
@@ -187,8 +187,8 @@ def main() -> None:
     if "blender" in options.names and not options.blender:
         parser.error("the picture 'blender' needs --blender PYTHON")
     for name in dict.fromkeys(name for name in options.names if name in BODIES):
-        picture = (make_poses if name == "poses" else make_shapes)(load_body())
-        _write_few_colours(options.out / f"{BODIES[name]}.png", picture)
+        picture = (make_poses if name == BODIES[0] else make_shapes)(load_body())
+        _write_few_colours(options.out / f"{name}.png", picture)
     options.names = [name for name in options.names if name not in BODIES]
     if not options.names:
         return

@@ -20,7 +20,6 @@ UNIMPORTED = {
     "onnxruntime",  # runs an exported model, which the tests do
     "importlib-resources",  # tensorflow-datasets imports it without declaring it
     "pip",  # fetches third-party files, as a program
-    "tensorboard",  # tensorflow's summaries need it
 }
 
 

@@ -35,6 +35,6 @@ def test_a_square_stays_inside_the_frame():
 def test_the_documentation_names_every_picture():
     text = "".join(
         (ROOT / page).read_text(encoding="utf-8")
-        for page in ("README.md", "docs/export.md", "docs/report.md")
+        for page in ("README.md", "docs/export.md", "docs/free_body.md", "docs/report.md")
     )
     assert {*re.findall(r"images/(\w+)\.(?:jpg|png)", text)} >= {*pictures["NAMES"]}
