@@ -9,9 +9,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterable
 from importlib import metadata
 
 import pytest
+
+from tests.test_architecture import imports, modules
 
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = {"hpof_jax", "data_pipelines", "configs", "launch", "benchmarks", "tests"}
@@ -23,10 +26,10 @@ UNIMPORTED = {
 }
 
 
-def third_party(folder: str) -> set[str]:
-    """The top-level modules of others that the Python files of a folder import, wherever in the file."""
+def third_party(paths: Iterable[pathlib.Path]) -> set[str]:
+    """The top-level modules of others that some Python files import, wherever in the file."""
     names = set()
-    for path in (ROOT / folder).rglob("*.py"):
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names.update(alias.name for alias in node.names)
@@ -61,14 +64,25 @@ def declared(*extras: str) -> set[str]:
 
 @pytest.mark.parametrize("folder", ["hpof_jax", "data_pipelines", "configs", "launch"])
 def test_every_import_is_declared(folder):
-    for module in sorted(third_party(folder)):
+    for module in sorted(third_party((ROOT / folder).rglob("*.py"))):
         assert distributions(module) & declared("train", "build", "usd", "rerun", "onnx"), (
             f"{folder} imports {module}"
         )
 
 
+def test_a_reconstruction_needs_nothing_but_the_dependencies_without_extras():
+    reached, names = set(), {"hpof_jax.reconstruct"}
+    while names := {name for name in names if name in modules()} - reached:
+        reached |= names
+        names = set().union(*map(imports, names))
+    found = third_party(modules()[name] for name in reached) - OF_FORMATS.keys()
+    assert {"numpy", "jax", "fast_simplification"} <= found
+    assert [module for module in found if not distributions(module) & declared()] == []
+
+
 def test_every_dependency_is_imported():
-    used = set().union(*(distributions(module) for folder in OURS for module in third_party(folder)))
+    files = [path for folder in OURS for path in (ROOT / folder).rglob("*.py")]
+    used = set().union(*map(distributions, third_party(files)))
     used |= {"tensorflow", "tensorflow-cpu"}  # one of them is installed
     assert declared("train", "build", "usd", "rerun", "onnx") - used == UNIMPORTED
 
