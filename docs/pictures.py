@@ -3,13 +3,12 @@
     python docs/pictures.py free_body_poses free_body_shapes overlay report viewer blender --blender PYTHON
 
 - `free_body_poses`, `free_body_shapes`: the free body.
-
 - `overlay`: frames of the sample video, and below them the bodies drawn over them.
 - `report`: the report of the first person, in headless Chromium.
 - `viewer`: the page of two people and their video, in headless Chromium.
 - `blender`: the exported GLB, imported and rendered in Blender. `--blender` is a Python in which `import bpy` works.
 
-The others show the two people of the sample video. `--motion` names reconstructions of them that are there already.
+All but the first two show the two people of the sample video. `--motion` names reconstructions of them that are there already.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Freed memory goes back to the system.
 
-The C library keeps freed memory for later. The stages of a reconstruction need different sizes, so what one stage has freed
-would be of little use to the next one.
+The C library keeps freed memory for later. The stages of a reconstruction need different sizes, so what one stage has
+freed would be of little use to the next one.
 """
 
 import ctypes
