@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import pathlib
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from hpof_jax.archives import damage
 from hpof_jax.errors import UserError
+from hpof_jax.observe.video import IMAGE_SUFFIXES
 from hpof_jax.pickles import Purpose, read_pickled, to_array
 
 LARGEST_FILE = 2**33  # bytes of a MATLAB or HDF5 file; MPI-INF-3DHP's have up to 0.5 GB
@@ -85,13 +87,14 @@ class Hdf5:
         self._file, self._path, self._what = file, path, what
 
     def read(self, name: str) -> np.ndarray:
-        """The numbers of a data set in the file."""
+        """The numbers of a data set in the file, such as "pose/2d"."""
         import h5py
 
         with damage(self._path, self._what, CURE):
             # A link to another file could read any file of the user's.
-            if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"it has no '{name}'")
+            for end in (*(place for place, letter in enumerate(name) if letter == "/"), len(name)):
+                if not isinstance(self._file.get(name[:end], getlink=True), h5py.HardLink):
+                    raise ValueError(f"it has no '{name}'")
             found = self._file[name]
             if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
                 raise ValueError(f"'{name}' is no array")
@@ -117,6 +120,14 @@ def read_cdf(path: pathlib.Path, name: str, what: str) -> np.ndarray:
         if found.dtype.kind not in "fiu" or found.ndim < 2:
             raise ValueError(f"'{name}' is {found.dtype}{found.shape}")
         return np.asarray(found.reshape(-1, found.shape[-1]), np.float64)
+
+
+def numbered_pictures(folder: pathlib.Path, what: str) -> dict[int, int]:
+    """The number of each picture of a folder, the first in its name -> its place among them, from 0."""
+    with reading(folder, what):
+        names = [path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+        numbers = sorted(int(re.findall(r"\d+", name)[0]) for name in names)
+    return {number: place for place, number in enumerate(numbers)}
 
 
 def read_json(path: pathlib.Path, what: str) -> Any:

@@ -5,16 +5,15 @@ evaluation poses the mean shape. Boxes are those of the mean skeleton.
 """
 
 import pathlib
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Collection
 
 import numpy as np
 
 from data_pipelines.datasets import base
-from data_pipelines.datasets.loaders import array, read_pickle, read_text, reading
+from data_pipelines.datasets.loaders import array, numbered_pictures, read_pickle, read_text, reading
 from data_pipelines.motion.skeleton import joint_positions
-from hpof_jax.observe.video import IMAGE_SUFFIXES, read_video
+from hpof_jax.observe.video import read_video
 
 WHAT = "a readable file of RICH"
 COUNT = 52  # test sequences
@@ -131,14 +130,13 @@ def _frames(
 ) -> tuple[dict[int, int], tuple[float, float]]:
     """Number of each frame -> its place among the pictures, and the pictures' size."""
     if unit.frames:
-        with reading(unit.frames, WHAT):
-            pictures = [path for path in unit.frames.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-            numbers = sorted(int(re.findall(r"\d+", path.name)[0]) for path in pictures)
+        places = numbered_pictures(unit.frames, WHAT)
         height, width = read_video(unit.frames, max_frames=1)[1].image_size
     else:
         numbers = sorted({number for files in people.values() for number in files})
+        places = {number: place for place, number in enumerate(numbers)}
         width, height = np.round(2 * intrinsics[:2, 2])
-    return {number: place for place, number in enumerate(numbers)}, (float(height), float(width))
+    return places, (float(height), float(width))
 
 
 DATASET = base.DataSet(

@@ -58,6 +58,16 @@ def test_seventeen_of_the_joints_at_25_frames_a_second(tmp_path):
     assert person.pose is None and person.subsets == ("h36m_p1", "h36m_p2")
 
 
+def test_archives_as_h36m_fetch_unpacks_them(tmp_path):
+    solid, _ = write(tmp_path)
+    for name in ("D3_Positions_mono", "D2_Positions"):
+        (tmp_path / "S9" / "MyPoseFeatures" / name).rename(tmp_path / "S9" / f"Poses_{name}")
+    unit, person = read(tmp_path)
+    assert unit.name == "S9_Walking_1_60457274"
+    np.testing.assert_allclose(person.reference, solid[::2, human36m.PLACES], atol=1e-5)
+    assert "119 of 120 files of S9/Poses_D3_Positions_mono/" in human36m.find(tmp_path).missing
+
+
 def test_splits_protocols_and_the_corrupt_video(tmp_path):
     write(tmp_path, "S1", "Directions", "54138969")
     write(tmp_path, "S11", "Directions", "54138969")
