@@ -24,6 +24,9 @@ the synthetic source uses other seeds than training. Clips are evaluated whole, 
 pelvis. `limb_*` and `detector_*` are errors of the model and of the detector's own 3D landmarks on the 12
 limb joints, in frames in which the person is seen. Flip test-time augmentation and smoothing are applied, as
 in a reconstruction, unless --raw is given. The interval of the mean is a bootstrap over clips.
+
+A reconstruction also fits the body to the video. An evaluation does so only with --refine, which --session and
+prepared data sets take: published numbers of other programs are mostly without such a fit.
 """
 
 import argparse
@@ -31,7 +34,7 @@ import json
 import os
 import pathlib
 
-from hpof_jax import cli, prepared, scoring, session_evaluation
+from hpof_jax import cli, prepared, refine, scoring, session_evaluation
 from hpof_jax.atomic import replacing
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
@@ -161,6 +164,13 @@ def main() -> None:
     parser.add_argument(
         "--landmark-model", default="full", choices=("full", "heavy"), help="on the videos of --session"
     )
+    parser.add_argument(
+        "--refine",
+        choices=refine.MODES,
+        default="off",
+        help="the test-time fit of a reconstruction, with --session or --protocol on a prepared data set: fit the body to "
+        "masks and landmarks (fast), also to optical flow (full); default: off",
+    )
     parser.add_argument("--clip-length", type=cli.positive_int, default=243)
     parser.add_argument("--max-frames", type=cli.positive_int, help="of each clip")
     parser.add_argument("--synthetic-clips", type=cli.positive_int, default=64)
@@ -183,9 +193,12 @@ def main() -> None:
             raise UserError(f"{path} is a folder: give the name of a file for {option}.")
         if path and not path.parent.is_dir():
             raise UserError(f"There is no folder {path.parent} to write {path.name} into: make it first.")
+    of_videos = not args.predictions and (args.session or args.protocol)
+    if args.refine != "off" and not of_videos:
+        raise UserError("--refine needs videos: give --session, or --data prepared:FOLDER with --protocol.")
     laboratory = args.session or any(path.lower().endswith((".trc", ".mot")) for path in args.reference or ())
     if laboratory:
-        chosen = ("trial", "camera", "offset", "weights", "landmark_model", "body", "person")
+        chosen = ("trial", "camera", "offset", "weights", "landmark_model", "refine", "body", "person")
         result = session_evaluation.evaluate_session(
             args.session,
             predictions=args.predictions or (),
@@ -217,6 +230,7 @@ def main() -> None:
             body=args.body,
             regressor=args.regressor,
             raw=args.raw,
+            refine=args.refine,
         )
         print(format_scores(result))
     else:

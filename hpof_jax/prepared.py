@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 
 from hpof_jax import lifting, moving_camera, scoring
+from hpof_jax import refine as fit
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.grounding import ground
@@ -21,6 +22,7 @@ from hpof_jax.motion import Motion
 from hpof_jax.observe.clip import Observations
 from hpof_jax.predictions.formats import FREE_BODY, Prediction
 from hpof_jax.progress import progress
+from hpof_jax.tables import fit_label
 from hpof_jax.training.protocols import PROTOCOLS, Protocol
 from hpof_jax.world import stilled
 
@@ -36,6 +38,7 @@ def score_prepared(
     body: str | os.PathLike | None = None,
     regressor: str | os.PathLike | None = None,
     raw: bool = False,
+    refine: str = "off",
 ) -> dict:
     """Scores a model on the test clips of a folder that `hpof_jax.data prepare` wrote.
 
@@ -48,12 +51,14 @@ def score_prepared(
       weights: a weights `.npz` or a training run's folder; None: the shipped weights.
       body, regressor: see `scoring.score`; not needed where the reference is points.
       raw: the raw prediction, without flip test-time augmentation and smoothing.
+      refine: the test-time fit, as in `hpof_jax.refine`. Masks of other people in the video are not used.
 
     Returns:
       what `scoring.score` returns.
 
     Raises:
-      UserError: no test clip of the protocol, or one that cannot be read, or a body that is needed and not given.
+      UserError: no test clip of the protocol, or one that cannot be read, or a body that is needed and not given, or
+        clips without masks or flow that the fit needs.
     """
     # Here, because it imports the detector.
     from data_pipelines.observed.prepared import clip_files, read_reference
@@ -69,6 +74,7 @@ def score_prepared(
             f"{folder} has no test clip that {protocol} counts: make some with python -m hpof_jax.data prepare."
         )
     loaded, bodies = load_weights(weights), scoring.Bodies(body, regressor, rules.keypoints)
+    mode = fit.chosen(refine, load_body())
     programs: dict[str, dict] = {}
     trues, unseen = [], 0
     for path, found in progress(references.items(), "scoring", len(references), "clip"):
@@ -80,10 +86,11 @@ def score_prepared(
             unseen += 1
             continue
         lift = functools.partial(lifting.lift, weights=loaded, flip=not raw, smooth=not raw)
+        fitted = functools.partial(_fitted, mode, path)
         if in_world:
-            motions = _in_world(lift, observations, found, path)
+            motions = _in_world(lift, fitted, observations, found, path)
         else:
-            motions = {"hpof_jax": lift(observations)}
+            motions = {"hpof_jax": fitted(lift(observations), observations)}
         for name, motion in motions.items():
             pred = Prediction(
                 "hpof_jax",
@@ -95,7 +102,9 @@ def score_prepared(
                 body=FREE_BODY,
             )
             clip = path.stem.removeprefix("clip_")
-            programs.setdefault(name, {})[clip] = scoring.compare(rules, pred, true, bodies, str(path))
+            programs.setdefault(name + fit_label(mode), {})[clip] = scoring.compare(
+                rules, pred, true, bodies, str(path)
+            )
     if not programs:
         raise UserError(f"The detector finds nobody in the test clips of {folder}: prepare them with frames.")
     notes = [f"{unseen} clips that show nobody are left out."] * bool(unseen)
@@ -111,7 +120,19 @@ def score_prepared(
     return scoring.report(protocol, tables, names, notes)
 
 
-def _in_world(lift: Callable, observations: Observations, found, path: pathlib.Path) -> dict[str, Motion]:
+def _fitted(mode: str, path: pathlib.Path, motion: Motion, observations: Observations) -> Motion:
+    for name in {"off": (), "fast": ("masks",), "full": ("masks", "flow")}[mode]:
+        if getattr(observations, name) is None:
+            raise UserError(
+                f"{path} has no {name}, which the fit needs: prepare the data set again without --no-{name}, in another "
+                "folder, or leave --refine out."
+            )
+    return motion if mode == "off" else fit.refine(motion, observations, mode=mode, progress=False)
+
+
+def _in_world(
+    lift: Callable, fitted: Callable, observations: Observations, found, path: pathlib.Path
+) -> dict[str, Motion]:
     """The motion in axes that stand still: with the camera as a reconstruction finds it, and with the true one."""
     if observations.background is None:
         raise UserError(
@@ -119,14 +140,14 @@ def _in_world(lift: Callable, observations: Observations, found, path: pathlib.P
         )
     one = moving_camera.calibrated([observations])[0]
     motions, _ = moving_camera.with_camera([lift(one)], [one])
-    grounded = ground(motions, load_body())
+    grounded = ground([fitted(motions[0], one)], load_body())
     turn, shift = found.world_to_camera[..., :3], found.world_to_camera[..., 3:]
     centre = -(np.swapaxes(turn, -1, -2) @ shift)[..., 0]
     known = dataclasses.replace(
         observations, focal_length=np.array(found.focal_length, np.float32), focal_length_source="given"
     )
     true = dataclasses.replace(
-        lift(known),
+        fitted(lift(known), known),
         camera_rotation=turn @ turn[0].T,
         camera_position=(centre - centre[0]) @ turn[0].T,
     )

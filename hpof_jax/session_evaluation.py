@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hpof_jax import refine as fit
 from hpof_jax.body import load_body
 from hpof_jax.errors import UserError
 from hpof_jax.lifting import lift
@@ -18,7 +19,7 @@ from hpof_jax.predictions.formats import FREE_BODY, read_prediction
 from hpof_jax.session_scoring import Performance, compare, perform, read_reference
 from hpof_jax.sessions import Session, Trial, read_session
 from hpof_jax.sessions.session import pick_video
-from hpof_jax.tables import Column, latex_table, number, text_table
+from hpof_jax.tables import Column, fit_label, latex_table, number, text_table
 
 FPS = 30.0  # frames/s of a result, where neither its file nor a video says it
 _NO_FOLDER = Session("Recording", {"recording": Trial("recording", {}, (), ())}, {})
@@ -51,6 +52,7 @@ def evaluate_session(
     offset: float | None = None,
     weights: str | os.PathLike | None = None,
     landmark_model: str = "full",
+    refine: str = "off",
     body: str | os.PathLike | None = None,
     person: str | None = None,
 ) -> dict[str, Any]:
@@ -65,12 +67,14 @@ def evaluate_session(
       reference: a `.trc`, a `.mot` or both, such as those of the laboratory. None: those of the session.
       offset: seconds from the motion's time to the reference's. None: by cross-correlation.
       weights, landmark_model: of this package, as in `reconstruct`.
+      refine: the test-time fit of this package, as in `hpof_jax.refine`.
       body: SMPL's file, for results on SMPL.
       person: whom to take from results of several people; None: the one in most frames.
 
     Raises:
       UserError: one sentence that says what is missing, damaged or does not belong together.
     """
+    mode = fit.chosen(refine, load_body())
     session = _NO_FOLDER if folder is None else read_session(folder)
     one = trial is not None or predictions or reference
     trials = [session.trial(trial)] if one else [*session.trials.values()]
@@ -85,7 +89,7 @@ def evaluate_session(
         if predictions:
             performed = _of_files(predictions, current, body, person)
         else:
-            performed = _of_videos(session, current, camera, weights, landmark_model)
+            performed = _of_videos(session, current, camera, weights, landmark_model, mode)
         for name, motion in performed.items():
             label = name if len(trials) == 1 else f"{current.name} {name}"
             sequences[label] = compare(motion, truth, offset) | {"reference": list(truth.files)}
@@ -95,10 +99,11 @@ def evaluate_session(
         )
     return {
         "protocol": {
-            "name": "predictions" if predictions else "hpof_jax",
+            "name": "predictions" if predictions else f"hpof_jax{fit_label(mode)}",
             "title": f"{session.program} {pathlib.Path(folder).resolve().name if folder else ''}".strip(),
             "joints": "anatomical12",
             "weights": None if predictions else str(weights or SHIPPED),
+            "refine": None if predictions else mode,
             "units": "mm, degrees",
             "stature_m": session.stature,
             "left_out": left_out,
@@ -135,19 +140,25 @@ def _rate(trial: Trial) -> float:
 
 
 def _of_videos(
-    session: Session, trial: Trial, camera: str | None, weights: str | os.PathLike | None, landmark_model: str
+    session: Session,
+    trial: Trial,
+    camera: str | None,
+    weights: str | os.PathLike | None,
+    landmark_model: str,
+    mode: str,
 ) -> dict[str, Performance]:
     cameras = [*trial.videos] if camera is None and trial.videos else [pick_video(trial, camera)[0]]
     params, body = load_weights(weights), load_body()
+    keep = {"keep_masks": mode != "off", "keep_flow": mode == "full"}
     found = {}
     for name in cameras:
-        observations = observe_cached(trial.videos[name], landmark_model=landmark_model)
+        observations = observe_cached(trial.videos[name], landmark_model=landmark_model, **keep)
         if name in session.cameras:
             focal = session.cameras[name].focal_length(observations.image_size)
             observations = dataclasses.replace(
                 observations, focal_length=np.asarray(focal, np.float32), focal_length_source="given"
             )
-        motion = lift(observations, params, body)
+        motion = fit.refine(lift(observations, params, body), observations, body, mode=mode)
         found[name] = perform(body, motion.pose, motion.betas, motion.trans, motion.times)
     return found
 

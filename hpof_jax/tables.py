@@ -59,3 +59,8 @@ def latex_table(
 
 def _escaped(text: str) -> str:
     return "".join(_SPECIAL.get(sign, sign) for sign in text)
+
+
+def fit_label(mode: str) -> str:
+    """What the name of this package's row says of the test-time fit."""
+    return "" if mode == "off" else f", {mode} fit"

@@ -71,7 +71,8 @@ LIBRARY["reconstruction"] = {
 LIBRARY["sessions"] = {"pickles", "body", "geometry"}
 LIBRARY["session_scoring"] = {*LIBRARY["export"], *LIBRARY["scoring"], "export", "scoring", "sessions"}
 LIBRARY["session_evaluation"] = {
-    *LIBRARY["session_scoring"], *LIBRARY["lifting"], "session_scoring", "lifting", "tables"
+    *LIBRARY["session_scoring"], *LIBRARY["lifting"], *LIBRARY["refine"],
+    *("session_scoring", "lifting", "refine", "tables"),
 }  # fmt: skip
 DATA = {
     "data_pipelines.device": set(),

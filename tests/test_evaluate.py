@@ -98,6 +98,7 @@ def test_weights_that_are_not_of_their_model(capsys, weights, tmp_path):
         (("--latex", "absent/table.tex"), ["no folder absent", "table.tex"]),
         (("--reference", "motion.npz"), ["--predictions and --reference"]),
         (("--data", "bvh:absent"), ["absent"]),
+        (("--refine", "fast"), ["--refine needs videos", "--session", "prepared:FOLDER"]),
         (("--data", "nonsense"), ["nonsense"]),
         (("--data", ""), ["source"]),
         (("--data", "videos:absent"), ["no ground truth in videos:absent"]),

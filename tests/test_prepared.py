@@ -74,6 +74,29 @@ def test_a_model_is_scored_in_the_valid_frames_of_the_protocols_clips(folder, tm
     assert "MPI-INF-3DHP, 17 joints" in capsys.readouterr().out
 
 
+def test_the_test_time_fit_is_a_row_of_its_own(folder, monkeypatch):
+    fits = []
+
+    def refine(motion, observations, *, mode, progress):
+        fits.append((mode, observations.masks.shape[0]))
+        return motion
+
+    monkeypatch.setattr(prepared.fit, "refine", refine)
+    monkeypatch.setattr(prepared.scoring, "compare", lambda *args: {})
+    monkeypatch.setattr(prepared.scoring, "table", lambda totals: [*totals])
+    monkeypatch.setattr(prepared.scoring, "report", lambda protocol, tables, *rest: tables)
+    assert prepared.score_prepared(folder, "mpi_inf_3dhp") == {"hpof_jax": ["a", "b"]} and not fits
+    found = prepared.score_prepared(folder, "mpi_inf_3dhp", refine="auto")
+    assert found == {"hpof_jax, fast fit": ["a", "b"]} and fits == [("fast", T)] * 2
+    assert [*prepared.score_prepared(folder, "mpi_inf_3dhp", refine="full")] == ["hpof_jax, full fit"]
+    for name in ("flow", "masks"):
+        path = folder / "test" / "clip_a.npz"
+        clip = {key: value for key, value in np.load(path).items() if not key.startswith(name.rstrip("s"))}
+        np.savez(path, **clip)
+        with pytest.raises(UserError, match=f"clip_a.npz has no {name}, .* without --no-{name}"):
+            prepared.score_prepared(folder, "mpi_inf_3dhp", refine="full")
+
+
 @pytest.fixture
 def in_world(tmp_path, monkeypatch):
     """A test clip by a camera that turns and walks; the model is right in the camera's frame."""

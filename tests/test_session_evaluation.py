@@ -71,9 +71,10 @@ def test_videos_are_reconstructed_with_the_calibrated_focal_length(session, monk
     for name in ("cam1", "cam2"):
         (session / "videos" / f"{name}.mp4").write_bytes(b"")
     motion = dict(np.load(session / "motion.npz"))
-    seen = []
+    seen, kept, fits = [], [], []
 
-    def observed(video, landmark_model):
+    def observed(video, landmark_model, **keep):
+        kept.append(keep)
         return small_observations()
 
     def lifted(observations, weights, body):
@@ -82,12 +83,24 @@ def test_videos_are_reconstructed_with_the_calibrated_focal_length(session, monk
 
     monkeypatch.setattr(session_evaluation, "observe_cached", observed)
     monkeypatch.setattr(session_evaluation, "lift", lifted)
+
+    def fitted(motion, observations, body, *, mode):
+        fits.append(mode)
+        return motion
+
     monkeypatch.setattr(session_evaluation, "load_weights", lambda path: None)
+    monkeypatch.setattr(session_evaluation.fit, "refine", fitted)
     result = session_evaluation.evaluate_session(session)
     assert [*result["sequences"]] == ["cam1", "cam2"] and seen == [(500.0, "assumed")] * 2
     assert result["overall"]["centres"]["frames"] == FRAMES
     only = session_evaluation.evaluate_session(session, camera="cam2")
     assert [*only["sequences"]] == ["cam2"]
+    assert {*fits} == {"off"} and kept[0] == {"keep_masks": False, "keep_flow": False}
+    full = session_evaluation.evaluate_session(session, camera="cam2", refine="full")
+    assert (
+        full["protocol"]["name"] == "hpof_jax, full fit" and fits[-1] == full["protocol"]["refine"] == "full"
+    )
+    assert kept[-1] == {"keep_masks": True, "keep_flow": True}
     with pytest.raises(UserError, match="no camera cam3"):
         session_evaluation.evaluate_session(session, camera="cam3")
     (session / "calibration").mkdir()
