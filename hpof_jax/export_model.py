@@ -84,8 +84,7 @@ def onnx(weights: str | os.PathLike | tuple[Any, Any] | None = None, body: BodyM
     outputs are `betas`, `rotations` and `cam`, as those of `stablehlo`.
 
     Raises:
-      UserError: as `stablehlo`; or jax2onnx is not installed, or the model has a fitting head, whose scans it
-        cannot write.
+      UserError: as `stablehlo`; or jax2onnx is not installed.
     """
     try:
         with _quiet():
@@ -94,12 +93,6 @@ def onnx(weights: str | os.PathLike | tuple[Any, Any] | None = None, body: BodyM
         raise UserError(
             "ONNX needs jax2onnx: pip install 'hpof_jax[onnx]', or use --to stablehlo."
         ) from error
-    weights = weights if isinstance(weights, tuple) else load_weights(weights)
-    if weights[1].get("fit_steps"):
-        raise UserError(
-            "A model with a fitting head cannot be written as ONNX: use --to stablehlo, or give weights that were trained "
-            "with config.model.fit_steps = 0."
-        )
     predict = _model(weights, body)
 
     def function(features, seen):
@@ -113,7 +106,18 @@ def onnx(weights: str | os.PathLike | tuple[Any, Any] | None = None, body: BodyM
     ]
     names = {"input_names": ["features", "seen"], "output_names": ["betas", "rotations", "cam"]}
     with _quiet():
-        return jax2onnx.to_onnx(function, inputs=arguments, model_name="hpof", **names).SerializeToString()
+        model = jax2onnx.to_onnx(function, inputs=arguments, model_name="hpof", **names)
+    _drop_inner_shapes(model.graph)
+    return model.SerializeToString()
+
+
+def _drop_inner_shapes(graph) -> None:
+    """Removes the shapes of intermediate values, loops included: jax2onnx states wrong ones inside loops."""
+    del graph.value_info[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _drop_inner_shapes(attribute.g)
 
 
 @contextlib.contextmanager

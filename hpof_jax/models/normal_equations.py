@@ -190,15 +190,20 @@ def _factorise(tree, linear, residuals, prior):
         return _merge(child, jnp.stack(_shift(bone, left))), (inverse, gain_2d, gain_3d)
 
     own = _information(tree, linear, residuals)
-    blocks, gains = jax.lax.scan(
-        eliminate, jnp.zeros_like(own[0]), (own, *_levels(tree, linear, prior)), reverse=True
-    )
+    blocks, gains = _scan_upwards(eliminate, jnp.zeros_like(own[0]), (own, *_levels(tree, linear, prior)))
     both_2d, mixed, both_3d = blocks[3:, ..., 0, :]
     free = _inverse(both_3d + FREE * identity)
     coupling = _product(mixed, free)
     pelvis = both_2d - _product(coupling, jnp.swapaxes(mixed, 0, 1))
     pelvis = _product_t(linear.camera, _product(pelvis, linear.camera))
     return _Factors(*gains, free, coupling, _inverse(pelvis + prior.camera * identity))
+
+
+def _scan_upwards(function, first, levels):
+    """`jax.lax.scan` from the last level to the first. Not by `reverse=True`: jax2onnx cannot write that."""
+    flip = functools.partial(jax.tree.map, lambda x: x[::-1])
+    result, values = jax.lax.scan(function, first, flip(levels))
+    return result, flip(values)
 
 
 def _levels(tree, linear, prior):
@@ -278,7 +283,7 @@ def _solve(tree, linear, factors, prior, wrench, force, camera_force):
 
     levels = (*factors[:3], *_levels(tree, linear, prior))
     force = tree.by_level(force, 0.0)
-    left, own = jax.lax.scan(pull, jnp.zeros_like(wrench[0]), (wrench, force, *levels), reverse=True)
+    left, own = _scan_upwards(pull, jnp.zeros_like(wrench[0]), (wrench, force, *levels))
     _, push_2d, push_3d = left[..., 0, :]
     camera_force = camera_force + _times_t(linear.camera, push_2d - _times(factors.coupling, push_3d))
     camera = _times(factors.camera, camera_force)
