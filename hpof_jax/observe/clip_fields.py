@@ -11,6 +11,7 @@ from hpof_jax.observe.blazepose import NUM_LANDMARKS
 from hpof_jax.observe.optical_flow import SIDE
 
 IMAGE_FEATURES = 2048
+LEAST_AREA = 1e-6  # px^2, of a mask's square in the frame
 BACKGROUND = {f"background_{field.name}" for field in dataclasses.fields(Background)}
 
 _REQUIRED = {"landmarks_2d", "landmarks_3d", "seen", "image_size", "focal_length", "fps"}
@@ -38,6 +39,8 @@ def checked(arrays: dict[str, Any]) -> dict[str, Any]:
     for names in _TOGETHER:
         if 0 < len(arrays.keys() & {*names}) < len(names):
             raise ValueError(f"it has only some of {', '.join(names)}")
+    if "mask_to_frame" in arrays and not _are_places(arrays["mask_to_frame"]):
+        raise ValueError("'mask_to_frame' maps a mask to a line or a point")
     if "background_starts" in arrays:
         _check_background(arrays, frames)
     return arrays
@@ -81,6 +84,12 @@ def _expected(arrays: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
 def _are_shots(first: np.ndarray, frames: int) -> bool:
     """Whether the numbers are first frames of shots, ascending from 0."""
     return bool(first.size and first[0] == 0 and np.all(np.diff(first) > 0) and first[-1] < frames)
+
+
+def _are_places(maps: np.ndarray) -> bool:
+    """Whether each map (2, 3) of the unit square to px has an area, or is zero: nobody was seen."""
+    areas = np.abs(np.linalg.det(maps[:, :, :2].astype(np.float64)))
+    return bool(np.all((areas > LEAST_AREA) | ~maps.any(axis=(1, 2))))
 
 
 def _check_background(arrays: dict[str, Any], frames: int) -> None:

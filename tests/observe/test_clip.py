@@ -190,7 +190,7 @@ def observations(values, seen=None, fps=30.0, masks=False, flow=False, **fields)
         focal_length=np.float32(100),
         fps=np.float32(fps),
         masks=np.broadcast_to(rows[:, :1, :1], (len(values), 128, 128)).astype(np.uint8) if masks else None,
-        mask_to_frame=np.ones((len(values), 2, 3), np.float32) if masks else None,
+        mask_to_frame=np.tile(np.eye(2, 3, dtype=np.float32), (len(values), 1, 1)) if masks else None,
         flow=np.ones((len(values) - 1, 2, 64, 64, 2), np.float16) if flow else None,
         flow_valid=np.ones((len(values) - 1, 2, 64, 64), bool) if flow else None,
         flow_box=np.ones((len(values), 3), np.float32) if flow else None,
@@ -261,7 +261,9 @@ def test_loading_something_else_ends_in_one_sentence(tmp_path):
     np.savez(tmp_path / "rate.npz", **whole | {"fps": np.float32(0)})
     np.savez(tmp_path / "shots.npz", **whole | {"shots": np.array([0, 2])})
     np.savez(tmp_path / "half.npz", **{key: value for key, value in whole.items() if key != "flow_box"})
+    np.savez(tmp_path / "line.npz", **whole | {"mask_to_frame": np.ones((2, 2, 3), np.float32)})
     names = (
+        "line.npz",
         "nan.npz",
         "rate.npz",
         "shots.npz",
