@@ -11,7 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks import mutations
+from benchmarks import mutated_formats, mutations
+
+FORMATS = {
+    "pickle": mutated_formats.odd_pickle,
+    "matlab": mutated_formats.odd_matlab,
+    "hdf5": mutated_formats.odd_hdf5,
+    "json": mutated_formats.odd_json,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +27,8 @@ class Door:
 
     make: writes a valid file, and what lies beside it, to a folder.
     file: the path of that file in the folder.
-    kind: "npz", "zip" (of text), "zip_bytes" (of other files), "npy", "tfrecord", "text", "bytes": how the file is
-      damaged, apart from its bytes.
+    kind: "npz", "zip" (of text), "zip_bytes" (of other files), "npy", "tfrecord", "pickle", "matlab", "hdf5", "json",
+      "text", "bytes": how the file is damaged, apart from its bytes.
     open: reads the file, given its path.
     must_read: whether refusing the file is a defect.
     programs: those that the function may start, by a part of their names.
@@ -59,6 +66,8 @@ class Door:
             return mutations.damaged_text(rng, content)
         if self.kind == "tfrecord":
             return mutations.damaged_record(rng, content)
+        if self.kind in FORMATS:
+            return FORMATS[self.kind](rng, content, outside)
         if self.kind == "npy":
             return odd(rng, content)
         if rng.random() < mutations.BOMB_SHARE:

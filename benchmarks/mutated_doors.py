@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks import mutated_results, mutated_videos
+from benchmarks import mutated_datasets, mutated_results, mutated_videos
 from benchmarks.door import Door
 from benchmarks.small_bvh import CHANNELS, bvh_text
 from hpof_jax import downloads
@@ -300,5 +300,6 @@ DOORS = {
     "wheel": Door("models-1.0-py3-none-any.whl", "zip", _wheel, _open_download),
     "npm": Door("models.tgz", "bytes", _npm, _open_download),
     **mutated_results.DOORS,
+    **mutated_datasets.DOORS,
     **mutated_videos.DOORS,
 }

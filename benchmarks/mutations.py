@@ -171,11 +171,12 @@ def odd_array(rng: np.random.Generator, content: bytes, outside: os.PathLike) ->
     array = np.load(io.BytesIO(content), allow_pickle=False)
     buffer = io.BytesIO()
     with np.errstate(all="ignore"):
-        np.save(buffer, _odd(rng, array, outside), allow_pickle=True)
+        np.save(buffer, odd(rng, array, outside), allow_pickle=True)
     return buffer.getvalue()
 
 
-def _odd(rng: np.random.Generator, array: np.ndarray, outside: os.PathLike) -> np.ndarray:
+def odd(rng: np.random.Generator, array: np.ndarray, outside: os.PathLike) -> np.ndarray:
+    """An array with odd numbers, another shape or type, or with a payload."""
     match rng.integers(10):
         case 0 | 1 if array.size and array.dtype.kind in "fiu":
             array = array.copy()

@@ -71,7 +71,8 @@ def score_prepared(
     }
     if not references:
         raise UserError(
-            f"{folder} has no test clip that {protocol} counts: make some with python -m hpof_jax.data prepare."
+            f"{folder} has no test clip that {protocol} counts: make some with python -m hpof_jax.data prepare; "
+            "docs/datasets.md has the protocols of each data set."
         )
     loaded, bodies = load_weights(weights), scoring.Bodies(body, regressor, rules.keypoints)
     mode = fit.chosen(refine, load_body())
@@ -163,7 +164,10 @@ def _truth(found, rules: Protocol, path: pathlib.Path) -> Prediction | scoring.P
     if found.reference is not None and rules.keypoints != "smpl24":
         return scoring.Points(found.reference[rows], found.reference_set, frames, found.fps)
     if found.pose is None:
-        raise UserError(f"{path} has no SMPL parameters: choose a protocol of its data set.")
+        raise UserError(
+            f"{path} has no SMPL parameters, which {rules.title} needs: docs/datasets.md has the protocols of each data "
+            "set."
+        )
     pose, transl = found.pose[rows], found.transl[rows]
     if rules.frame == "world":
         if found.world_to_camera is None:

@@ -9,20 +9,25 @@ import json
 import math
 import pathlib
 import re
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from hpof_jax.archives import damage
+from data_pipelines.datasets import matlab
+from hpof_jax.archives import EXPANSION, damage
 from hpof_jax.errors import UserError
 from hpof_jax.observe.video import IMAGE_SUFFIXES
 from hpof_jax.pickles import Purpose, read_pickled, to_array
 
 LARGEST_FILE = 2**33  # bytes of a MATLAB or HDF5 file; MPI-INF-3DHP's have up to 0.5 GB
 LARGEST_TEXT = 2**28  # bytes of a JSON or XML file
-LARGEST_ARRAY = 2**31  # bytes of one array of an HDF5 file
+LARGEST_ARRAY = 2**30  # bytes of one array of a MATLAB or HDF5 file
+SMALL_ARRAY = (
+    2**26
+)  # bytes that an array of the smallest file may have; others `EXPANSION` times their size more
+# Of an array of an HDF5 file. The library takes 2 kB of memory for each, even if it is not in the file.
+MOST_CHUNKS = 2**16
 CURE = "download it again"
 
 
@@ -52,20 +57,11 @@ def array(content: dict[str, Any], key: str, number: int | None = None) -> np.nd
 
 
 def read_matlab(path: pathlib.Path, names: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
-    """Arrays of a MATLAB file of version 5 to 7.2; cells are arrays of objects."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError, MatReadWarning
-
+    """Arrays of a MATLAB file of version 5 to 7.2; cells are arrays of objects, texts are (R,)."""
     _check(path, what, LARGEST_FILE)
-    try:
-        with damage(path, what, CURE), warnings.catch_warnings():
-            warnings.simplefilter("error", MatReadWarning)
-            found = loadmat(str(path), variable_names=names)
-            for name in names:
-                take(found, name)
-    except (MatReadError, MatReadWarning, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not {what} ({error}): {CURE}.") from error
-    return {name: found[name] for name in names}
+    with damage(path, what, CURE):
+        found = matlab.read_arrays(path, names, _most(path))
+        return {name: take(found, name) for name in names}
 
 
 @contextlib.contextmanager
@@ -98,10 +94,10 @@ class Hdf5:
             found = self._file[name]
             if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
                 raise ValueError(f"'{name}' is no array")
-            if (
-                found.dtype.kind not in "fiub"
-                or math.prod(found.shape) * found.dtype.itemsize > LARGEST_ARRAY
-            ):
+            sides = zip(found.shape, found.chunks or (), strict=False)
+            chunks = math.prod(-(-side // chunk) for side, chunk in sides)
+            size = math.prod(found.shape) * found.dtype.itemsize
+            if found.dtype.kind not in "fiub" or size > _most(self._path) or chunks > MOST_CHUNKS:
                 raise ValueError(f"'{name}' is {found.dtype}{found.shape}")
             return found[()]
 
@@ -152,6 +148,11 @@ def reading(path: pathlib.Path, what: str) -> Iterator[None]:
             yield
     except (TypeError, AttributeError) as error:
         raise UserError(f"{path} is not {what} ({error}): {CURE}.") from error
+
+
+def _most(path: pathlib.Path) -> int:
+    """Bytes that one array of a MATLAB or HDF5 file may have."""
+    return min(LARGEST_ARRAY, SMALL_ARRAY + EXPANSION * path.stat().st_size)
 
 
 def _check(path: pathlib.Path, what: str, largest: int) -> None:

@@ -82,8 +82,8 @@ def test_splits_protocols_and_the_corrupt_video(tmp_path):
     assert "S1/Videos/Directions.54138969.mp4" in found.missing
 
 
-@pytest.mark.parametrize("half_turn", [False, True])
-def test_mosh_in_either_convention_of_the_root(tmp_path, half_turn):
+def write_with_mosh(raw, half_turn=False):
+    """A recording of S9 and its SMPL parameters, every fifth frame. Returns the pose."""
     pose = np.zeros((T // 5, 24, 3))
     pose[:, 0] = [np.pi, 0, 0]  # upright in a camera whose y points down
     pose[:, 4, 0] = np.linspace(0, 1, T // 5)
@@ -91,13 +91,19 @@ def test_mosh_in_either_convention_of_the_root(tmp_path, half_turn):
     solid = np.tile(np.random.default_rng(0).uniform([-1, -1, 3], [1, 1, 5], (32, 3)), (T, 1, 1))
     for name, place in (("pelvis", 0), ("neck", 13), ("left_hip", 6), ("left_knee", 7)):
         solid[:, place] = joints[SMPL_JOINTS.index(name)]
-    write(tmp_path, "S1", solid=solid)
+    write(raw, solid=solid)
     given = pose.copy()
     if half_turn:
         given[:, 0] = (Rotation.from_rotvec(pose[:, 0]) * Rotation.from_rotvec([np.pi, 0, 0])).as_rotvec()
-    path = tmp_path / "mosh" / "S1" / "Walking 1_cam3_aligned.pkl"
+    path = raw / "mosh" / "S9" / "Walking 1_cam3_aligned.pkl"
     path.parent.mkdir(parents=True)
     path.write_bytes(python2({"new_poses": given.reshape(-1, 72), "betas": np.arange(10.0)}))
+    return pose
+
+
+@pytest.mark.parametrize("half_turn", [False, True])
+def test_mosh_in_either_convention_of_the_root(tmp_path, half_turn):
+    pose = write_with_mosh(tmp_path, half_turn)
     _, person = read(tmp_path)
     roots = Rotation.from_rotvec(person.pose[:, 0]) * Rotation.from_rotvec(pose[0, 0]).inv()
     assert np.rad2deg(roots.magnitude()).max() < 1e-3
