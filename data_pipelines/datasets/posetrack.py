@@ -16,7 +16,8 @@ from data_pipelines.datasets.loaders import read_json, reading, take
 from hpof_jax.observe.video import read_video
 
 WHAT = "a readable annotation of PoseTrack18"
-# Papers count 593 to 792 videos for training, and 74 to 170 for validation. Fewer than these are not all.
+# Papers count 593 videos for training and 170 for validation, of which the published labels may have 74: that number
+# and the site's own were not checked. Fewer than these are not all.
 COUNTS = {"train": 593, "val": 74}
 FPS = 30.0  # not stated by the data set
 LEAST_FRAMES = 4  # annotated frames of a person; tracks with fewer are left out
