@@ -1,8 +1,10 @@
-"""Two real processes on this machine train together; one of them is killed, and one raises."""
+"""Two real processes on this machine train together; one is killed, one raises, and one or both get SIGTERM."""
 
 import json
 import os
 import pathlib
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 from hpof_jax.errors import UserError
 from hpof_jax.models.weights import load_weights
 from hpof_jax.training import processes
+from hpof_jax.training.checkpoint import Checkpointer
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 6
@@ -47,6 +50,8 @@ def cut(batch):
         os.kill(os.getpid(), signal.SIGKILL)
     if len(calls) == stop and what == "raise":
         raise AssertionError("a defect")
+    if len(calls) == stop and what == "terminate":
+        os.kill(os.getpid(), signal.SIGTERM)
     return plain(batch)
 parallel.cut = cut
 train.main()
@@ -67,12 +72,12 @@ def end(process):
     return process.returncode, text
 
 
-def together(workdir, **stops):
-    """Two processes with one device each; what both return. stops: of the process 0 or 1."""
+def together(workdir, *more, **stops):
+    """Two processes with one device each; what both return. more: flags of both. stops: of the process 0 or 1."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    flags = ["--distributed", f"--coordinator=127.0.0.1:{port}", "--num-processes=2"]
+    flags = ["--distributed", f"--coordinator=127.0.0.1:{port}", "--num-processes=2", *more]
     started = [
         begin(workdir, 1, *flags, f"--process-id={n}", **stops.get(f"process_{n}", {})) for n in (0, 1)
     ]
@@ -145,6 +150,21 @@ def test_one_device_trains_nearly_like_two(runs):
             assert one[step]["validation/pa_mpjpe"] == pytest.approx(
                 two[step]["validation/pa_mpjpe"], rel=1e-4
             )
+
+
+@pytest.mark.slow
+def test_after_a_sigterm_all_processes_save_the_same_step_and_a_second_run_goes_on(tmp_path):
+    """JAX looks for the signal once a second: the training must take longer than that."""
+    signalled = {"stop": 3, "what": "terminate"}
+    flags = ["--config.num_steps=1000000", "--config.log_every=1000000", "--config.checkpoint_every=1000000"]
+    saved = [0]
+    for stops in ({"process_1": signalled}, {"process_0": signalled, "process_1": signalled}):
+        steps = set()
+        for status, text in together(tmp_path, *flags, "--config.eval_every=0", **stops):
+            assert status == 128 + signal.SIGTERM and not errors(text), text
+            steps.add(int(re.search(r"stopped at step (\d+), saved in", text)[1]))
+        assert steps == {Checkpointer(tmp_path).latest_step()} and min(steps) > saved[-1]
+        saved += steps
 
 
 def test_with_one_process_nothing_is_waited_for():
