@@ -15,6 +15,7 @@ import numpy as np
 
 HEADER = 128  # bytes of the file's header
 MATRIX, COMPRESSED = 14, 15  # types of elements
+SIDES = 5  # the type of an array's dimensions: int32
 CELL, TEXT = 1, 4  # classes of arrays
 COMPLEX = 0x0800  # a flag
 DEEPEST = 4  # cells in cells
@@ -86,6 +87,8 @@ def _array(matrix: memoryview, depth: int = 0) -> np.ndarray:
     sides = _element(matrix, flags.after)
     name = _element(matrix, sides.after)
     (word,) = struct.unpack_from("<I", flags.data)
+    if sides.kind != SIDES:
+        raise ValueError(f"dimensions of type {sides.kind}")
     kind, shape = word & 0xFF, tuple(_numbers(sides).tolist())
     if min(shape, default=-1) < 0 or word & COMPLEX:
         raise ValueError(f"an array of shape {shape} or of complex numbers")

@@ -55,6 +55,7 @@ def changed(path, at, number):
         (132, 2**31, "longer than what it lies in"),
         (144, 5, "an array of class 5"),  # a sparse matrix
         (144, 0x0806, "complex numbers"),
+        (152, 9, "dimensions of type 9"),
         (160, 2**31, "shape"),  # -2**31 rows
         (160, 7, "cannot reshape"),
         (176, 127, "numbers of type 127"),  # at which SciPy's reader crashes
