@@ -44,7 +44,6 @@ VARIANTS = {
     "no_warp": {"weights": WEIGHTS["full"] | {"flow_silhouette": 0.0}},
     "no_vertex_flow": {"weights": WEIGHTS["full"] | {"vertex_flow": 0.0}},
     "no_offsets": {"offsets": False},
-    "no_evidence": {"evidence": False},
 }
 assert set(WEIGHTS["full"]) == set(TERMS)
 # Words in the names of motion files.

@@ -35,9 +35,6 @@ RATE = 0.12  # the first size of Adam's steps, in standard deviations of the pri
 MEMORY = 0.8  # correlation of the correction with that of the knot before
 INDEPENDENT = 6.0  # landmarks that a frame's 33 count as: their errors are correlated
 LIMIT_SIGMA = 0.1  # radians beyond a joint's limit
-# 1 - IoU of body and mask. Up to FITS, the answer fits within the noise and is not corrected; from FAILS on it is
-# corrected fully; beyond LOST it is too far off for a local fit and is not corrected.
-FITS, FAILS, LOST = 0.18, 0.25, 0.55
 STEP = 4  # every fourth row and column of the flow is enough
 
 
@@ -80,7 +77,6 @@ def load_statistics() -> Statistics:
 @jax.jit
 def solve(
     steps: jax.Array,
-    weigh: jax.Array,
     body: BodyModel,
     outline: BodyModel,
     betas: jax.Array,
@@ -93,21 +89,20 @@ def solve(
 
     Args:
       steps: () int, of Adam.
-      weigh: () bool, the prior by the evidence: a knot at which the body already fits the mask is not corrected.
       outline: a coarse body, whose silhouettes are drawn.
       betas: (10,).
       weights: of the terms in `TERMS`; those without a weight are not computed.
     """
     side, zero = evidence.masks.shape[-1], jnp.zeros((len(evidence.pose), 75))
-    drawn = _drawn(outline, betas, lens, evidence, zero.reshape(-1, 25, 3))
-    misfit = jnp.mean(evidence.seen * _misfit(drawn, lens, evidence), axis=1)
-    doubt = jnp.clip((misfit - FITS) / (FAILS - FITS), 0.0, 1.0) * (misfit < LOST)
-    doubt = jnp.where(weigh, doubt, jnp.any(evidence.seen, axis=1))
+    shown = jnp.any(evidence.seen, axis=1)[:, None]
 
     def correction(z):
-        return (doubt[:, None] * (z @ statistics.factor.T)).reshape(-1, 25, 3)
+        return (shown * (z @ statistics.factor.T)).reshape(-1, 25, 3)
 
-    visible = in_front(drawn.points, drawn.depth, outline.faces, side) if "vertex_flow" in weights else None
+    visible = None
+    if "vertex_flow" in weights:
+        answer = _drawn(outline, betas, lens, evidence, correction(zero))
+        visible = in_front(answer.points, answer.depth, outline.faces, side)
 
     def loss(z):
         change = (z[1:] - MEMORY * z[:-1]) / np.sqrt(1 - MEMORY**2)

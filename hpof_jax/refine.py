@@ -28,11 +28,12 @@ from hpof_jax.picture_fit import Camera, Evidence, load_statistics, moved, solve
 from hpof_jax.progress import progress as shown
 
 MODES = ("auto", "off", "fast", "full")
-FACES = 500  # of the body whose outline is drawn
-SPACING = 0.2  # seconds between knots
+FACES = 1000  # of the body whose outline is drawn
+SPACING = 0.1  # seconds between knots
+FADE = 0.2  # seconds in which the correction fades beside a gap
 KNOTS, OVERLAP = 16, 4  # of a window, and those that it shares with the next one
-STEPS = {"fast": 24, "full": 40}
-WEIGHTS = {"fast": {"landmarks": 0.2, "silhouette": 6.0, "limits": 1.0}}
+STEPS = 40  # of Adam
+WEIGHTS = {"fast": {"landmarks": 0.15, "silhouette": 18.0, "limits": 1.0}}
 WEIGHTS["full"] = WEIGHTS["fast"] | {"flow_silhouette": 3.0, "vertex_flow": 4.0}
 # Small masks are soft at the edge, by which a right body would differ from them by a fifth.
 SHARPER = 4.0
@@ -49,13 +50,12 @@ def refine(
     others: Sequence[Observations] = (),
     weights: Mapping[str, float] | None = None,
     offsets: bool = True,
-    evidence: bool = True,
     progress: bool = True,
 ) -> Motion:
     """The motion, fitted to the observations that it was lifted from.
 
-    Pose and place change; the shape does not. Frames that do not show the person keep their values, and so do those that
-    fit. No information crosses a cut. Equal input gives equal output.
+    Pose and place change; the shape does not. Frames that do not show the person keep their values. No information
+    crosses a cut. Equal input gives equal output.
 
     Args:
       motion: of `hpof_jax.lifting.lift`.
@@ -66,7 +66,6 @@ def refine(
       others: of the other people in the same video, with masks. Pixels of their masks say nothing about this person.
       weights: of the terms, in place of `WEIGHTS[mode]`.
       offsets: whether the landmarks' mean offsets are used.
-      evidence: whether the prior is weighed by how well the answer fits.
       progress: show how far the work is.
 
     Raises:
@@ -84,7 +83,7 @@ def refine(
     weights = {name: jnp.float32(weight) for name, weight in (weights or WEIGHTS[mode]).items()}
     lens = Camera(jnp.float32(motion.focal_length), jnp.asarray(motion.image_size, jnp.float32))
     outline, betas = decimate(body, FACES), jnp.asarray(motion.betas)
-    problem = STEPS[mode], evidence, body, outline, betas, statistics, lens, weights
+    problem = STEPS, body, outline, betas, statistics, lens, weights
     shots = [*np.asarray(observations.shots, int).tolist(), len(motion)]
     windows = [(slice(a, b), first) for a, b in zip(shots, shots[1:]) for first in _windows(b - a, step)]
     total, share = np.zeros((len(motion), 25, 3), np.float32), np.zeros((len(motion), 1, 1), np.float32)
@@ -100,7 +99,7 @@ def refine(
         curve = temporal.spline(knots.reshape(len(knots), -1), at).reshape(-1, 25, 3)
         total[shot.start + frames] += fade * curve
         share[shot.start + frames] += fade
-    correction = total / share * _near_evidence(observations.seen, step)[:, None, None]
+    correction = total / share * _near_evidence(observations.seen, FADE * observations.fps)[:, None, None]
     return _corrected(motion, correction, body)
 
 
@@ -201,14 +200,14 @@ def _others_in_squares(others: Sequence[Observations], frames: np.ndarray, squar
     return found
 
 
-def _near_evidence(seen: np.ndarray, step: int) -> np.ndarray:
-    """(T,) 0 in unseen frames, rising to 1 at a knot's distance from them."""
+def _near_evidence(seen: np.ndarray, fade: float) -> np.ndarray:
+    """(T,) 0 in unseen frames, rising to 1 `fade` frames away from them."""
     frames, gaps = np.arange(len(seen)), np.flatnonzero(~seen)
     if not len(gaps):
         return np.ones(len(seen), np.float32)
     after = np.searchsorted(gaps, frames)
     near = gaps[np.clip([after - 1, after], 0, len(gaps) - 1)]
-    return np.minimum(np.abs(frames - near).min(axis=0) / step, 1.0).astype(np.float32)
+    return np.minimum(np.abs(frames - near).min(axis=0) / fade, 1.0).astype(np.float32)
 
 
 @jax.jit

@@ -96,16 +96,17 @@ def seen(body, true):
 
 
 def errors(motion, true):
-    """Mean distance of the joints, metres, (T,)."""
-    return np.linalg.norm(motion.joints - true.joints, axis=-1).mean(-1)
+    """Mean distance of the joints about the pelvis, metres, (T,)."""
+    apart = (one.joints - one.joints[:, :1] for one in (motion, true))
+    return np.linalg.norm(np.subtract(*apart), axis=-1).mean(-1)
 
 
 def test_a_fit_takes_error_away_and_gives_the_same_again(body, true, wrong, seen):
-    fitted = refine(wrong, seen, body, mode="fast", evidence=False, progress=False)
+    fitted = refine(wrong, seen, body, mode="fast", progress=False)
     assert errors(fitted, true).max() < 0.7 * errors(wrong, true).min()
     names = ("masks", "flow", "flow_valid")
     packed = dataclasses.replace(seen, **{name: Packed.of(getattr(seen, name)) for name in names})
-    again = refine(wrong, packed, body, mode="fast", evidence=False, progress=False)
+    again = refine(wrong, packed, body, mode="fast", progress=False)
     np.testing.assert_array_equal(again.poses, fitted.poses)
     _, joints = jax.jit(forward)(
         body, fitted.betas, fitted.global_orient[3], fitted.body_pose[3], fitted.trans[3]
@@ -113,18 +114,16 @@ def test_a_fit_takes_error_away_and_gives_the_same_again(body, true, wrong, seen
     np.testing.assert_allclose(fitted.joints[3], joints, atol=1e-4)
 
 
-def test_nothing_moves_where_the_body_fits(body, true, seen):
+def test_a_body_that_fits_hardly_moves(body, true, seen):
     fitted = refine(true, seen, body, mode="fast", progress=False)
-    for name in ("poses", "trans", "joints", "cam"):
-        np.testing.assert_array_equal(getattr(fitted, name), getattr(true, name))
+    assert errors(fitted, true).max() < 0.005
+    assert np.abs(fitted.trans - true.trans).max() < 0.02, "half a percent of the distance"
 
 
 def test_unseen_frames_keep_their_values(body, true, wrong, seen):
     there = np.ones(FRAMES, bool)
     there[9:14] = False
-    fitted = refine(
-        wrong, dataclasses.replace(seen, seen=there), body, mode="fast", evidence=False, progress=False
-    )
+    fitted = refine(wrong, dataclasses.replace(seen, seen=there), body, mode="fast", progress=False)
     np.testing.assert_array_equal(fitted.poses[~there], wrong.poses[~there])
     assert errors(fitted, true)[0] < 0.8 * errors(wrong, true)[0]
     steps = np.linalg.norm(np.diff(fitted.joints, axis=0), axis=-1).max(-1)
@@ -132,17 +131,17 @@ def test_unseen_frames_keep_their_values(body, true, wrong, seen):
 
 
 def test_windows_give_what_one_window_gives(body, wrong, seen, monkeypatch):
-    whole = refine(wrong, seen, body, mode="fast", evidence=False, progress=False)
+    whole = refine(wrong, seen, body, mode="fast", progress=False)
     monkeypatch.setattr(refine_module, "SPACING", 2 / RATE)
     monkeypatch.setattr(refine_module, "KNOTS", 8)
-    parts = refine(wrong, seen, body, mode="fast", evidence=False, progress=False)
+    parts = refine(wrong, seen, body, mode="fast", progress=False)
     np.testing.assert_allclose(parts.joints, whole.joints, atol=0.03)
     assert np.abs(np.diff(parts.joints, axis=0)).max() < 0.01, "no jump between windows"
 
 
 def test_masks_of_other_people_say_nothing(body, true, wrong, seen):
     """Somebody who hides the whole person leaves no evidence, and somebody beside the arm changes nothing."""
-    options = dict(mode="fast", evidence=False, progress=False)
+    options = dict(mode="fast", progress=False)
 
     def refined(*rows, square=BOX):
         hidden = np.zeros((FRAMES, 128, 128), np.uint8)
@@ -178,7 +177,7 @@ def test_everybody_is_fitted_without_the_masks_of_the_others(monkeypatch):
 
 @pytest.mark.slow
 def test_the_full_fit_uses_the_flow(body, true, wrong, seen):
-    fitted = refine(wrong, seen, body, mode="full", evidence=False, progress=False)
+    fitted = refine(wrong, seen, body, mode="full", progress=False)
     assert errors(fitted, true).max() < 0.6 * errors(wrong, true).min()
 
 
