@@ -1,5 +1,8 @@
 """How the work grows: with a clip's length, the batch, devices, the picture's size, a video's length and its people.
 
+Of the curves of a video, `video` and `people` are of lifting alone; `file` and `crowd` go from the file to the motion, as
+`reconstruct` does by default, but for the overlay.
+
     python -m benchmarks.cost --json cost.json --plot cost.png
     python -m benchmarks.cost --only length batch --rounds 5
 
@@ -9,6 +12,7 @@ The training step has every loss but those on outlines and the adversary.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -17,21 +21,27 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from unittest import mock
 
+import imageio_ffmpeg
 import jax
 import numpy as np
 
 from benchmarks.inference import observations
 from benchmarks.program import print_row, program
 from benchmarks.train_step import full_weights, training, training_batch
+from hpof_jax import downloads, reconstruct
 from hpof_jax.atomic import replacing
 from hpof_jax.body import forward, load_body
 from hpof_jax.cli import positive_int
 from hpof_jax.config_files import load_config
+from hpof_jax.errors import UserError
 from hpof_jax.geometry.rasterizer import soft_silhouette
 from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights
-from hpof_jax.observe.clip import Observations
+from hpof_jax.observe import cache
+from hpof_jax.observe.clip import Observations, observe
+from hpof_jax.observe.everybody import observe_everybody
 from hpof_jax.timing import interleaved
 from hpof_jax.training.terms import OUTLINE_LOSSES
 
@@ -43,7 +53,10 @@ POINTS = {
     "picture": ("pixels of a side, 8 silhouettes with gradient", (32, 64, 128, 256)),
     "video": ("frames of a video, lifted", (256, 512, 1024, 2048)),
     "people": ("people in a video of 512 frames, lifted", (1, 2, 4, 8)),
+    "file": ("frames of a video, from file to motion", (16, 32, 64, 128)),
+    "crowd": ("people in a video of 64 frames, from file to motion", (1, 2, 4)),
 }
+TILE = (884, 496)  # pixels
 
 
 def train_step(config_path: str, clips: int, frames: int) -> Callable[[], object]:
@@ -79,6 +92,40 @@ def lifting(frames: int, people: int = 1) -> Callable[[], object]:
     return lambda: [lift(clip, weights, body) for _ in range(people)]
 
 
+def from_file(frames: int) -> Callable[[], object]:
+    """From the sample video, of which so many frames are read, to the motion of one person."""
+    return functools.partial(_reconstruct, downloads.fetch("sample_video"), max_frames=frames)
+
+
+def crowd(people: int) -> Callable[[], object]:
+    """From a video of 64 frames to the motions of its 1 to 4 people. Each is the sample's, in a tile of its own."""
+    folder = tempfile.TemporaryDirectory(prefix="crowd-")
+    (width, height), tiles = TILE, range(people)
+    graph = f"[0:v]scale={width}:{height},split={people}{''.join(f'[s{n}]' for n in tiles)};"
+    graph += f"color=black:size={2 * width}x{2 * height}:rate=60[c0]"
+    for n in tiles:
+        graph += f";[c{n}][s{n}]overlay={n % 2 * width}:{n // 2 * height}:shortest=1[c{n + 1}]"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error"]
+    command += ["-i", str(downloads.fetch("sample_video")), "-filter_complex", graph, "-map", f"[c{people}]"]
+    video = f"{folder.name}/video.mp4"
+    subprocess.run([*command, "-frames:v", "64", "-pix_fmt", "yuv420p", video], check=True)
+
+    def reconstruct_all():
+        motions = _reconstruct(video, person="all")
+        if len(motions) != people:
+            raise UserError(f"{len(motions)} of {people} people were found: the tiles are too small.")
+
+    reconstruct_all.folder = folder  # which is deleted with the function
+    return reconstruct_all
+
+
+def _reconstruct(video: str | os.PathLike, **options) -> object:
+    """`reconstruct` without the cache of observations, and nothing is written."""
+    uncached = dict(observe_cached=observe, observe_everybody_cached=observe_everybody)
+    with mock.patch.multiple(cache, **uncached):
+        return reconstruct(video, progress=False, **options)
+
+
 def measure(curve: str, points: Iterable[int], config: str, rounds: int) -> dict:
     """The points of a curve, their CPU seconds and the slope."""
     if curve == "devices":
@@ -90,6 +137,8 @@ def measure(curve: str, points: Iterable[int], config: str, rounds: int) -> dict
             "picture": silhouettes,
             "video": lifting,
             "people": lambda people: lifting(512, people),
+            "file": from_file,
+            "crowd": crowd,
         }[curve]
         times = interleaved({str(point): make(point) for point in points}, rounds)
         seconds = [statistics.median(times[str(point)]["cpu"]) for point in points]

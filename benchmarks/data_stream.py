@@ -2,21 +2,26 @@
 
     python -m benchmarks.data_stream --json data_stream.json
     python -m benchmarks.data_stream --source synthetic --source bvh:recordings/
+    python -m benchmarks.data_stream --processes 0 1 2 --rounds 20
 
 Times are CPU times of this process, all threads together, which other programs on the machine hardly change.
+`--processes` measures instead, by the wall clock, how fast batches come from so many processes; 0 is the training's own
+thread.
 """
 
 import argparse
 import dataclasses
 import itertools
 import statistics
+import time
 
 import jax
 import numpy as np
 
 from benchmarks import detector_errors
 from benchmarks.program import print_row, program
-from data_pipelines import stream
+from data_pipelines import stream, workers
+from data_pipelines.feed import AHEAD, as_dataset
 from data_pipelines.motion.augment import Augmentation, augment
 from data_pipelines.simulate.detector import DetectorNoise
 from data_pipelines.sources import open_source
@@ -64,6 +69,27 @@ def measure(sources: dict[str, float], batch_size: int, clip_length: int, rounds
     }
 
 
+def measure_processes(
+    sources: dict[str, float], options: stream.StreamOptions, counts: list[int], rounds: int
+) -> dict:
+    """Frames/s of each number of processes; each makes `rounds` batches twice, in turns, and the faster turn counts."""
+    rates = dict.fromkeys(counts, 0.0)
+    for count in [*counts, *counts]:
+        recipe = sources, options
+        make = workers.Ahead(stream.batch_maker, recipe, count) if count else stream.batch_maker(*recipe)
+        batches = as_dataset(make, 1).as_numpy_iterator()
+        for _ in range(2 + AHEAD + 2 * count):  # those that are made ahead
+            next(batches)
+        start = time.perf_counter()
+        for _ in range(rounds):
+            next(batches)
+        rate = rounds * options.batch_size * options.clip_length / (time.perf_counter() - start)
+        rates[count] = max(rates[count], rate)
+        if count:
+            make.close()
+    return {"frames_per_second": rates, "flow": options.flow}
+
+
 def show(result: dict) -> None:
     print_row("", ("ms", "frames/CPU s", "% of a batch"), width=14)
     print_row("batch", (result["batch_ms"], result["frames_per_cpu_second"]), width=14)
@@ -80,12 +106,22 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=positive_int, default=64, help="clips")
     parser.add_argument("--clip-length", type=positive_int, default=81, help="frames of a clip")
+    parser.add_argument("--processes", type=int, nargs="+", help="numbers of processes that make batches")
+    parser.add_argument("--flow", action="store_true", help="with --processes: batches have optical flow")
     parser.add_argument("--rounds", type=positive_int, default=7)
 
 
 @program(__doc__, _options)
 def main(options: argparse.Namespace) -> dict:
     sources = dict.fromkeys(options.source or ["synthetic"], 1.0)
+    if options.processes is not None:
+        flow = dict(flow="noisy", flow_frames=8) if options.flow else {}
+        batch = stream.StreamOptions(options.batch_size, options.clip_length, real_motion=True, **flow)
+        result = measure_processes(sources, batch, options.processes, options.rounds)
+        print_row("processes", ["frames/s"])
+        for count, rate in result["frames_per_second"].items():
+            print_row(str(count), [rate], decimals=0)
+        return result
     result = measure(sources, options.batch_size, options.clip_length, options.rounds)
     show(result)
     return result

@@ -3,9 +3,9 @@
     python -m benchmarks.input_trace --json input_trace.json
     python -m benchmarks.input_trace --config configs/tiny.py --processes 2 --trace trace/
 
-The steps have every loss of the config, and take their batches from the stream as a training does. `--trace` keeps
-the trace: TensorBoard's profile plugin and ui.perfetto.dev show it. On CPUs the batches are made by the same cores
-that compute the steps.
+The steps have every loss of the config, and take their batches from the stream as a training does. `--trace` keeps the
+trace: TensorBoard's profile plugin and ui.perfetto.dev show it. A wait begins when the step before has ended. On CPUs
+the batches are made by the same cores that compute the steps.
 """
 
 import argparse
@@ -27,9 +27,8 @@ from hpof_jax.body import load_body
 from hpof_jax.cli import positive_int
 from hpof_jax.config_files import load_config
 from hpof_jax.training import parallel
-from hpof_jax.training.input_wait import Fetched
-
-WAIT = "wait for a batch"
+from hpof_jax.training.input_wait import WAIT, Fetched
+from hpof_jax.training.terms import OUTLINE_LOSSES
 
 Spans = np.ndarray  # (N, 2) nanoseconds: where each begins and ends
 
@@ -101,7 +100,7 @@ def measure(options: argparse.Namespace) -> dict:
     settings = stream.StreamOptions(
         config.batch_size,
         config.clip_length,
-        flow=config.data.flow,
+        flow=config.data.flow if OUTLINE_LOSSES & full_weights(config).keys() else "none",
         flow_frames=config.data.flow_frames,
         real_motion="adversarial" in full_weights(config),
     )
@@ -124,8 +123,7 @@ def measure(options: argparse.Namespace) -> dict:
                 how.python_tracer_level = 0
                 jax.profiler.start_trace(folder, profiler_options=how)
             with jax.profiler.StepTraceAnnotation("train", step_num=number):
-                with jax.profiler.TraceAnnotation(WAIT):
-                    batch = batches.take(logs)
+                batch = batches.take(logs)
                 state, logs = step(state, parallel.place(parallel.cut(batch)))
         jax.block_until_ready(logs)
         jax.profiler.stop_trace()

@@ -9,7 +9,9 @@ and encodes in a process, so that it is up to twice as fast as its figure on two
 
 The painter's algorithm sorts the faces by depth and fills them one by one in a flat shade. It does less: one
 sample a pixel where `render_mesh` averages four, no smooth shading, no soft edges, no depth. It is wrong where
-faces intersect. `zbuffer` is the rasterizer in NumPy that makes the masks, with one sample a pixel.
+faces intersect. `zbuffer` is the rasterizer in NumPy that makes the masks, with one sample a pixel. `jax` is a z-buffer
+in JAX with one sample a pixel and smooth shading, on the device that JAX has; its picture is copied to the host, where
+it is encoded.
 """
 
 import argparse
@@ -20,6 +22,8 @@ import statistics
 import tempfile
 
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.program import print_row, program
@@ -30,7 +34,7 @@ from hpof_jax.geometry import zbuffer
 from hpof_jax.motion import Motion
 from hpof_jax.timing import interleaved
 from hpof_jax.visualize import STYLES, render_mesh, write_overlay
-from hpof_jax.visualize.draw import render_silhouette, render_skeleton
+from hpof_jax.visualize.draw import render_silhouette, render_skeleton, shade
 
 SIZE, FOCAL = (1080, 1920), 1800.0
 SCALES = (1.0, 2 / 3)  # the frame as filmed, and as `write_overlay` scales it
@@ -119,6 +123,43 @@ def paint(image: np.ndarray, vertices: np.ndarray, faces: np.ndarray, focal: flo
     return image
 
 
+def draw_by_jax(image: np.ndarray, vertices: np.ndarray, faces: np.ndarray, focal: float) -> np.ndarray:
+    """(H, W, 3), the front faces in a smooth shade, one sample a pixel."""
+    points = zbuffer.project(vertices, focal, image.shape[:2])
+    corners = points[faces]
+    side = 4 * int(np.ceil(((np.ceil(corners.max(axis=1)) - np.floor(corners.min(axis=1))).max()) / 4))
+    color = np.float32([165, 200, 245]) * shade(vertices, faces)
+    arrays = (np.float32(points), np.float32(vertices[:, 2]), color, faces)
+    return np.asarray(_zbuffer_by_jax(image, *arrays, side))
+
+
+@functools.partial(jax.jit, static_argnums=5)
+def _zbuffer_by_jax(image, points, depth, colors, faces, side):
+    """Each face is sampled at the pixels of a square of `side` pixels, the largest that a face needs."""
+    height, width, _ = image.shape
+    a, b, c = (points[faces[:, k], None] for k in range(3))  # (F, 1, 2)
+    reach = jnp.stack(jnp.meshgrid(jnp.arange(side), jnp.arange(side)), axis=-1).reshape(-1, 2)
+    pixel = jnp.floor(jnp.minimum(jnp.minimum(a, b), c)).astype(int) + reach  # (F, side^2, 2)
+
+    def area(p, q, r):
+        return (q[..., 0] - p[..., 0]) * (r[..., 1] - p[..., 1]) - (q[..., 1] - p[..., 1]) * (
+            r[..., 0] - p[..., 0]
+        )
+
+    whole, center = area(a, b, c), pixel + 0.5
+    shares = jnp.stack([area(b, c, center), area(c, a, center), area(a, b, center)]) / whole
+    inside = (whole < 0) & (shares >= 0).all(axis=0) & (pixel >= 0).all(axis=-1) & (pixel[..., 0] < width)
+    shares = shares / depth[faces].T[..., None]  # perspective: 1 / z is linear in the picture
+    z = jnp.where(inside, 1 / shares.sum(axis=0), jnp.inf)
+    place = jnp.where(inside, pixel[..., 1] * width + pixel[..., 0], height * width)
+    nearest = jnp.full(height * width, jnp.inf).at[place].min(z, mode="drop")
+    shown = inside & (z <= nearest.at[place].get(mode="clip"))
+    color = jnp.einsum("kfp,fkc->fpc", shares * z, colors[faces])
+    place = jnp.where(shown, place, height * width)
+    color = jnp.clip(color, 0, 255).astype(jnp.uint8)
+    return image.reshape(-1, 3).at[place].set(color, mode="drop").reshape(image.shape)
+
+
 def videos(body: BodyModel, motion: Motion) -> dict[str, float]:
     """Frames per CPU second of `write_overlay`, from frames in memory to a finished file, with encoding."""
     frames = [np.full((*SIZE, 3), 90, np.uint8)] * FRAMES
@@ -144,6 +185,7 @@ DRAW = {
     "skeleton": skeleton,
     "painter": paint,
     "zbuffer": mask,
+    "jax": draw_by_jax,
 }
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+WAIT = "wait for a batch"  # what a profiler's trace calls the time in which the devices have no step to do
+
 
 class Fetched:
     """The batches of an iterator; a thread fetches the next one while the caller works.
@@ -33,7 +35,8 @@ class Fetched:
         if not self._next.done():
             jax.block_until_ready(running)
             start = time.monotonic()
-            concurrent.futures.wait([self._next])
+            with jax.profiler.TraceAnnotation(WAIT):
+                concurrent.futures.wait([self._next])
             self.waited += time.monotonic() - start
         batch = self._next.result()
         self._next = self._thread.submit(next, self._batches)
