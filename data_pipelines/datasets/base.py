@@ -302,7 +302,8 @@ def as_points(points: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
 def with_confidence(points: np.ndarray, there: np.ndarray) -> np.ndarray:
     """Points (..., D) and whether each is known, (...,) -> (..., D + 1), zeros where it is not."""
     there = np.broadcast_to(there, points.shape[:-1])[..., None]
-    return np.concatenate([np.where(there, points, 0), there], axis=-1).astype(np.float32)
+    with np.errstate(over="ignore"):  # `checked` refuses what is too large
+        return np.concatenate([np.where(there, points, 0), there], axis=-1).astype(np.float32)
 
 
 def listed(folder: pathlib.Path, pattern: str, expected: tuple[str, ...] = ()) -> tuple[list, list[str]]:

@@ -28,6 +28,7 @@ SMALL_ARRAY = (
 )  # bytes that an array of the smallest file may have; others `EXPANSION` times their size more
 # Of an array of an HDF5 file. The library takes 2 kB of memory for each, even if it is not in the file.
 MOST_CHUNKS = 2**16
+MOST_STEPS = 2**20  # of a loop of the reader of CDF files
 CURE = "download it again"
 
 
@@ -105,7 +106,11 @@ class Hdf5:
 def read_cdf(path: pathlib.Path, name: str, what: str) -> np.ndarray:
     """The numbers of a variable of a CDF file, NASA's format, without its first axis of one record."""
     import cdflib
+    from cdflib import cdfread
 
+    # The library loops over counts that the file states, before it looks whether so much is there: for minutes, with
+    # gigabytes of numbers. All of its loops call this name.
+    cdfread.range = _few
     _check(path, what, LARGEST_TEXT)
     with damage(path, what, CURE):
         try:
@@ -124,6 +129,14 @@ def numbered_pictures(folder: pathlib.Path, what: str) -> dict[int, int]:
         names = [path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
         numbers = sorted(int(re.findall(r"\d+", name)[0]) for name in names)
     return {number: place for place, number in enumerate(numbers)}
+
+
+def _few(*ends: int) -> range:
+    """`range`, of no more steps than a file of a data set gives reason for."""
+    steps = range(*ends)
+    if steps[:MOST_STEPS] != steps:
+        raise ValueError("it states a count that is too large")
+    return steps
 
 
 def read_json(path: pathlib.Path, what: str) -> Any:

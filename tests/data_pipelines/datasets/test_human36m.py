@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from cdflib import cdfwrite
@@ -115,6 +117,12 @@ def test_damaged_files_end_in_one_sentence(tmp_path):
     write(tmp_path)
     (unit,) = human36m.find(tmp_path).units
     whole = unit.path.read_bytes()
+    (start,) = struct.unpack_from(
+        ">q", whole, 20
+    )  # of the global record, whose dimensions' number is 56 bytes on
+    unit.path.write_bytes(whole[: start + 56] + struct.pack(">i", 2**30) + whole[start + 60 :])
+    with pytest.raises(UserError, match="states a count that is too large"):
+        human36m.read(unit)
     for content in (whole[:400], b"", b"no cdf"):
         unit.path.write_bytes(content)
         with pytest.raises(UserError, match="is not a readable file of Human3.6M .*: download it again"):
