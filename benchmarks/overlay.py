@@ -31,6 +31,7 @@ from hpof_jax.body import BodyModel, load_body
 from hpof_jax.body.skeletons import SMPL_JOINTS
 from hpof_jax.cli import positive_int
 from hpof_jax.geometry import zbuffer
+from hpof_jax.geometry.visibility import front_facing
 from hpof_jax.motion import Motion
 from hpof_jax.timing import interleaved
 from hpof_jax.visualize import STYLES, render_mesh, write_overlay
@@ -127,6 +128,8 @@ def draw_by_jax(image: np.ndarray, vertices: np.ndarray, faces: np.ndarray, foca
     """(H, W, 3), the front faces in a smooth shade, one sample a pixel."""
     points = zbuffer.project(vertices, focal, image.shape[:2])
     corners = points[faces]
+    front = front_facing(*corners.swapaxes(0, 1))
+    faces, corners = faces[front], corners[front]
     side = 4 * int(np.ceil(((np.ceil(corners.max(axis=1)) - np.floor(corners.min(axis=1))).max()) / 4))
     color = np.float32([165, 200, 245]) * shade(vertices, faces)
     arrays = (np.float32(points), np.float32(vertices[:, 2]), color, faces)
@@ -148,7 +151,7 @@ def _zbuffer_by_jax(image, points, depth, colors, faces, side):
 
     whole, center = area(a, b, c), pixel + 0.5
     shares = jnp.stack([area(b, c, center), area(c, a, center), area(a, b, center)]) / whole
-    inside = (whole < 0) & (shares >= 0).all(axis=0) & (pixel >= 0).all(axis=-1) & (pixel[..., 0] < width)
+    inside = (shares >= 0).all(axis=0) & (pixel >= 0).all(axis=-1) & (pixel[..., 0] < width)
     shares = shares / depth[faces].T[..., None]  # perspective: 1 / z is linear in the picture
     z = jnp.where(inside, 1 / shares.sum(axis=0), jnp.inf)
     place = jnp.where(inside, pixel[..., 1] * width + pixel[..., 0], height * width)
