@@ -57,6 +57,7 @@ POINTS = {
     "crowd": ("people in a video of 64 frames, from file to motion", (1, 2, 4)),
 }
 TILE = (884, 496)  # pixels
+COLUMNS = 4  # of the plot
 
 
 def train_step(config_path: str, clips: int, frames: int) -> Callable[[], object]:
@@ -183,16 +184,22 @@ def plot(result: dict, path: pathlib.Path) -> None:
     """Draws a picture for each curve, both axes logarithmic, with a line of slope 1 through the last point."""
     from matplotlib.figure import Figure  # here, because it is slow to import
 
-    figure = Figure(figsize=(3.2 * len(result), 3.0), layout="constrained")
-    for axes, curve in zip(figure.subplots(1, len(result), squeeze=False)[0], result.values()):
+    columns = min(len(result), COLUMNS)
+    rows = -(-len(result) // columns)
+    figure = Figure(figsize=(2.6 * columns, 2.5 * rows), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False)
+    for axes in places.flat[len(result) :]:
+        axes.set_axis_off()
+    for axes, curve in zip(places.flat, result.values()):
         x, y = np.array(curve["points"]), 1e3 * np.array(curve["cpu_seconds"])
         axes.loglog(x, y, "o-")
         axes.loglog(x, y[-1] * x / x[-1], ":", color="grey")
         axes.set_title(f"slope {curve['slope']:.2f}" if curve["slope"] is not None else "", fontsize=10)
-        axes.set_xlabel(curve["of"].replace(", ", ",\n"), fontsize=9)
+        axes.set_xlabel(curve["of"].replace(", ", ",\n"), fontsize=8)
         axes.set_xticks(x, [str(point) for point in x])
         axes.minorticks_off()
-    figure.axes[0].set_ylabel("CPU ms")
+    for axes in places[:, 0]:
+        axes.set_ylabel("CPU ms")
     with replacing(path, "The plot") as partial:
         figure.savefig(partial, dpi=110)
 

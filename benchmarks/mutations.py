@@ -11,6 +11,7 @@ import numpy as np
 
 BOMB = 3 * 2**29  # bytes of zeros that a few archives unpack to
 BOMB_SHARE = 0.002  # of the archives
+GROWN_TEXT = 2**25  # bytes that one repetition of lines or words adds to a text at most
 _MARK = re.compile(rb"PK(?:\x01\x02|\x03\x04|\x05\x06)")
 _NUMBERS = [0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**40, 2**63 - 1, 2**64 - 1]
 _WORDS = (
@@ -94,10 +95,11 @@ def damaged_text(rng: np.random.Generator, content: bytes) -> bytes:
                 del lines[row : row + rng.integers(1, 4)]
                 lines = lines or [b""]
             case 4:
-                copies = min(int(rng.choice([1, 2, 300, 3000])), 2**25 // (1 + len(lines[row])))
-                lines[row:row] = lines[row : row + rng.integers(1, 4)] * copies
+                copies = int(rng.choice([1, 2, 300, 3000]))
+                part = lines[row : row + rng.integers(1, 4)]
+                lines[row:row] = part * min(copies, GROWN_TEXT // (1 + sum(map(len, part))))
             case _:
-                lines[row] = lines[row] * min(int(rng.choice([2, 1000])), 2**25 // (1 + len(lines[row])))
+                lines[row] = lines[row] * min(int(rng.choice([2, 1000])), GROWN_TEXT // (1 + len(lines[row])))
     return b"\n".join(lines)
 
 

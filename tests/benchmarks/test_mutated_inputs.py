@@ -94,11 +94,11 @@ def test_the_same_number_gives_the_same_file(tmp_path):
     assert first == again != other
 
 
-def test_text_grows_to_a_few_megabytes_at_most():
-    sizes = [
-        len(mutations.damaged_text(np.random.default_rng(number), b"a " * 20_000)) for number in range(60)
-    ]
-    assert max(sizes) <= 3 * 2**25
+def test_text_grows_to_a_few_megabytes_at_most(monkeypatch):
+    monkeypatch.setattr(mutations, "GROWN_TEXT", 2**14)
+    for text in (b"a " * 2000, b"a\n" + b"b" * 2**12):  # one long line, or a long one after a short one
+        for number in range(60):
+            assert len(mutations.damaged_text(np.random.default_rng(number), text)) <= 2**17
 
 
 def test_a_damaged_record_has_right_checksums_or_a_wrong_length(tmp_path):
