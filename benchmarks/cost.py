@@ -197,6 +197,8 @@ def plot(result: dict, path: pathlib.Path) -> None:
         axes.set_title(f"slope {curve['slope']:.2f}" if curve["slope"] is not None else "", fontsize=10)
         axes.set_xlabel(curve["of"].replace(", ", ",\n"), fontsize=8)
         axes.set_xticks(x, [str(point) for point in x])
+        ends = [y.min(), y.max()]
+        axes.set_yticks(ends, [f"{end:,.0f}" for end in ends])
         axes.minorticks_off()
     for axes in places[:, 0]:
         axes.set_ylabel("CPU ms")
