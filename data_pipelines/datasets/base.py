@@ -204,11 +204,22 @@ def into_camera(
     Args:
       pelvis: (3,) metres, the pelvis of the body at rest.
       world_to_camera: (T, 3, 4), of rigid motions.
+
+    Raises:
+      ValueError: the orientation of a camera is no rotation.
     """
     turn, shift = world_to_camera[..., :3], world_to_camera[..., 3]
+    check_rotations(turn)
     turned = pose.copy()
     turned[:, 0] = (Rotation.from_matrix(turn) * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
     return turned, np.einsum("tij,tj->ti", turn, transl + pelvis) + shift - pelvis
+
+
+def check_rotations(turn: np.ndarray) -> None:
+    """Raises ValueError if matrices (..., 3, 3) are no rotations; numbers that are not finite make SciPy loop for ever."""
+    with np.errstate(all="ignore"):
+        if not (np.abs(turn @ np.swapaxes(turn, -1, -2) - np.eye(3)) < 0.01).all():
+            raise ValueError("the orientation of a camera is no rotation")
 
 
 def inverted(rigid: np.ndarray) -> np.ndarray:

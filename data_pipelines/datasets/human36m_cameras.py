@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from data_pipelines.datasets.base import check_rotations
 from data_pipelines.datasets.loaders import open_hdf5, read_text, reading
 from hpof_jax.errors import UserError
 
@@ -52,8 +53,7 @@ def read_camera(folder: pathlib.Path, subject: int, number: int) -> Camera:
         raise UserError(f"{folder} has neither {' nor '.join(FILES)}: poses in the world need the cameras.")
     found = _read_hdf5(path, subject, number) if path.suffix == ".h5" else _read_xml(path, subject, number)
     with reading(path, WHAT):
-        if not np.allclose(found.turn @ found.turn.T, np.eye(3), atol=1e-3):
-            raise ValueError("the orientation of a camera is no rotation")
+        check_rotations(found.turn)
     return found
 
 

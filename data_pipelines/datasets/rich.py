@@ -122,6 +122,7 @@ def _calibration(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
             if data is None or not data.text:
                 raise ValueError(f"it has no '{name}'")
             found.append(np.array(data.text.split(), np.float64).reshape(shape))
+        base.check_rotations(found[0][:, :3])
         return found[0], found[1]
 
 

@@ -152,8 +152,11 @@ def _of_phalp(frames: dict) -> dict[str, Prediction]:
         ages = frame.get("tracked_time") or [0] * len(frame["tid"])
         for tid, smpl, camera, age in zip(frame["tid"], frame["smpl"], frame["camera"], ages, strict=False):
             if to_array(age) == 0:
-                turns = [to_array(smpl[name]).reshape(-1, 3, 3) for name in ("global_orient", "body_pose")]
-                pose = Rotation.from_matrix(np.concatenate(turns)).as_rotvec()
+                parts = [to_array(smpl[name]).reshape(-1, 3, 3) for name in ("global_orient", "body_pose")]
+                turns = np.concatenate(parts)
+                if not (np.abs(turns) < 2).all():  # with infinity, SciPy's rotations take for ever
+                    raise ValueError("a joint's rotation matrix is none")
+                pose = Rotation.from_matrix(turns).as_rotvec()
                 row = number, pose, to_array(smpl["betas"]).reshape(-1), to_array(camera).reshape(3)
                 found.setdefault(str(to_array(tid)), []).append(row)
     people = {}

@@ -69,6 +69,11 @@ def test_4d_humans_without_the_trackers_guesses(write, tmp_path, rng):
     np.testing.assert_allclose(motion.transl, [[0, 0, 4]] * 3)
     with pytest.raises(UserError, match="no motion in the world"):
         read_prediction(path, "world")
+    content["000001.jpg"]["smpl"][0]["body_pose"][4, 0, 0] = (
+        np.inf
+    )  # at which SciPy's rotations take for ever
+    with pytest.raises(UserError, match="demo.pkl .*a joint's rotation matrix is none"):
+        read_prediction(write(path, content, "compressed"))
 
 
 def test_motions_of_this_package_and_of_amass(tmp_path, small_motion, rng):

@@ -68,6 +68,11 @@ def test_damaged_files_end_in_one_sentence(tmp_path):
         camera.write_text(text)
         with pytest.raises(UserError, match="003.xml is not a readable file of RICH .*: download it again"):
             rich.read(unit)
+    first = whole.split("<data>")[1].split()[0]
+    for number in ("inf", "nan", "1e300", "2"):  # with infinity, SciPy's rotations take for ever
+        camera.write_text(whole.replace(first, number, 1))
+        with pytest.raises(UserError, match="003.xml .*the orientation of a camera is no rotation"):
+            rich.read(unit)
     camera.write_text(whole)
     body = unit.path / "00009" / "002.pkl"
     body.write_bytes(python2({"transl": np.zeros((1, 3))}))
