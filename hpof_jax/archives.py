@@ -268,8 +268,13 @@ def reason(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return f"it has no {error}"
     text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-    text = " ".join(text.split()) or type(error).__name__
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:200]).rstrip(".")
+    return (one_line(text) or type(error).__name__).rstrip(".")
+
+
+def one_line(text: str) -> str:
+    """The first 200 characters of a file's text, as one line that a terminal can print."""
+    text = " ".join(text.split())[:200]
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 class _Limited:

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from hpof_jax.archives import one_line
 from hpof_jax.atomic import replacing
 from hpof_jax.errors import UserError
 
@@ -36,7 +37,7 @@ def open_folder(folder: pathlib.Path, options: Mapping[str, Any]) -> None:
     elif found != wanted:
         changed = ", ".join(sorted(k for k in wanted | found if found.get(k) != wanted.get(k)))
         raise UserError(
-            f"The clips in {folder} were made with another {changed}: "
+            f"The clips in {folder} were made with another {one_line(changed)}: "
             "give another folder, or the same options."
         )
 

@@ -149,6 +149,10 @@ def test_a_folder_of_other_clips_is_left_alone(fake, tmp_path, monkeypatch):
     monkeypatch.setattr(collection, "VERSION", collection.VERSION + 1)
     with pytest.raises(UserError, match="made with another version"):
         make_clips(tmp_path, 2 * FRAMES, OPTIONS, progress=False)
+    (tmp_path / "manifest.json").write_text('{"a\\u007f\\nb": 1}')
+    with pytest.raises(UserError, match=r"made with another augment, a\? b, frames") as error:
+        make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
+    assert str(error.value).isprintable()
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(UserError, match="cannot be used"):
         make_clips(tmp_path, FRAMES, OPTIONS, progress=False)
