@@ -1,7 +1,7 @@
 """Gravity, floor, contacts and foot lock on rendered clips whose world is known.
 
     python -m hpof_jax.data render --out FOLDER --frames 2880 --clip-frames 60 --as-recorded --motion bvh:RECORDINGS
-    python -m benchmarks.world FOLDER [FOLDER ...] [--json FILE]
+    python -m benchmarks.world FOLDER [FOLDER ...] [--refine off] [--json FILE]
 
 Clips whose camera turns by more than `--still` degrees are left out: by default those that pan, but not hand-held ones. A heel or toe is planted in the ground truth if it
 is slower than `PLANTED` and at most `LOW` above the lowest one of the clip. Slide is the speed of the reconstructed
@@ -25,6 +25,7 @@ from hpof_jax.lifting import lift
 from hpof_jax.models.weights import load_weights
 from hpof_jax.motion import Motion
 from hpof_jax.observe.clip import Observations
+from hpof_jax.refine import refine
 from hpof_jax.training.metrics import pa_mpjpe
 from hpof_jax.training.world_metrics import root_translation_error
 
@@ -40,6 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--still", type=float, default=3.0, help="degrees that a camera may turn (default: 3)"
     )
     parser.add_argument("--weights", help="a weights .npz (default: the package's)")
+    parser.add_argument(
+        "--refine", choices=("fast", "off"), default="fast", help="the test-time fit (default: fast)"
+    )
 
 
 @program(__doc__, add_options)
@@ -49,7 +53,9 @@ def main(options: argparse.Namespace) -> dict:
         rows = []
         for number, clip in read_clips(folder):
             if clip["seen"].mean() >= LEAST_SEEN and camera_turn(clip) <= options.still:
-                motion = lift(Observations.load(clip_path(folder, number)), weights, body)
+                observations = Observations.load(clip_path(folder, number))
+                motion = lift(observations, weights, body)
+                motion = refine(motion, observations, body, mode=options.refine, progress=False)
                 rows.append(measure(clip, motion, body))
         report[str(folder)] = table(rows)
         show(folder, report[str(folder)])

@@ -33,6 +33,7 @@ TERMS = ("landmarks", "silhouette", "limits", "flow_silhouette", "vertex_flow")
 STATISTICS = pathlib.Path(__file__).parent / "assets" / "fit_statistics.npz"
 RATE = 0.12  # the first size of Adam's steps, in standard deviations of the prior
 MEMORY = 0.8  # correlation of the correction with that of the knot before
+STEADY = 5.0  # knots: standard deviation of the mean over time of the change of depth
 INDEPENDENT = 6.0  # landmarks that a frame's 33 count as: their errors are correlated
 LIMIT_SIGMA = 0.1  # radians beyond a joint's limit
 STEP = 4  # every fourth row and column of the flow is enough
@@ -96,8 +97,11 @@ def solve(
     side, zero = evidence.masks.shape[-1], jnp.zeros((len(evidence.pose), 75))
     shown = jnp.any(evidence.seen, axis=1)[:, None]
 
+    steady = _smoothing(shown[:, 0])
+
     def correction(z):
-        return (shown * (z @ statistics.factor.T)).reshape(-1, 25, 3)
+        found = (shown * (z @ statistics.factor.T)).reshape(-1, 25, 3)
+        return found.at[:, 24, 2].set(steady @ found[:, 24, 2])
 
     visible = None
     if "vertex_flow" in weights:
@@ -119,6 +123,16 @@ def solve(
         return z, mean, square
 
     return correction(jax.lax.fori_loop(0, steps, step, (zero, zero, zero))[0])
+
+
+def _smoothing(shown: jax.Array) -> jax.Array:
+    """(K, K) the mean over the knots nearby that show the person; 0 in the others.
+
+    A person's depth changes smoothly, but the silhouette's size tells it anew in each frame.
+    """
+    knots = np.arange(len(shown))
+    near = np.exp(-0.5 * (np.subtract.outer(knots, knots) / STEADY) ** 2) * shown
+    return shown[:, None] * near / jnp.maximum(jnp.sum(near, axis=1, keepdims=True), 1e-6)
 
 
 class _Drawn(NamedTuple):

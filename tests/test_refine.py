@@ -120,6 +120,17 @@ def test_a_body_that_fits_hardly_moves(body, true, seen):
     assert np.abs(fitted.trans - true.trans).max() < 0.02, "half a percent of the distance"
 
 
+def test_masks_that_flicker_do_not_shake_the_depth(body, true, seen):
+    """Every third frame, a knot's, the mask grows or shrinks by 2 percent."""
+    to_frame = seen.mask_to_frame.copy()
+    for number, row in enumerate(range(0, FRAMES, 3)):
+        to_frame[row] = square_to_frame(BOX * [1, 1, 1 + 0.02 * (-1) ** number])
+    fitted = refine(
+        true, dataclasses.replace(seen, mask_to_frame=to_frame), body, mode="fast", progress=False
+    )
+    assert np.abs(np.diff(fitted.trans[:, 2])).max() < 0.004
+
+
 def test_unseen_frames_keep_their_values(body, true, wrong, seen):
     there = np.ones(FRAMES, bool)
     there[9:14] = False
