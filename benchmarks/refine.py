@@ -3,8 +3,9 @@
     python -m hpof_jax.data render --clip-frames 60 --as-recorded --keep-flow --motion bvh:recordings/ --out rendered/
     python -m benchmarks.refine rendered/ [more folders] [--variants off fast full] [--json FILE]
 
-Errors of the 24 joints, means over the clips' frames: MPJPE and PA-MPJPE in mm, acceleration error in mm/frame^2. First
-the mean of all clips, then of three disjoint thirds, then of each kind of motion. `limbs 2D` is the mean distance of the
+Errors of the 24 joints, means over the clips' frames: MPJPE and PA-MPJPE in mm, acceleration error in mm/frame^2;
+`root_accel` is that of the pelvis in the camera frame, `path` the pelvis's distance from its place, but for a constant, in
+mm. First the mean of all clips, then of three disjoint thirds, then of each kind of motion. `limbs 2D` is the mean distance of the
 limbs' landmarks from the detector's visible ones, with the landmarks' mean offsets, in % of the person's box. `cpu` is
 the time of the fit in CPU milliseconds per frame; a variant's first clip, which compiles, is not counted.
 """
@@ -31,7 +32,7 @@ from hpof_jax.refine import WEIGHTS, refine
 from hpof_jax.report import measure
 from hpof_jax.training import metrics
 
-FIGURES = ("mpjpe", "pa_mpjpe", "accel", "limbs_2d", "cpu")
+FIGURES = ("mpjpe", "pa_mpjpe", "accel", "root_accel", "path", "limbs_2d", "cpu")
 NO_FLOW = WEIGHTS["full"] | {"flow_silhouette": 0.0, "vertex_flow": 0.0}
 # Each is the mode "full" with some terms switched off, but for the first ones.
 VARIANTS = {
@@ -104,12 +105,14 @@ def score_clip(path, clip, body, weights, variants) -> dict[str, dict[str, float
 
 def score(motion, true, body) -> dict[str, float]:
     """The errors of a motion against joints (T, 24, 3)."""
+    centred = metrics.centre(motion.joints, 0), metrics.centre(true, 0)
+    root, place = motion.joints[:, :1], motion.joints[:, 0] - true[:, 0]
     return {
         "mpjpe": float(np.mean(metrics.mpjpe(motion.joints, true))),
         "pa_mpjpe": float(np.mean(metrics.pa_mpjpe(motion.joints, true))),
-        "accel": float(
-            np.mean(metrics.acceleration_error(metrics.centre(motion.joints, 0), metrics.centre(true, 0)))
-        ),
+        "accel": float(np.mean(metrics.acceleration_error(*centred))),
+        "root_accel": float(np.mean(metrics.acceleration_error(root, true[:, :1]))),
+        "path": 1e3 * float(np.linalg.norm(place - place.mean(axis=0), axis=-1).mean()),
         "limbs_2d": limb_error(motion, body),
     }
 
