@@ -26,7 +26,8 @@ from absl import logging
 from hpof_jax.errors import UserError
 
 LOST = 75  # exit status when another process ended: "temporary failure", worth another start
-ARRIVAL, PATIENCE = 10 * 60, 30 * 60  # seconds to wait for a process to start, and for one that compiles
+ARRIVAL = 10 * 60  # seconds to wait for a process to start or to exit
+PATIENCE = 30 * 60  # seconds to wait for a process that compiles
 BEAT, SILENCE = 2.0, 30.0  # seconds between signs of life, and until a process counts as lost
 _GRACE = 6  # seconds that JAX's client waits before it ends the process
 _JAX_ON_LOSS = re.compile(rb"coordination_service|preemption_sync_manager|client\.h:\d+\]")
@@ -57,7 +58,9 @@ def start(
             process_id,
             initialization_timeout=ARRIVAL,
             heartbeat_timeout_seconds=2 * int(SILENCE),
-            shutdown_timeout_seconds=int(SILENCE),
+            # A busy machine may take a minute for an exit, and the others would abort instead of ending with their
+            # status. The heartbeat finds a process that is killed in its exit.
+            shutdown_timeout_seconds=ARRIVAL,
         )
     except (ValueError, TypeError, RuntimeError, IndexError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
