@@ -41,9 +41,8 @@ def _prepare(name: str, raw: pathlib.Path) -> None:
 def _door(name: str, file: str, kind: str, make: Callable[[pathlib.Path], object]) -> Door:
     depth = len(pathlib.PurePath(file).parts)
 
-    def make_without_pictures(
-        folder: pathlib.Path,
-    ) -> None:  # copying them takes longest, and nothing reads them
+    def make_without_pictures(folder: pathlib.Path) -> None:
+        """Nothing reads the pictures, and copying them takes longest."""
         make(folder)
         for pictures in {path.parent for path in folder.rglob("*.jp*g")}:
             shutil.rmtree(pictures)

@@ -95,12 +95,11 @@ def solve(
       weights: of the terms in `TERMS`; those without a weight are not computed.
     """
     side, zero = evidence.masks.shape[-1], jnp.zeros((len(evidence.pose), 75))
-    shown = jnp.any(evidence.seen, axis=1)[:, None]
-
-    steady = _smoothing(shown[:, 0])
+    shown = jnp.any(evidence.seen, axis=1)
+    steady = _smoothing(shown)
 
     def correction(z):
-        found = (shown * (z @ statistics.factor.T)).reshape(-1, 25, 3)
+        found = (shown[:, None] * (z @ statistics.factor.T)).reshape(-1, 25, 3)
         return found.at[:, 24, 2].set(steady @ found[:, 24, 2])
 
     visible = None

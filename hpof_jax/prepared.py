@@ -122,7 +122,7 @@ def score_prepared(
 
 
 def _fitted(mode: str, path: pathlib.Path, motion: Motion, observations: Observations) -> Motion:
-    for name in {"off": (), "fast": ("masks",), "full": ("masks", "flow")}[mode]:
+    for name in fit.NEEDS[mode]:
         if getattr(observations, name) is None:
             raise UserError(
                 f"{path} has no {name}, which the fit needs: prepare the data set again without --no-{name}, in another "

@@ -27,7 +27,8 @@ from hpof_jax.observe.optical_flow import SIDE
 from hpof_jax.picture_fit import Camera, Evidence, load_statistics, moved, solve
 from hpof_jax.progress import progress as shown
 
-MODES = ("auto", "off", "fast", "full")
+NEEDS = {"off": (), "fast": ("masks",), "full": ("masks", "flow")}  # mode -> what the observations must hold
+MODES = ("auto", *NEEDS)
 FACES = 1000  # of the body whose outline is drawn
 SPACING = 0.1  # seconds between knots
 FADE = 0.2  # seconds in which the correction fades beside a gap
@@ -135,8 +136,8 @@ def _check(motion: Motion, observations: Observations, others: Sequence[Observat
             f"The motion has {len(motion)} frames and the observations have {len(observations)}: give those that it "
             "was lifted from."
         )
-    needed = {"masks": [observations, *others], "flow": [observations] if mode == "full" else []}
-    for name, people in needed.items():
+    for name in NEEDS[mode]:
+        people = [observations, *others] if name == "masks" else [observations]
         if any(getattr(person, name) is None for person in people):
             raise UserError(
                 f"The fit needs {name}: observe the video with keep_{name}=True, or choose another fit."

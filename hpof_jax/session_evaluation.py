@@ -149,7 +149,7 @@ def _of_videos(
 ) -> dict[str, Performance]:
     cameras = [*trial.videos] if camera is None and trial.videos else [pick_video(trial, camera)[0]]
     params, body = load_weights(weights), load_body()
-    keep = {"keep_masks": mode != "off", "keep_flow": mode == "full"}
+    keep = {f"keep_{name}": name in fit.NEEDS[mode] for name in ("masks", "flow")}
     found = {}
     for name in cameras:
         observations = observe_cached(trial.videos[name], landmark_model=landmark_model, **keep)

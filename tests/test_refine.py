@@ -33,11 +33,8 @@ def true(body):
     pose, transl = np.zeros((24, 3), np.float32), np.array([0, 0.2, 4.0], np.float32)
     pose[0, 0] = np.pi
     motion = _motion(body, np.tile(pose, (FRAMES, 1, 1)), transl)
-    points = measure.landmarks(motion, body) + load_statistics().offsets * (
-        1,
-        -1,
-        -1,
-    )  # the body faces the camera
+    towards_camera = (1, -1, -1)
+    points = measure.landmarks(motion, body) + load_statistics().offsets * towards_camera
     pixels = points[..., :2] / points[..., 2:] * FOCAL + (SIZE[1] / 2, SIZE[0] / 2)
     return dataclasses.replace(motion, keypoints_2d=np.dstack([pixels, np.ones((FRAMES, 33))]))
 

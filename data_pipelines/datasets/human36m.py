@@ -27,9 +27,8 @@ SUBJECTS = {
     "S9": "test",
     "S11": "test",
 }
-HEIGHTS = dict(
-    zip(CAMERAS, (1002.0, 1000.0, 1000.0, 1002.0), strict=True)
-)  # of the frames; all are 1000 wide
+# Of the frames; all are 1000 wide.
+HEIGHTS = dict(zip(CAMERAS, (1002.0, 1000.0, 1000.0, 1002.0), strict=True))
 FRONTAL = "60457274"
 MOSH_STEP = 5  # MoSh's parameters are of every fifth frame
 # The places of `KEYPOINT_SETS["h36m17"]` among the 32 joints.
@@ -103,9 +102,8 @@ def _mosh(unit: base.Unit, action: str, camera: str, solid: np.ndarray, frames: 
         }
 
 
-CHECKSUMS = (
-    "MD5 in checksums.txt of github.com/anibali/h36m-fetch"  # a third party's: the site publishes none
-)
+# A third party's: the site publishes none.
+CHECKSUMS = "MD5 in checksums.txt of github.com/anibali/h36m-fetch"
 
 DATASET = base.DataSet(
     name="human36m",

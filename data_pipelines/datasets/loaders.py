@@ -23,9 +23,8 @@ from hpof_jax.pickles import Purpose, read_pickled, to_array
 LARGEST_FILE = 2**33  # bytes of a MATLAB or HDF5 file; MPI-INF-3DHP's have up to 0.5 GB
 LARGEST_TEXT = 2**28  # bytes of a JSON or XML file
 LARGEST_ARRAY = 2**30  # bytes of one array of a MATLAB or HDF5 file
-SMALL_ARRAY = (
-    2**26
-)  # bytes that an array of the smallest file may have; others `EXPANSION` times their size more
+# Bytes that an array of the smallest file may have; others may have `EXPANSION` times their size more.
+SMALL_ARRAY = 2**26
 # Of an array of an HDF5 file. The library takes 2 kB of memory for each, even if it is not in the file.
 MOST_CHUNKS = 2**16
 MOST_STEPS = 2**20  # of a loop of the reader of CDF files
