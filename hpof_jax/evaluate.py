@@ -75,7 +75,7 @@ def evaluate(
       UserError: no such weights or data, no ground truth in a source, or parameters of another model, or
         image features of another ResNet-50 than in its training.
     """
-    from data_pipelines import stream, validation  # here, because it imports TensorFlow
+    from data_pipelines import stream, validation  # here, because TensorFlow may be imported with them
     from data_pipelines.sources import open_sources
 
     if not data:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from hpof_jax.errors import UserError
+from hpof_jax.geometry.numpy_rotations import are_rotations
 
 # The shape of each array; None: the number of frames, T.
 _SHAPES: dict[str, tuple[int | None, ...]] = {
@@ -41,8 +42,7 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     values = {**fields, **_defaults(fields, frames)}
     for name, shape in _SHAPES.items():
         values[name] = _array(name, values[name], tuple(frames if side is None else side for side in shape))
-    turns = values["camera_rotation"].astype(np.float64)
-    if not np.allclose(turns @ np.swapaxes(turns, 1, 2), np.eye(3), atol=1e-3):
+    if not are_rotations(values["camera_rotation"].astype(np.float64), 1e-3):
         raise _wrong("camera_rotation", "holds something else than rotations")
     for name in _SCALARS:
         # They stay Python floats: 29.97 in float32 is another frame rate.
@@ -89,11 +89,7 @@ def _array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def _rigid(name: str, value: Any) -> np.ndarray:
     pose = np.asarray(value)
-    if (
-        pose.shape != (4, 4)
-        or not _is_number(pose)
-        or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-4)
-    ):
+    if pose.shape != (4, 4) or not _is_number(pose) or not are_rotations(pose[:3, :3], 1e-3):
         raise _wrong(name, "is no rigid transform (4, 4)")
     return pose.astype(np.float64)
 

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from hpof_jax.archives import check_array
 from hpof_jax.body.skeletons import SPIN24
+from hpof_jax.geometry.numpy_rotations import are_rotations
 from hpof_jax.geometry.temporal import linear
 
 SPLITS = ("train", "validation", "test")
@@ -216,10 +217,9 @@ def into_camera(
 
 
 def check_rotations(turn: np.ndarray) -> None:
-    """Raises ValueError if matrices (..., 3, 3) are no rotations; numbers that are not finite make SciPy loop for ever."""
-    with np.errstate(all="ignore"):
-        if not (np.abs(turn @ np.swapaxes(turn, -1, -2) - np.eye(3)) < 0.01).all():
-            raise ValueError("the orientation of a camera is no rotation")
+    """Raises ValueError if matrices (..., 3, 3) are no rotations."""
+    if not are_rotations(turn):
+        raise ValueError("the orientation of a camera is no rotation")
 
 
 def inverted(rigid: np.ndarray) -> np.ndarray:

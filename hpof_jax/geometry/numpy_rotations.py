@@ -54,6 +54,16 @@ def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     )
 
 
+def are_rotations(matrices: np.ndarray, tolerance: float = 0.01) -> bool:
+    """Whether all matrices (..., 3, 3) are rotations: orthonormal, each entry of M M^T within `tolerance`, no reflection.
+
+    Numbers that are not finite are none; they would make SciPy's rotations loop for ever.
+    """
+    with np.errstate(all="ignore"):
+        apart = np.abs(matrices @ np.swapaxes(matrices, -1, -2) - np.eye(3))
+        return bool((apart < tolerance).all() and (np.linalg.det(matrices) > 0).all())
+
+
 def about(axis: int, angle: np.ndarray) -> np.ndarray:
     """Angles (...) in radians -> axis-angle (..., 3) about the axis of that number."""
     vector = np.zeros((*np.shape(angle), 3))

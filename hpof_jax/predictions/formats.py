@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from hpof_jax.archives import DAMAGE, Archive, open_archive, reason
 from hpof_jax.errors import UserError
+from hpof_jax.geometry.numpy_rotations import are_rotations
 from hpof_jax.pickles import RESULT, read_pickled, to_array
 
 FRAMES = ("camera", "world")
@@ -154,7 +155,7 @@ def _of_phalp(frames: dict) -> dict[str, Prediction]:
             if to_array(age) == 0:
                 parts = [to_array(smpl[name]).reshape(-1, 3, 3) for name in ("global_orient", "body_pose")]
                 turns = np.concatenate(parts)
-                if not (np.abs(turns) < 2).all():  # with infinity, SciPy's rotations take for ever
+                if not are_rotations(turns):
                     raise ValueError("a joint's rotation matrix is none")
                 pose = Rotation.from_matrix(turns).as_rotvec()
                 row = number, pose, to_array(smpl["betas"]).reshape(-1), to_array(camera).reshape(3)

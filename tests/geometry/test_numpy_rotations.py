@@ -14,6 +14,15 @@ def test_matrices_are_scipys(dtype, tolerance):
     np.testing.assert_allclose(matrices, expected, atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    "wrong", [np.diag([1.0, 1, -1]), 1.1 * np.eye(3), np.full((3, 3), np.nan), np.diag([np.inf, 1, 1])]
+)
+def test_what_is_no_rotation(wrong):
+    right = rotations.to_matrix(np.random.default_rng(0).normal(size=(4, 3)))
+    assert rotations.are_rotations(right)
+    assert not rotations.are_rotations(np.concatenate([right, wrong[None]]))
+
+
 def test_composition_applies_the_last_rotation_first():
     turned = rotations.compose(rotations.about(1, np.full((2, 3), 0.4)), rotations.about(0, 0.3))
     assert turned.shape == (2, 3, 3)
