@@ -47,7 +47,7 @@ _REPORT = flags.DEFINE_string("report", None, "The Markdown file to write; WORKD
 
 
 def full(config: ConfigDict) -> None:
-    """all parts: flow losses, adversary, shape before pose, kinematic tree, dilated encoder"""
+    """all parts: flow losses, adversary, shape before pose, kinematic tree, dilated encoder, fitting head"""
 
 
 def no_flow(config: ConfigDict) -> None:
@@ -75,6 +75,11 @@ def no_dilation(config: ConfigDict) -> None:
     config.model.dilations = (1,) * len(config.model.dilations)
 
 
+def no_fitting_head(config: ConfigDict) -> None:
+    """without the fitting head, which compares the answer with the observed landmarks"""
+    config.model.fit_steps = 0
+
+
 def gru(config: ConfigDict) -> None:
     """a bidirectional GRU with about as many parameters instead of the dilated encoder"""
     config.model.encoder_type = "gru"
@@ -97,7 +102,7 @@ def _without(config, *losses):
 VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     change.__name__: change
     for change in (
-        full, no_flow, no_adversary, no_decomposition, no_tree, no_dilation, gru, per_frame, no_rendered
+        full, no_flow, no_adversary, no_decomposition, no_tree, no_dilation, no_fitting_head, gru, per_frame, no_rendered
     )
 }  # fmt: skip
 
