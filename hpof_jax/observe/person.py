@@ -20,7 +20,9 @@ from hpof_jax.observe.search import change, find_people, tiles
 # Distances are in region sizes, about 1.3 body heights. Times are in frames at 30 frames/s.
 MAX_STEP = 0.25  # the largest movement of a body between two frames
 STEP_PER_LOST_FRAME = 0.04  # added to MAX_STEP for each lost frame: about 2.7 m/s
-MAX_SIZE_RATIO = 1.7
+# The largest ratio of two sizes, and what each lost frame adds to it: somebody who was last seen as a small part of a
+# body, or far away, must be found again.
+MAX_SIZE_RATIO, RATIO_PER_LOST_FRAME = 1.7, 0.02
 # Colour distances: 0.4 to 0.7 between two people, 0.1 to 0.5 of one person in changing light, pose and
 # background.
 SUSPICIOUS_COLOURS, UNKNOWN_COLOURS = 0.45, 0.4
@@ -183,14 +185,15 @@ class PersonTracker:
         """How unlike the person `pose` is; infinite if it cannot be the person."""
         lost = self._track.lost
         moved, grown = change(self._track.pose.region, pose.region)
-        reach = MAX_STEP + STEP_PER_LOST_FRAME * lost * self._frame_time
+        gap = lost * self._frame_time
+        reach, ratio = MAX_STEP + STEP_PER_LOST_FRAME * gap, MAX_SIZE_RATIO + RATIO_PER_LOST_FRAME * gap
         seen = torso_colours(pose)
         colours = colour_distance(seen, self._track.colours)
         looks = [look for rival in self._rivals if self._may_be(rival, pose.region) for look in rival.looks]
         if any(colour_distance(seen, look) + RIVAL_MARGIN < colours for look in looks):
             return np.inf
         worst = MAX_COLOURS if not lost else MAX_COLOURS_LOST if moved < 1 else MAX_COLOURS_FAR
-        if pose.score < MIN_PRESENCE or moved > reach or grown > MAX_SIZE_RATIO or colours > worst:
+        if pose.score < MIN_PRESENCE or moved > reach or grown > ratio or colours > worst:
             return np.inf
         return float(moved / reach + np.log(grown) + 2 * colours)
 

@@ -150,6 +150,12 @@ def test_the_person_is_chosen_anew_in_each_shot(monkeypatch, choice, after):
     assert followed == [None if choice == 2 else 450] * 6 + [after] * 6
 
 
+def test_who_was_last_seen_small_is_found_again_later(follow):
+    play = {"small": (RED, standing(150, 10)), "near": (RED, [None] * 20 + standing(160, 130), 3 * SIZE)}
+    found = follow(play, 150, person=1)
+    assert found[10:40] == [None] * 30 and found[-30:] == [160] * 30
+
+
 def test_somebody_alike_but_far_is_refused(follow):
     play = {"a": (RED, standing(150, 10)), "double": (RED, [None] * 10 + standing(700, 10))}
     assert follow(play, 20, person=1) == [150] * 10 + [None] * 10
