@@ -2,8 +2,8 @@
 
 Rajasegaran et al., "Tracking People by Predicting 3D Appearance, Location and Pose" (PHALP), CVPR 2022, join
 people by appearance, place and body from frame to frame. Here whole pieces of tracks are joined, which have
-more frames to compare. First those are joined that are surely of one person, then others. In each round the joins have the least total cost. Where another assignment costs nearly as much, it is
-doubtful who is who: nobody is joined.
+more frames to compare. First those are joined that are surely of one person, then others. In each round the joins have
+the least total cost. Where another assignment costs nearly as much, it is doubtful who is who: nobody is joined.
 """
 
 import dataclasses
@@ -24,6 +24,9 @@ ROUNDS = ((4, 0.38), (20, 0.38), (np.inf, 0.38), (20, 0.6), (90, 0.6), (40, 0.66
 REACH, REACH_PER_FRAME = 0.2, 0.045  # how far a person gets in a gap
 FORESIGHT = 12  # frames for which a person goes on at the same speed
 UNKNOWN_CLOTHES, PLACE, BONES, FAR_GAP = 0.4, 0.3, 0.5, 90
+# Bones of one person differ by 0.02 to 0.07 on average. More than this: landmarks of somebody who is mostly hidden, or
+# of two people at once.
+MAX_BONES = 0.15
 MARGIN = 0.06
 
 
@@ -127,10 +130,13 @@ def _cost(one: _Person, other: _Person, longest: float, frame_time: float, cuts:
     seams = [pair for pair in itertools.pairwise(row) if (id(pair[0]) in own) != (id(pair[1]) in own)]
     if min(after.start - before.stop for before, after in seams) * frame_time > longest:
         return np.inf
+    bones = float(np.abs(one.bones - other.bones).mean())
+    if bones > MAX_BONES:
+        return np.inf
     place = max(_place_cost(before, after, frame_time, cuts) for before, after in seams)
     clothes = clothes_distance(one.clothes, other.clothes)
     clothes = UNKNOWN_CLOTHES if np.isnan(clothes) else clothes
-    return clothes + PLACE * place + BONES * float(np.abs(one.bones - other.bones).mean())
+    return clothes + PLACE * place + BONES * bones
 
 
 def _place_cost(before: Tracklet, after: Tracklet, frame_time: float, cuts: Sequence[int]) -> float:

@@ -60,6 +60,12 @@ def test_nobody_is_in_two_places_at_once_or_gets_across_the_picture_in_no_time()
     assert len(people) == 2
 
 
+@pytest.mark.parametrize("scale, people", [(1.1, 1), (1.2, 2)])
+def test_other_bones_are_somebody_else(scale, people):
+    pieces = [tracklet(0, [0] * 20, 0), tracklet(22, [0] * 20, 0, scale * BODY)]
+    assert len(identify(pieces, 30.0)[0]) == people
+
+
 def test_across_a_cut_places_do_not_count():
     pieces = [tracklet(0, [0] * 20, 0), tracklet(20, [400] * 20, 0)]
     assert len(identify(pieces, 30.0)[0]) == 2
