@@ -15,6 +15,7 @@ from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera, temporal
 from hpof_jax.geometry.placement import place
 from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
+from hpof_jax.memory import give_back
 from hpof_jax.models.build import model_for
 from hpof_jax.models.flip import average_flipped, disagreement
 from hpof_jax.models.hpof import predict_long
@@ -97,6 +98,7 @@ def lift_and_compare(
     shots = _shots(observations, sampled)
     parts = _slices(np.cumsum([0, *(len(shot.samples) for shot in shots)]))
     rotations, cam, box, betas, apart = _predict(model, params, body, sampled, shots, parts, flip)
+    give_back()  # what compiling took
     if smooth:
         rotations = np.concatenate([_smoothed(rotations, part) for part in parts])
 

@@ -7,9 +7,20 @@ freed would be of little use to the next one.
 import ctypes
 import gc
 
+import jax
 
-def give_back() -> None:
-    """Returns freed memory to the system, with glibc; does nothing elsewhere. It takes some milliseconds."""
+LONG = 5_000  # frames
+
+
+def give_back(frames: int = 0) -> None:
+    """Returns freed memory to the system, with glibc; does nothing elsewhere. It takes some milliseconds.
+
+    Args:
+      frames: of the video. Of more than `LONG`, all of JAX's compiled programs are dropped, too: they take 100 to 300
+        MB. Compiling again takes seconds.
+    """
+    if frames > LONG:
+        jax.clear_caches()
     gc.collect()
     try:
         trim = ctypes.CDLL(None).malloc_trim

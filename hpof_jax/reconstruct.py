@@ -110,20 +110,20 @@ def reconstruct(
             video = record(video, folder / "recording.mp4", settings)
             settings = dataclasses.replace(settings, fps=None)
         people = observe(video, settings, extractor)
-        memory.give_back()  # between stages, so that what they need does not add up
         frames = sum(map(len, people))
+        memory.give_back(frames)  # between stages, so that what they need does not add up
         with timed("lifting", frames):
             motions = [lift(person, weights, body) for person in people]
-        memory.give_back()
+        memory.give_back(frames)
         motions, camera = moving_camera.with_camera(motions, people, settings.camera)
         if settings.refine != "off":
             with timed("fitting", frames):
                 fit = dict(mode=settings.refine, progress=settings.progress)
                 motions = refine.refine_all(motions, people, body, **fit)
-        memory.give_back()
+        memory.give_back(frames)
         with timed("grounding", frames):
             motions = grounding.ground(motions, body, **settings.scene)
-        memory.give_back()
+        memory.give_back(frames)
         grounding.log(motions[0])
         first = people[0]
         moving_camera.log(camera.part(first.first_frame, first.first_frame + len(first)), first.times)

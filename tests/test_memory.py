@@ -1,10 +1,12 @@
 import ctypes
 import platform
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hpof_jax.memory import give_back
+from hpof_jax.memory import LONG, give_back
 
 
 def resident():
@@ -27,3 +29,13 @@ def test_freed_memory_goes_back():
 def test_without_glibc_nothing_happens(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     give_back()
+
+
+@pytest.mark.parametrize("frames, traced", [(LONG, 1), (LONG + 1, 2)])
+def test_programs_are_dropped_for_a_long_video(frames, traced):
+    calls = []
+    function = jax.jit(lambda x: calls.append(x) or x + 1)
+    function(jnp.zeros(3))
+    give_back(frames)
+    function(jnp.zeros(3))
+    assert len(calls) == traced
