@@ -6,11 +6,11 @@ its anchor is closed by the leg: hip and knee turn, and the foot keeps its direc
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import splu
 from scipy.spatial.transform import Rotation
 
 from hpof_jax.body.numpy_kinematics import global_rotations
@@ -103,7 +103,7 @@ def _root_change(motion, points, runs, shape, up) -> tuple[np.ndarray, np.ndarra
         scaled = sparse.diags(np.repeat(weight, 3) / HELD**2)
         even = sparse.diags(flat * lengths / LEVEL**2)
         normal = fixed + pull.T @ scaled @ pull + level.T @ even @ level
-        found = spsolve(normal.tocsc(), pull.T @ (scaled @ held.ravel()))
+        found = _solved(normal, pull.T @ (scaled @ held.ravel()))
         miss = np.linalg.norm((pull @ found - held.ravel()).reshape(-1, 3), axis=1)
         weight = 1 / (1 + (miss / (OUTLIER * HELD)) ** 2)
         flat = 1 / (1 + (level @ found / (OUTLIER / 2 * LEVEL)) ** 2)
@@ -111,6 +111,18 @@ def _root_change(motion, points, runs, shape, up) -> tuple[np.ndarray, np.ndarra
     anchor = np.full((*shape, 3), np.nan)
     anchor[rows, point] = place[run]
     return shift, anchor
+
+
+def _solved(normal: sparse.csr_matrix, right: np.ndarray) -> np.ndarray:
+    """The solution of a positive definite system.
+
+    The floor's height is in every contact's row. The minimum degree order of a symmetric matrix eliminates it late: for
+    ten minutes it takes a twentieth of the memory and time of SuperLU's default.
+    """
+    symmetric: dict[str, Any] = dict(
+        permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
+    return splu(normal.tocsc(), **symmetric).solve(right)
 
 
 def _path_terms(motion: "Motion", size: int) -> sparse.csr_matrix:
