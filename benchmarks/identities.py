@@ -14,7 +14,8 @@ Each clip shows two or three people (`data_pipelines.render.crowd`) and is obser
 A person counts in a frame if half of their joints can be seen. An observed body is a person's if its
 shoulders, hips and knees are, on average, within a fifth of the person's height; left and right do not count.
 
-The constants of `hpof_jax.observe.people` and `hpof_jax.observe.identities` were chosen on clips of seed 100.
+The constants of `hpof_jax.observe.people` and `hpof_jax.observe.identities` were chosen on clips of seed 100, and the
+limit on bones also on those of seed 200.
 """
 
 import argparse
