@@ -98,7 +98,6 @@ def lift_and_compare(
     shots = _shots(observations, sampled)
     parts = _slices(np.cumsum([0, *(len(shot.samples) for shot in shots)]))
     rotations, cam, box, betas, apart = _predict(model, params, body, sampled, shots, parts, flip)
-    give_back()  # what compiling took
     if smooth:
         rotations = np.concatenate([_smoothed(rotations, part) for part in parts])
 
@@ -183,6 +182,7 @@ def _predict(
     inputs, mirrored = _inputs_of(sampled, shots)
     padded = [*parts[:-1], slice(parts[-1].start, inputs.mask.shape[1])]
     prediction = straight = predict_long(model, params, inputs, body, shots=padded)
+    give_back()  # what compiling took
     if flip:
         flipped = predict_long(model, params, mirrored, body, shots=padded)
         prediction = _average_flipped(straight, flipped)
