@@ -195,14 +195,14 @@ def test_text_in_the_report_is_kept(tmp_path):
 
 def test_what_the_variants_change():
     base = hpof.get_config("ablation")
-    base.data.rendered = "rendered/"
+    base.data.rendered, base.model.fit_steps = "rendered/", 2
     changed = {}
     for variant in ablate.VARIANTS:
         varied = ablate.vary(base, variant, seed=3)
         assert varied.seed == 3
         before, after = base.to_dict(), varied.to_dict() | {"seed": base.seed}
         changed[variant] = {part for part in before if before[part] != after[part]}
-    model_only = ("no_decomposition", "no_tree", "no_dilation", "gru", "per_frame")
+    model_only = ("no_decomposition", "no_tree", "no_dilation", "no_fitting_head", "gru", "per_frame")
     others = {"full": set(), "no_flow": {"losses"}, "no_adversary": {"losses"}, "no_rendered": {"data"}}
     assert changed == others | dict.fromkeys(model_only, {"model"})
     left_out = ablate.vary(base, "no_flow").losses
