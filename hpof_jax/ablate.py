@@ -47,7 +47,7 @@ _REPORT = flags.DEFINE_string("report", None, "The Markdown file to write; WORKD
 
 
 def full(config: ConfigDict) -> None:
-    """all parts: flow losses, adversary, shape before pose, kinematic tree, dilated encoder, fitting head"""
+    """all parts: flow losses, adversary, shape before pose, kinematic tree, dilated encoder"""
 
 
 def no_flow(config: ConfigDict) -> None:
@@ -102,7 +102,8 @@ def _without(config, *losses):
 VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     change.__name__: change
     for change in (
-        full, no_flow, no_adversary, no_decomposition, no_tree, no_dilation, no_fitting_head, gru, per_frame, no_rendered
+        full, no_flow, no_adversary, no_decomposition, no_tree, no_dilation, no_fitting_head, gru, per_frame,
+        no_rendered,
     )
 }  # fmt: skip
 

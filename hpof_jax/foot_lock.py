@@ -6,7 +6,7 @@ its anchor is closed by the leg: hip and knee turn, and the foot keeps its direc
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
@@ -119,10 +119,9 @@ def _solved(normal: sparse.csr_matrix, right: np.ndarray) -> np.ndarray:
     The floor's height is in every contact's row. The minimum degree order of a symmetric matrix eliminates it late: for
     ten minutes it takes a twentieth of the memory and time of SuperLU's default.
     """
-    symmetric: dict[str, Any] = dict(
-        permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-    )
-    return splu(normal.tocsc(), **symmetric).solve(right)
+    symmetric = {"SymmetricMode": True}
+    factors = splu(normal.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
+    return factors.solve(right)
 
 
 def _path_terms(motion: "Motion", size: int) -> sparse.csr_matrix:

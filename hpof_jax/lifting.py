@@ -15,7 +15,7 @@ from hpof_jax.errors import UserError
 from hpof_jax.geometry import camera, temporal
 from hpof_jax.geometry.placement import place
 from hpof_jax.geometry.rotations import matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
-from hpof_jax.memory import give_back
+from hpof_jax.memory import LONG, give_back
 from hpof_jax.models.build import model_for
 from hpof_jax.models.flip import average_flipped, disagreement
 from hpof_jax.models.hpof import predict_long
@@ -182,7 +182,8 @@ def _predict(
     inputs, mirrored = _inputs_of(sampled, shots)
     padded = [*parts[:-1], slice(parts[-1].start, inputs.mask.shape[1])]
     prediction = straight = predict_long(model, params, inputs, body, shots=padded)
-    give_back()  # what compiling took
+    if inputs.mask.shape[1] > LONG:
+        give_back()  # what compiling took
     if flip:
         flipped = predict_long(model, params, mirrored, body, shots=padded)
         prediction = _average_flipped(straight, flipped)

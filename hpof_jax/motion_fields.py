@@ -89,7 +89,7 @@ def _array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def _rigid(name: str, value: Any) -> np.ndarray:
     pose = np.asarray(value)
-    if pose.shape != (4, 4) or not _is_number(pose) or not are_rotations(pose[:3, :3], 1e-3):
+    if pose.shape != (4, 4) or not _is_number(pose) or not are_rotations(pose[:3, :3], 1e-4):
         raise _wrong(name, "is no rigid transform (4, 4)")
     return pose.astype(np.float64)
 
