@@ -27,6 +27,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
+@pytest.fixture
+def in_empty_folder(monkeypatch, tmp_path):
+    """The working folder is `tmp_path`: whatever lies in the clone, such as a `clip.mp4`, is not found."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def small_motion():
     """A motion of the free body in 5 frames at uneven times: it stands upright, 4 m from the camera, and moves."""

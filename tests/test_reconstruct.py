@@ -22,6 +22,8 @@ from hpof_jax.observe import clip
 from hpof_jax.reconstruction import observing
 from tests.reconstruction.conftest import observed, three_people
 
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):

@@ -9,6 +9,8 @@ from hpof_jax.reconstruction import observing
 from hpof_jax.reconstruction.settings import Settings
 from tests.reconstruction.conftest import observed, three_people
 
+pytestmark = pytest.mark.usefixtures("in_empty_folder")
+
 
 @pytest.fixture
 def show(monkeypatch):
