@@ -29,7 +29,8 @@ class Prediction(NamedTuple):
 class HPOF(nn.Module):
     """An encoder and heads; `build.make_model` puts them together.
 
-    `__call__` predicts a batch of clips, `predict_long` videos of any length.
+    `__call__` predicts a batch of clips, `predict_long` videos of any length; training also looks at the first of the
+    `answers`.
     """
 
     # (features, mask) -> (B, T, C). Its `border` is the frames of context on each side; None: the whole clip.
@@ -50,9 +51,15 @@ class HPOF(nn.Module):
         self.camera_head = nn.Dense(3, kernel_init=nn.initializers.normal(1e-3))
 
     def __call__(self, inputs: Inputs, body: BodyModel, *, deterministic: bool = True) -> Prediction:
+        return self.answers(inputs, body, deterministic=deterministic)[-1]
+
+    def answers(
+        self, inputs: Inputs, body: BodyModel, *, deterministic: bool = True
+    ) -> tuple[Prediction, ...]:
+        """The first answer and, if there is a fitting head, the corrected one, for training."""
         encoded = self.encode(inputs.features, inputs.mask, deterministic=deterministic)
         betas = self.shape(encoded, inputs.seen)
-        return Prediction(betas, *self.fitted_pose(encoded, inputs.features, betas, body))
+        return tuple(Prediction(betas, *pose) for pose in self._poses(encoded, inputs.features, betas, body))
 
     def encode(self, features: jax.Array, mask: jax.Array, *, deterministic: bool = True) -> jax.Array:
         """(B, T, NUM_FEATURES or WITH_IMAGE), (B, T) -> (B, T, C). Image features that are not there are unknown."""
@@ -83,10 +90,13 @@ class HPOF(nn.Module):
         self, encoded: jax.Array, features: jax.Array, betas: jax.Array, body: BodyModel
     ) -> tuple[jax.Array, jax.Array]:
         """`pose`, corrected by the fitting head if there is one: features of the inputs (B, T, ...)."""
-        rotations, cam = self.pose(encoded, betas, body)
-        if self.fitting_head is None:
-            return rotations, cam
-        return self.fitting_head(encoded, features[..., :NUM_FEATURES], betas, rotations, cam, body)
+        return self._poses(encoded, features, betas, body)[-1]
+
+    def _poses(self, encoded, features, betas, body):
+        poses = [self.pose(encoded, betas, body)]
+        if self.fitting_head is not None:
+            poses.append(self.fitting_head(encoded, features[..., :NUM_FEATURES], betas, *poses[0], body))
+        return poses
 
 
 def predict_long(

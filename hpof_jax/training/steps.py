@@ -18,6 +18,11 @@ from hpof_jax.training.adversary import Adversary
 from hpof_jax.training.state import TrainState
 from hpof_jax.training.terms import Batch, loss_terms
 
+# The losses that count for the first answer, too, if the model has a fitting head, as in LGD and ReFit. From the
+# corrected answer alone the encoder would get a small part of their gradient, that through the head's prior.
+ANSWER_LOSSES = ("keypoints_2d", "keypoints_3d", "body_pose", "smoothness")
+FIRST = "first_"  # before their names in the logs
+
 
 def make_train_step(
     model: HPOF,
@@ -62,10 +67,10 @@ def make_train_step(
         landmarks are withheld; at most 0.5. For a model that takes both.
 
     Returns:
-      `step(state, batch) -> (state, logs)`. `logs` has each loss before its loss weight, the weighted `total`,
-      the `gradient_norm` and `skipped`, 1 if the step was skipped and else 0. With an adversary it also has the
-      loss `discriminator` and for each head `accuracy_*`, the share of scores on the right side of 0.5,
-      averaged over real and predicted clips.
+      `step(state, batch) -> (state, logs)`. `logs` has each loss before its loss weight, the weighted `total`, the
+      `gradient_norm` and `skipped`, 1 if the step was skipped and else 0. If the model has a fitting head, the
+      losses of its first answer are `first_*`. With an adversary it also has the loss `discriminator` and for each
+      head `accuracy_*`, the share of scores on the right side of 0.5, averaged over real and predicted clips.
     """
 
     def counts_of(terms):
@@ -79,15 +84,25 @@ def make_train_step(
         return {name: value / jnp.maximum(counts[name], 1.0) for name, (value, _) in terms.items()}
 
     def predict(params, inputs, dropout):
-        return model.apply({"params": params}, inputs, body, deterministic=False, rngs={"dropout": dropout})
+        rngs = {"dropout": dropout}
+        return model.apply(
+            {"params": params}, inputs, body, deterministic=False, rngs=rngs, method="answers"
+        )
 
     if remat:
         predict = jax.checkpoint(predict)
 
+    def weighted(factor, means):
+        return sum(factor[name.removeprefix(FIRST)] * mean for name, mean in means.items())
+
     def all_terms(params, judge, inputs, batch, dropout):
         """The terms of the losses and of the adversary's heads, and the prediction."""
-        prediction = predict(params, inputs, dropout)
+        *earlier, prediction = predict(params, inputs, dropout)
         terms = loss_terms(body, inputs, prediction, batch, loss_weights, outline, annotated)
+        for answer in earlier:
+            names = {name: loss_weights[name] for name in ANSWER_LOSSES if name in loss_weights}
+            found = loss_terms(body, inputs, answer, batch, names, annotated=annotated)
+            terms |= {FIRST + name: term for name, term in found.items()}
         heads = adversary.generator_terms(judge, prediction, inputs.mask) if adversary else {}
         return terms, heads, prediction
 
@@ -111,7 +126,7 @@ def make_train_step(
                 means = means_of(terms, counts[0])
                 if adversary:
                     means["adversarial"] = sum(means_of(heads, counts[1]).values()) / len(heads)
-                return sum(factor[name] * mean for name, mean in means.items()), (means, prediction)
+                return weighted(factor, means), (means, prediction)
 
             gradient, (means, prediction) = jax.grad(total_loss, has_aux=True)(state.params)
             return jax.tree.map(jnp.add, total, (gradient, means)), prediction
@@ -138,7 +153,7 @@ def make_train_step(
             means = means_of(terms)
             if adversary:
                 means["adversarial"] = sum(means_of(heads).values()) / len(heads)
-            return sum(factor[name] * mean for name, mean in means.items()), (means, prediction)
+            return weighted(factor, means), (means, prediction)
 
         factor = {
             name: weight(state.step) if callable(weight) else weight for name, weight in loss_weights.items()
@@ -151,7 +166,7 @@ def make_train_step(
         gradient, logs = jax.lax.psum((gradient, means), axis_name)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        logs["total"] = sum(factor[name] * logs[name] for name in means)
+        logs["total"] = weighted(factor, {name: logs[name] for name in means})
         logs["gradient_norm"] = optax.global_norm(gradient)
         discriminator = state.discriminator
         if adversary:

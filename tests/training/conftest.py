@@ -25,6 +25,9 @@ class PerFrame(nn.Module):
         cam = jnp.concatenate([jnp.exp(jnp.clip(out[..., :1], -2, 2)), out[..., 1:3]], axis=-1)
         return Prediction(nn.Dense(10)(pooled)[:, None], sixd_to_matrix(sixd), cam)
 
+    def answers(self, *args, **options):
+        return (self(*args, **options),)
+
 
 @pytest.fixture(scope="session")
 def body():

@@ -9,6 +9,7 @@ from hpof_jax.models.build import init_params
 from hpof_jax.models.flip import average_flipped
 from hpof_jax.training import state, steps
 from hpof_jax.training.terms import loss_terms
+from tests.training.conftest import PerFrame
 
 pytestmark = pytest.mark.slow  # training steps and whole models are compiled
 
@@ -120,11 +121,11 @@ def test_padded_frames_influence_nothing(loss, params, batch):
 
 
 @pytest.fixture(scope="module")
-def trained(model, body):
-    """(before, after 30 steps, logs) on one batch, which `batch` makes the same every time."""
+def trained(body):
+    """`(model, batch) -> (before, after 30 steps, logs)` on one batch."""
     optimizer = optax.adam(0.003)
 
-    def run(batch):
+    def run(model, batch):
         before = state.init_state(model, body, optimizer, 0)
         step = steps.make_train_step(
             model, body, optimizer, LOSS_WEIGHTS, seed=0, ema_decay=0.9, hide_3d=0.3, axis_name="batch"
@@ -141,8 +142,8 @@ def trained(model, body):
     return run
 
 
-def test_steps_on_one_batch_lower_the_loss(trained, batch):
-    before, after, logs = trained(batch)
+def test_steps_on_one_batch_lower_the_loss(trained, model, batch):
+    before, after, logs = trained(model, batch)
     assert int(after.step) == 30
     assert set(logs[0]) == {*LOSS_WEIGHTS, "total", "gradient_norm", "skipped"}
     for log in logs:
@@ -154,6 +155,26 @@ def test_steps_on_one_batch_lower_the_loss(trained, batch):
     leaf = lambda tree: np.asarray(jax.tree.leaves(tree)[0])  # noqa: E731
     distance = [np.abs(leaf(tree) - leaf(after.params)).mean() for tree in (after.ema, before.params)]
     assert 0 < distance[0] < distance[1], "the average follows the parameters"
+
+
+class Corrected(PerFrame):
+    """A model whose last answer passes no gradient to its first one, as a fitting head that trusts the landmarks."""
+
+    def answers(self, *args, **options):
+        first = self(*args, **options)
+        return first, jax.lax.stop_gradient(first)
+
+
+def test_the_first_answer_of_two_is_trained_itself(trained, batch):
+    _, _, logs = trained(Corrected(), batch)
+    first = {f"first_{name}" for name in LOSS_WEIGHTS if name != "betas"}
+    assert set(logs[0]) == {*LOSS_WEIGHTS, *first, "total", "gradient_norm", "skipped"}
+    for log in logs:
+        total = sum(
+            weight * (log[name] + log.get(f"first_{name}", 0.0)) for name, weight in LOSS_WEIGHTS.items()
+        )
+        np.testing.assert_allclose(log["total"], total, rtol=1e-5)
+    assert logs[-1]["first_keypoints_3d"] < 0.8 * logs[0]["first_keypoints_3d"]
 
 
 def test_flip_augmentation_has_no_preferred_side(model, body, batch):
