@@ -1,7 +1,7 @@
 """HPOF: the default training, and the trainings that were measured, as variants `configs/hpof.py:VARIANT`.
 
-The default trains every part of the method in one run: encoder, shape before pose, the kinematic tree, and the
-adversary from the first step on; silhouettes, warped silhouettes and vertex flow for its last 40 %. It needs no
+The default trains every part of the method in one run: encoder, shape before pose, the kinematic tree, the fitting head
+and the adversary from the first step on; silhouettes, warped silhouettes and vertex flow for its last 40 %. It needs no
 data on disk: procedural motion, seen by a simulated camera and a simulated detector.
 
     python -m hpof_jax.train --config configs/hpof.py
@@ -129,6 +129,7 @@ ABLATION_STEPS = 1_000
 SHIPPED = BASE | {
     "batch_size": 32,
     "num_steps": 7_000,
+    "model": {"fit_steps": 0},  # the fitting head comes in later
     "data": BASE["data"]
     | {
         "synthetic": 0.5,
@@ -201,7 +202,7 @@ SETS_3D = ("human36m",) * 2 + ("mpi_inf_3dhp", "3dpw")
 PAPER = {
     "batch_size": 256,
     "num_steps": 20_000,
-    "model": {"inputs": ("features",)},
+    "model": {"inputs": ("features",), "fit_steps": 0},  # the fitting head needs landmarks
     "data": {
         "synthetic": 0.0,
         "prepared": ",".join(
@@ -285,12 +286,13 @@ VARIANTS = {
         "losses": ConfigDict(BASE_LOSSES | {"smoothness": 30.0}),
         "optimizer": CONTINUE["optimizer"] | {"learning_rate": 5e-4},
     },
-    # For hpof_jax.ablate: the whole method at a budget for two CPU cores, with labels on a part of the data,
-    # and with the flow losses from the start.
+    # For hpof_jax.ablate, at a budget for two CPU cores: without the fitting head, with labels on a part of the data, and
+    # with the flow losses from the start.
     "ablation": {
         "batch_size": 8,
         "clip_length": 64,
         "num_steps": ABLATION_STEPS,
+        "model": {"fit_steps": 0},
         "data": {"unlabelled": "synthetic"},
         "ramps": {**dict.fromkeys(FLOW_LOSSES, (0.0, 0.0)), "adversarial": (0.1, 0.25)},
         "optimizer": {"warmup_steps": ABLATION_STEPS // 10},
@@ -300,7 +302,7 @@ VARIANTS = {
     # For comparisons of speed: VIBE's batch, and an encoder of as many parameters as its GRU of 2048 units.
     "vibe_size": {"batch_size": 32, "clip_length": 16, "model": {"channels": 1280}},
     # Per frame, but for the clip's shape.
-    "mlp": BASE | {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1)}},
+    "mlp": BASE | {"model": {"kernel_size": 1, "dilations": (1, 1, 1, 1), "fit_steps": 0}},
     # One pose for all frames, placed by an MLP.
     "mean_pose": BASE | {"model": ConfigDict({"name": "mean_pose", "channels": 256})},
 }
@@ -335,7 +337,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "head_type": "tree",  # or "flat": all joints at once
             "shape_per": "clip",  # or "frame": no shape before the pose
             "causal": False,  # the encoder sees no later frame, so that it streams: docs/live.md
-            "fit_steps": 0,  # Gauss-Newton steps of the fitting head towards the observed landmarks; 0: none
+            "fit_steps": 2,  # Gauss-Newton steps of the fitting head towards the observed landmarks; 0: none
             "inputs": ("landmarks",),  # or ("features",), of a ResNet-50, or both (docs/features.md)
             "image_channels": 256,  # of the image features' embedding
         }
