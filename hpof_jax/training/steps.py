@@ -85,9 +85,7 @@ def make_train_step(
 
     def predict(params, inputs, dropout):
         rngs = {"dropout": dropout}
-        return model.apply(
-            {"params": params}, inputs, body, deterministic=False, rngs=rngs, method="answers"
-        )
+        return model.apply({"params": params}, inputs, body, deterministic=False, rngs=rngs, method="answers")
 
     if remat:
         predict = jax.checkpoint(predict)
