@@ -90,16 +90,24 @@ def make_train_step(
     if remat:
         predict = jax.checkpoint(predict)
 
+    first_weights = {name: loss_weights[name] for name in ANSWER_LOSSES if name in loss_weights}
+
     def weighted(factor, means):
         return sum(factor[name.removeprefix(FIRST)] * mean for name, mean in means.items())
+
+    def means_of_all(terms, heads, counts=(None, None)):
+        """`means_of` the losses, the adversary's included."""
+        means = means_of(terms, counts[0])
+        if adversary:
+            means["adversarial"] = sum(means_of(heads, counts[1]).values()) / len(heads)
+        return means
 
     def all_terms(params, judge, inputs, batch, dropout):
         """The terms of the losses and of the adversary's heads, and the prediction."""
         *earlier, prediction = predict(params, inputs, dropout)
         terms = loss_terms(body, inputs, prediction, batch, loss_weights, outline, annotated)
         for answer in earlier:
-            names = {name: loss_weights[name] for name in ANSWER_LOSSES if name in loss_weights}
-            found = loss_terms(body, inputs, answer, batch, names, annotated=annotated)
+            found = loss_terms(body, inputs, answer, batch, first_weights, annotated=annotated)
             terms |= {FIRST + name: term for name, term in found.items()}
         heads = adversary.generator_terms(judge, prediction, inputs.mask) if adversary else {}
         return terms, heads, prediction
@@ -121,9 +129,7 @@ def make_train_step(
         def add(total, part):
             def total_loss(params):
                 terms, heads, prediction = all_terms(params, judge, *part)
-                means = means_of(terms, counts[0])
-                if adversary:
-                    means["adversarial"] = sum(means_of(heads, counts[1]).values()) / len(heads)
+                means = means_of_all(terms, heads, counts)
                 return weighted(factor, means), (means, prediction)
 
             gradient, (means, prediction) = jax.grad(total_loss, has_aux=True)(state.params)
@@ -148,9 +154,7 @@ def make_train_step(
         def total_loss(params):
             judge = state.discriminator["params"] if adversary else None
             terms, heads, prediction = all_terms(params, judge, inputs, batch, dropout)
-            means = means_of(terms)
-            if adversary:
-                means["adversarial"] = sum(means_of(heads).values()) / len(heads)
+            means = means_of_all(terms, heads)
             return weighted(factor, means), (means, prediction)
 
         factor = {
